@@ -1,0 +1,104 @@
+"""What others do: the masks that optimal balancing is compared with.
+
+The u-Ticket rules are our own writing of the algorithm in R. Yin et al., "Workload-
+Balanced Pruning for Sparse Spiking Neural Networks", arXiv 2302.06746 (Algorithm 1).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from balancer.blocks import Array, BoolArray
+from balancer.errors import BalancerError
+from balancer.pe_map import PEMap
+from balancer.ranking import top_per_cell
+
+
+def lth_mask(scores: Array, budget: int) -> BoolArray:
+    """Unstructured pruning, the mask of a lottery ticket: the best of the whole layer.
+
+    Parameters
+    ----------
+    scores : ndarray of float
+        Non-negative saliency.
+    budget : int
+        Non-zeros, at most the number of scores.
+
+    Returns
+    -------
+    ndarray of bool
+        In the shape of the scores; of equal scores, the first are kept.
+    """
+    everything = PEMap.output_channel((1, scores.size), pes=1)
+    flat = top_per_cell(scores.reshape(1, -1), everything, np.array([budget]))
+    return flat.reshape(scores.shape)
+
+
+def u_ticket_mask(
+    mask: BoolArray,
+    pe_map: PEMap,
+    rule: Literal["paper", "ceil"] = "paper",
+    seed: int = 0,
+) -> BoolArray:
+    """Random recovery and removal: the loads of each group become its mean load.
+
+    A PE below the mean recovers random pruned weights, one above it removes random kept
+    ones; a PE with fewer weights than the mean keeps all it has.
+
+    Parameters
+    ----------
+    mask : ndarray of bool
+        Unbalanced mask in the shape of the weights.
+    pe_map : PEMap
+        Group and PE of every weight.
+    rule : {"paper", "ceil"}
+        ``"paper"`` rounds the true mean to the nearest number (half up), ``"ceil"``
+        rounds it up as the released code does, which adds non-zeros.
+    seed : int
+        Seed of the draws.
+
+    Returns
+    -------
+    ndarray of bool
+        In the shape of the weights.
+
+    Raises
+    ------
+    BalancerError
+        An unknown rule, or a mask that does not fit the map.
+    """
+    if rule not in ("paper", "ceil"):
+        raise BalancerError(f"u-Ticket rule {rule!r}; accepted: paper, ceil")
+    loads = pe_map.loads(mask)
+    mean = loads.sum(axis=1) / np.maximum(1, pe_map.group_sizes())
+    target = np.ceil(mean) if rule == "ceil" else np.floor(mean + 0.5)
+    cell_loads = np.minimum(
+        target.astype(np.int64)[pe_map.cell_group], pe_map.cell_sizes()
+    )
+    # Kept weights draw from [1, 2), pruned ones from [0, 1): the best of these keys are
+    # random kept weights first, then random pruned ones.
+    draw = np.random.default_rng(seed).random(mask.shape, dtype=np.float32)
+    return top_per_cell(draw + mask, pe_map, cell_loads)
+
+
+def top_k_per_pe_mask(scores: Array, pe_map: PEMap, budget: int) -> BoolArray:
+    """Give every PE the same share of the budget and let it keep its best.
+
+    Parameters
+    ----------
+    scores : ndarray of float
+        Non-negative saliency in the shape of the weights.
+    pe_map : PEMap
+        Group and PE of every weight.
+    budget : int
+        Non-zeros; the share is rounded down. A PE with fewer weights keeps them all.
+
+    Returns
+    -------
+    ndarray of bool
+        In the shape of the weights.
+    """
+    share = budget // max(1, pe_map.cells)
+    return top_per_cell(scores, pe_map, np.minimum(share, pe_map.cell_sizes()))

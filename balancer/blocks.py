@@ -1,0 +1,97 @@
+"""Blocks: cells of equal size, seen as the rows of one matrix.
+
+Whatever the accelerator, a solver only needs to look at the weights cell by cell (see
+`pe_map`). For regular maps a block is a strided window on the weights, which costs
+neither index arrays nor copies; for arbitrary labels it is a gather.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[Any]
+IntArray: TypeAlias = npt.NDArray[np.int64]
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A block whose cells are spread evenly over the weights: a strided window.
+
+    Attributes
+    ----------
+    offset : int
+        Flat position of the first weight, in elements.
+    shape, strides : tuple of int
+        Extent and distance (in elements) along each axis of the window.
+    cell_axes : int
+        The first `cell_axes` axes number the cells, the others the weights in a cell.
+    """
+
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    cell_axes: int
+
+    @property
+    def cells(self) -> int:
+        """Number of cells, the rows of the block."""
+        return prod(self.shape[: self.cell_axes])
+
+    @property
+    def width(self) -> int:
+        """Number of weights in each cell, the columns of the block."""
+        return prod(self.shape[self.cell_axes :])
+
+    def _view(self, flat: Array) -> Array:
+        strides = tuple(stride * flat.itemsize for stride in self.strides)
+        return np.lib.stride_tricks.as_strided(
+            flat[self.offset :], self.shape, strides, writeable=flat.flags.writeable
+        )
+
+    def read(self, flat: Array) -> Array:
+        """Return the block as a matrix [cells, width]: a view wherever one exists."""
+        return self._view(flat).reshape(self.cells, self.width)
+
+    def write(self, flat: Array, values: Array) -> None:
+        """Store a matrix [cells, width] in the block's places of `flat`."""
+        self._view(flat)[...] = values.reshape(self.shape)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gather:
+    """A block whose weights lie anywhere.
+
+    Attributes
+    ----------
+    index : ndarray of int64 [cells, width]
+        Flat position of every weight.
+    """
+
+    index: IntArray
+
+    @property
+    def cells(self) -> int:
+        """Number of cells, the rows of the block."""
+        return int(self.index.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Number of weights in each cell, the columns of the block."""
+        return int(self.index.shape[1])
+
+    def read(self, flat: Array) -> Array:
+        """Return the block as a matrix [cells, width] (a copy)."""
+        return flat[self.index]
+
+    def write(self, flat: Array, values: Array) -> None:
+        """Store a matrix [cells, width] in the block's places of `flat`."""
+        flat[self.index] = values
+
+
+Block: TypeAlias = Window | Gather

@@ -1,0 +1,141 @@
+"""How well a mask uses the array: loads, utilization, idle slots, kept magnitude.
+
+One slot is one PE for one unit of load. A group lasts as long as its largest load, so
+it offers ``PEs x largest load`` slots, of which its loads are used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from balancer.blocks import Array, BoolArray, IntArray
+from balancer.pe_map import PEMap
+
+
+@dataclass(frozen=True, slots=True)
+class LoadMetrics:
+    """What the loads of one layer say about its use of the array.
+
+    Attributes
+    ----------
+    nonzeros : int
+        Sum of all loads.
+    mu : float
+        Utilization of the u-Ticket paper (arXiv 2302.06746), with the true mean load:
+        ``1 - (T_max - T_avg) / T_max * n / (n - 1)`` over the n PEs that hold weights
+        in a group, averaged over the groups with any load. 1.0 if no group has any;
+        a group of one PE has 1.0.
+    mu_ceil : float
+        The same as in the paper's released code, which rounds the mean load up: loads
+        ``[1, 0, …, 0]`` score 1.0 instead of 0.0. For comparison only.
+    eta : float
+        Used slots / all slots, over all PEs of the array; 1.0 for a layer without load.
+    occupancy : float
+        PEs that hold weights / all PEs: what is idle by structure.
+    idle_unbalanced : int
+        Unused slots of PEs that hold weights: what balancing can mend.
+    idle_structural : int
+        Unused slots of PEs without weights: what it cannot.
+    slots : int
+        All slots.
+    """
+
+    nonzeros: int
+    mu: float
+    mu_ceil: float
+    eta: float
+    occupancy: float
+    idle_unbalanced: int
+    idle_structural: int
+    slots: int
+
+    @classmethod
+    def of(cls, mask: BoolArray, pe_map: PEMap) -> LoadMetrics:
+        """Measure a mask in the shape of the weights.
+
+        Raises
+        ------
+        BalancerError
+            A mask that is not boolean or not of the layer's shape.
+        """
+        loads = pe_map.loads(mask)
+        present = pe_map.group_sizes()
+        largest = loads.max(axis=1, initial=0)
+        total = int(loads.sum())
+        slots = int(largest.sum()) * pe_map.pes
+        held = int(present @ largest)
+        return cls(
+            nonzeros=total,
+            mu=_mu(loads, present, largest, rounded_up=False),
+            mu_ceil=_mu(loads, present, largest, rounded_up=True),
+            eta=total / slots if slots else 1.0,
+            occupancy=pe_map.occupancy,
+            idle_unbalanced=held - total,
+            idle_structural=slots - held,
+            slots=slots,
+        )
+
+
+def _mu(
+    loads: IntArray, present: IntArray, largest: IntArray, rounded_up: bool
+) -> float:
+    busy = largest > 0
+    if not busy.any():
+        return 1.0
+    loads, present, largest = loads[busy], present[busy], largest[busy]
+    mean = loads.sum(axis=1) / present
+    if rounded_up:
+        mean = np.ceil(mean)
+    waiting = np.zeros(len(loads))
+    several = present > 1
+    n = present[several]
+    waiting[several] = (1 - mean[several] / largest[several]) * n / (n - 1)
+    return float(np.mean(1 - waiting))
+
+
+def utilization(mask: BoolArray, pe_map: PEMap) -> float:
+    """Utilization mu of a mask, from 0 (one PE works) to 1 (all work all the time).
+
+    See `LoadMetrics.mu` for the formula and its source.
+    """
+    return LoadMetrics.of(mask, pe_map).mu
+
+
+def network_utilization(values: Sequence[float], weights: Sequence[int]) -> float:
+    """Mean over layers weighted by parameter count, as in the u-Ticket paper.
+
+    Parameters
+    ----------
+    values : sequence of float
+        A utilization for each layer.
+    weights : sequence of int
+        Number of weights of each layer.
+
+    Returns
+    -------
+    float
+        1.0 for a network without weights.
+    """
+    total = sum(weights)
+    if not total:
+        return 1.0
+    return float(np.dot(values, weights) / total)
+
+
+def top_k_sum(scores: Array, k: int) -> float:
+    """Total of the `k` largest scores: what unstructured pruning keeps.
+
+    Parameters
+    ----------
+    scores : ndarray of float, any shape
+        Non-negative.
+    k : int
+        At most the number of scores.
+    """
+    flat = scores.reshape(-1)
+    if k < flat.size and k:
+        flat = np.partition(flat, flat.size - k)[flat.size - k :]
+    return float(flat.sum(dtype=np.float64)) if k else 0.0

@@ -1,0 +1,91 @@
+"""One entry to all solvers: pick, answer, fall back, verify."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from balancer.errors import SolverUnavailableError
+from balancer.problem import RetentionProblem
+from balancer.search import Cancellation, ProgressCallback, Search
+from balancer.solution import Answer, Solution, Termination, conclude
+from balancer.solvers import DEFAULT, FALLBACK, get_solver
+
+logger = logging.getLogger(__name__)
+
+
+def solve(
+    problem: RetentionProblem,
+    solver: str = "auto",
+    *,
+    time_limit: float = 30.0,
+    work_limit: float | None = None,
+    seed: int = 0,
+    progress: ProgressCallback | None = None,
+    cancellation: Cancellation | None = None,
+) -> Solution:
+    """Find the mask of largest score that a problem allows, and prove how good it is.
+
+    Parameters
+    ----------
+    problem : RetentionProblem
+        The program of one layer.
+    solver : str
+        ``"auto"`` (``"cp-sat"``), ``"cp-sat"``, ``"greedy"``, ``"binary"``, or a name
+        from `balancer.solvers.register_solver`.
+    time_limit : float
+        Wall-clock seconds for the search proper; reading and verifying a layer come on
+        top. With 0 there is no search, and slice-greedy answers.
+    work_limit : float, optional
+        Limit in CP-SAT's deterministic time. The same seed gives the same answer if the
+        search ends with a proof or by this limit; the clock is not repeatable.
+    seed : int
+        Seed of the solver, 0 or greater.
+    progress : callable, optional
+        Called with a `Progress` for every better answer or bound; it may be called from
+        another thread.
+    cancellation : Cancellation, optional
+        Lets another thread stop the search. Ctrl-C does so too, and the best answer so
+        far is returned with the termination reason ``cancelled``.
+
+    Returns
+    -------
+    Solution
+        Verified. If the solver had no answer, slice-greedy's, with `fallback_reason`.
+
+    Raises
+    ------
+    BalancerError
+        An unknown solver or a senseless limit or seed.
+    InfeasibleError
+        No mask satisfies the problem.
+    SolverUnavailableError
+        Neither the solver nor slice-greedy has an answer. Only floors of channels that
+        cross the cells of a labelled map lead here.
+    """
+    begun = time.perf_counter()
+    search = Search(
+        time_limit, work_limit, seed, progress, cancellation or Cancellation()
+    )
+    name = DEFAULT if solver == "auto" else solver
+    chosen = get_solver(name)
+    reason = None
+    try:
+        answer = chosen.solve(problem, search)
+    except SolverUnavailableError as error:
+        if name == FALLBACK:
+            raise
+        reason = str(error)
+    except KeyboardInterrupt:
+        search.cancellation.cancel()
+        reason = "cancelled"
+    if reason is not None:
+        logger.warning("%s has no answer (%s); slice-greedy answers", name, reason)
+        try:
+            answer = get_solver(FALLBACK).solve(problem, search)
+        except SolverUnavailableError as error:
+            raise SolverUnavailableError(f"{name}: {reason}; {error}") from error
+        name = FALLBACK
+        if search.cancellation.cancelled:
+            answer = Answer(answer.mask, answer.bound, Termination.CANCELLED)
+    return conclude(problem, answer, solver=name, fallback_reason=reason, begun=begun)

@@ -1,0 +1,99 @@
+"""The literal program: one boolean for each weight, as ground truth for small layers.
+
+Written from the formulation in `balancer.problem` alone: it uses neither slices nor
+anything derived from them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from balancer.blocks import BoolArray
+from balancer.errors import SolverUnavailableError
+from balancer.problem import RetentionProblem
+from balancer.search import Search
+from balancer.solution import Answer
+from balancer.solvers import or_tools
+
+# Python fills a model with a few hundred thousand booleans a second, and CP-SAT finds
+# nothing in a larger one anyway.
+MOST_WEIGHTS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class BinarySolver:
+    """One boolean per weight in CP-SAT.
+
+    Parameters
+    ----------
+    integer_bits : int
+        The scores add up to less than 2**integer_bits after scaling.
+    """
+
+    integer_bits: int = 52
+
+    def solve(
+        self, problem: RetentionProblem, search: Search, hint: BoolArray | None = None
+    ) -> Answer:
+        """Answer one problem, from `hint` (a mask) if there is one.
+
+        Raises
+        ------
+        InfeasibleError
+            No mask satisfies the constraints.
+        SolverUnavailableError
+            No OR-Tools, no solution in time, or too many weights.
+        """
+        or_tools.require(search)
+        layer = problem.pe_map
+        if layer.weights > MOST_WEIGHTS:
+            raise SolverUnavailableError(
+                f"the literal program of {layer.weights} weights is larger than "
+                f"{MOST_WEIGHTS} booleans"
+            )
+        cp_model = or_tools.load()
+        total = cp_model.LinearExpr.sum
+        model = cp_model.CpModel()
+        keep = [model.new_bool_var("") for _ in range(layer.weights)]
+        load = [
+            model.new_int_var(int(least), int(min(largest, layer.weights)), "")
+            for least, largest in zip(problem.min_load, problem.max_load, strict=True)
+        ]
+        group, pe = (labels.reshape(-1) for labels in layer.labels())
+        cells: dict[tuple[int, int], list[int]] = {}
+        for weight, cell in enumerate(zip(group.tolist(), pe.tolist(), strict=True)):
+            cells.setdefault(cell, []).append(weight)
+        for (g, _), weights in cells.items():
+            model.add(total([keep[i] for i in weights]) == load[g])
+        if layer.fixed_load is not None:
+            for g, fixed in enumerate(layer.fixed_load.tolist()):
+                model.add(load[g] == fixed)
+        model.add(total(keep) <= problem.budget)
+        fan_in = layer.weights // layer.channels if layer.channels else 0
+        for channel, floor in enumerate(problem.channel_floor.tolist()):
+            if floor:
+                model.add(
+                    total(keep[channel * fan_in : (channel + 1) * fan_in]) >= floor
+                )
+        if problem.previous_mask is not None:
+            for i in np.flatnonzero(~problem.previous_mask).tolist():
+                model.add(keep[i] == 0)
+        if problem.forced is not None:
+            for i in np.flatnonzero(problem.forced).tolist():
+                model.add(keep[i] == 1)
+
+        scores = problem.scores.reshape(-1).astype(np.float64)
+        scale = or_tools.scale_for(scores, self.integer_bits)
+        model.maximize(
+            cp_model.LinearExpr.weighted_sum(keep, or_tools.scaled(scores, scale))
+        )
+        if hint is not None:
+            for variable, value in zip(keep, hint.reshape(-1).tolist(), strict=True):
+                model.add_hint(variable, value)
+        outcome = or_tools.maximize(model, search, offset=0.0, scale=scale)
+        mask = np.array(outcome.values(keep), dtype=bool).reshape(layer.shape)
+        # Rounding down each score hides less than one unit of each kept weight.
+        bound = (outcome.bound + problem.budget) / scale
+        return Answer(mask, bound, outcome.termination)

@@ -1,0 +1,114 @@
+"""The default solver: Lagrangian presolve, then OR-Tools CP-SAT on what is left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from balancer.allocation import ROUNDING, Allocation, SliceAllocator
+from balancer.blocks import BoolArray
+from balancer.errors import SolverUnavailableError
+from balancer.problem import RetentionProblem
+from balancer.search import Search
+from balancer.slices import LayerSlices, settle
+from balancer.solution import Answer, Termination
+from balancer.solvers import or_tools
+from balancer.solvers.binary import BinarySolver
+from balancer.solvers.greedy import GreedySolver
+
+
+@dataclass(frozen=True, slots=True)
+class CpSatSolver:
+    """Slices, Lagrangian presolve, CP-SAT on the core with the greedy answer as hint.
+
+    Where the presolve leaves no core, its bound is the proof. Channel floors that
+    slices cannot express go to the program over weights, if they bind.
+
+    Parameters
+    ----------
+    integer_bits : int
+        The values of the core add up to less than 2**integer_bits after scaling.
+        CP-SAT rejects models beyond 62 bits; doubles hold 53.
+    """
+
+    integer_bits: int = 52
+
+    def solve(self, problem: RetentionProblem, search: Search) -> Answer:
+        """Answer one problem.
+
+        Raises
+        ------
+        SolverUnavailableError
+            No OR-Tools, no time, or a model that CP-SAT rejects.
+        """
+        program = problem if problem.separable else problem.relaxed()
+        layer = LayerSlices.of(program)
+        allocation, termination = self.allocate(settle([layer], problem.budget), search)
+        answer = Answer(layer.mask(allocation.loads), allocation.bound, termination)
+        if problem.separable or _holds_floors(answer.mask, problem):
+            return answer
+        try:
+            hint = GreedySolver().solve(problem, search).mask
+        except SolverUnavailableError:
+            hint = None
+        exact = BinarySolver(self.integer_bits).solve(problem, search, hint)
+        return Answer(exact.mask, min(exact.bound, answer.bound), exact.termination)
+
+    def allocate(
+        self, allocator: SliceAllocator, search: Search
+    ) -> tuple[Allocation, Termination]:
+        """Answer one slice program; see `solve` for the errors."""
+        or_tools.require(search)
+        greedy = allocator.greedy
+        if greedy.bound - greedy.kept <= ROUNDING * greedy.bound:
+            return greedy, Termination.PROVED
+        return self._search_core(allocator, search)
+
+    def _search_core(
+        self, allocator: SliceAllocator, search: Search
+    ) -> tuple[Allocation, Termination]:
+        cp_model = or_tools.load()
+        core = allocator.core()
+        sure = allocator.take({c.cost: c.sure for c in core}, fill=False)
+        room = allocator.free_budget - sum(c.cost * c.sure for c in core)
+        values = np.concatenate([c.values for c in core])
+        costs = np.concatenate([np.full(len(c.values), c.cost) for c in core])
+        scale = or_tools.scale_for(values, self.integer_bits)
+
+        model = cp_model.CpModel()
+        chosen = [model.new_bool_var("") for _ in values]
+        model.add(cp_model.LinearExpr.weighted_sum(chosen, costs.tolist()) <= room)
+        model.maximize(
+            cp_model.LinearExpr.weighted_sum(chosen, or_tools.scaled(values, scale))
+        )
+        ends = np.cumsum([len(c.values) for c in core])
+        chains = [
+            chosen[end - len(c.values) : end] for c, end in zip(core, ends, strict=True)
+        ]
+        hint = allocator.hint(core)
+        for chain, number in zip(chains, hint, strict=True):
+            for position, variable in enumerate(chain):
+                model.add_hint(variable, position < number)
+                if position:  # the best of a size first: fewer equal answers to search
+                    model.add_implication(variable, chain[position - 1])
+        outcome = or_tools.maximize(model, search, offset=sure.kept, scale=scale)
+
+        taken = {
+            c.cost: c.sure + sum(outcome.values(chain))
+            for c, chain in zip(core, chains, strict=True)
+        }
+        best = max(
+            allocator.take(taken), allocator.greedy, key=lambda found: found.kept
+        )
+        # Rounding down hides less than one unit of each value.
+        bound = sure.kept + (outcome.bound + len(values)) / scale
+        bound = min(bound, allocator.greedy.bound)
+        allocation = Allocation(best.loads, best.kept, bound, best.exhausted)
+        return allocation, outcome.termination
+
+
+def _holds_floors(mask: BoolArray, problem: RetentionProblem) -> bool:
+    """Whether every output channel keeps its floor."""
+    kept = np.count_nonzero(mask.reshape(problem.pe_map.channels, -1), axis=1)
+    return bool((kept >= problem.channel_floor).all())

@@ -1,0 +1,50 @@
+"""Slice-greedy: the fallback, exact whenever all groups have the same size."""
+
+from __future__ import annotations
+
+from balancer.allocation import Allocation, SliceAllocator
+from balancer.errors import InfeasibleError, SolverUnavailableError
+from balancer.problem import RetentionProblem
+from balancer.search import Search
+from balancer.slices import LayerSlices, settle
+from balancer.solution import Answer, Termination
+
+
+class GreedySolver:
+    """Take the slices of most score per non-zero until no other fits the budget.
+
+    The bound is that of the linear relaxation. Needs neither OR-Tools nor time.
+    """
+
+    def solve(self, problem: RetentionProblem, search: Search) -> Answer:
+        """Answer one problem; `search` limits nothing here.
+
+        Raises
+        ------
+        SolverUnavailableError
+            Floors of channels that cross the cells, and no mask that keeps the best
+            weights of each.
+        """
+        if problem.separable:
+            return self._by_slices(problem, search)
+        bound = self._by_slices(problem.relaxed(), search).bound
+        try:
+            answer = self._by_slices(problem.restricted(), search)
+        except InfeasibleError as error:
+            raise SolverUnavailableError(
+                f"slice-greedy finds no mask that keeps every channel's best: {error}"
+            ) from error
+        return Answer(answer.mask, bound, answer.termination)
+
+    def _by_slices(self, problem: RetentionProblem, search: Search) -> Answer:
+        layer = LayerSlices.of(problem)
+        allocation, termination = self.allocate(settle([layer], problem.budget), search)
+        return Answer(layer.mask(allocation.loads), allocation.bound, termination)
+
+    def allocate(
+        self, allocator: SliceAllocator, search: Search
+    ) -> tuple[Allocation, Termination]:
+        """Answer one slice program."""
+        greedy = allocator.greedy
+        proved = greedy.kept >= greedy.bound
+        return greedy, Termination.PROVED if proved else Termination.COMPLETED

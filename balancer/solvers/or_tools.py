@@ -1,0 +1,200 @@
+"""Running OR-Tools CP-SAT: loading it, its limits, progress and cancellation."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from balancer.errors import InfeasibleError, SolverUnavailableError
+from balancer.search import Progress, Search
+from balancer.solution import Termination
+
+CP_MODEL = "ortools.sat.python.cp_model"
+POLL_SECONDS = 0.1
+
+
+def require(search: Search) -> None:
+    """Make sure that a search can begin.
+
+    Raises
+    ------
+    SolverUnavailableError
+        OR-Tools cannot be imported, there is no time, or the search is cancelled.
+    """
+    try:
+        found = importlib.util.find_spec(CP_MODEL) is not None
+    except (ImportError, ValueError) as error:
+        raise SolverUnavailableError(f"OR-Tools cannot be imported: {error}") from error
+    if not found:
+        raise SolverUnavailableError("OR-Tools cannot be imported: no CP-SAT in it")
+    if search.time_limit <= 0 or search.work_limit == 0:
+        raise SolverUnavailableError("a limit of 0 leaves no time to search")
+    if search.cancellation.cancelled:
+        raise SolverUnavailableError("cancelled before the search began")
+
+
+def load() -> Any:
+    """Import CP-SAT, which takes about half a second the first time.
+
+    Raises
+    ------
+    SolverUnavailableError
+        OR-Tools is there but cannot be loaded.
+    """
+    try:
+        return importlib.import_module(CP_MODEL)
+    except ImportError as error:
+        raise SolverUnavailableError(f"OR-Tools cannot be imported: {error}") from error
+
+
+def scale_for(values: npt.NDArray[np.float64], bits: int) -> float:
+    """Power of two that makes non-negative `values` add up to less than 2**bits."""
+    total = float(values.sum())
+    if total == 0.0:
+        return 1.0
+    exponent = bits - 1 - int(np.frexp(total)[1])
+    return float(np.ldexp(1.0, min(exponent, 1000)))  # tiny scores need no more
+
+
+def scaled(values: npt.NDArray[np.float64], scale: float) -> list[int]:
+    """Integers that CP-SAT maximizes in place of `values`: rounded down."""
+    return [int(value) for value in np.floor(values * scale)]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What CP-SAT found.
+
+    Attributes
+    ----------
+    solver : ortools.sat.python.cp_model.CpSolver
+        The solver after its search.
+    bound : float
+        Objective that no solution of the model exceeds.
+    termination : Termination
+        Why the search ended.
+    """
+
+    solver: Any
+    bound: float
+    termination: Termination
+
+    def values(self, variables: Sequence[Any]) -> list[bool]:
+        """Values of boolean variables in the best solution."""
+        return [self.solver.boolean_value(variable) for variable in variables]
+
+
+def maximize(model: Any, search: Search, *, offset: float, scale: float) -> Outcome:
+    """Search `model` on one worker, the caller's thread free to be interrupted.
+
+    Parameters
+    ----------
+    model : ortools.sat.python.cp_model.CpModel
+        A model with an objective to maximize.
+    search : Search
+        Limits, seed, progress and cancellation; Ctrl-C cancels as well.
+    offset, scale : float
+        Progress is reported as ``offset + objective / scale``.
+
+    Raises
+    ------
+    InfeasibleError
+        The model has no solution.
+    SolverUnavailableError
+        No solution was found in time, or the model was rejected.
+    """
+    cp_model = load()
+    solver = cp_model.CpSolver()
+    parameters = solver.parameters
+    parameters.num_workers = 1  # several would make the answer depend on their timing
+    parameters.random_seed = search.seed % 2**31
+    parameters.max_time_in_seconds = search.time_limit
+    if search.work_limit is not None:
+        parameters.max_deterministic_time = search.work_limit
+    parameters.catch_sigint_signal = False  # Python's own handler cancels, see below
+    callback = _report_to(cp_model, solver, search, offset, scale)
+
+    status: list[Any] = []
+    failure: list[BaseException] = []
+    done = threading.Event()
+
+    def run() -> None:
+        try:
+            status.append(solver.solve(model, callback))
+        except BaseException as error:
+            failure.append(error)
+        finally:
+            done.set()
+
+    with search.cancellation.calling(solver.stop_search):
+        threading.Thread(target=run, name="cp-sat", daemon=True).start()
+        # CP-SAT holds its thread until it ends; this one still sees Ctrl-C. Stopping is
+        # repeated because CP-SAT ignores it in the moment before its search begins.
+        while True:
+            try:
+                if done.wait(POLL_SECONDS):
+                    break
+                if search.cancellation.cancelled:
+                    solver.stop_search()
+            except KeyboardInterrupt:
+                search.cancellation.cancel()
+    if failure:
+        raise failure[0]
+    return _outcome(cp_model, model, solver, status[0], search)
+
+
+def _report_to(
+    cp_model: Any, solver: Any, search: Search, offset: float, scale: float
+) -> Any:
+    """Make the callback that turns CP-SAT's events into `Progress`."""
+    report = search.progress
+    if report is None:
+        return None
+    begun = time.perf_counter()
+    best = {"kept": 0.0, "bound": float("inf")}
+
+    def tell(**news: float) -> None:
+        best.update(news)
+        kept, bound = (offset + best[name] / scale for name in ("kept", "bound"))
+        report(Progress(kept, bound, time.perf_counter() - begun))
+
+    class Reporter(cp_model.CpSolverSolutionCallback):  # type: ignore[misc]
+        def on_solution_callback(self) -> None:
+            tell(kept=self.objective_value, bound=self.best_objective_bound)
+
+    solver.best_bound_callback = lambda bound: tell(bound=bound)
+    return Reporter()
+
+
+def _outcome(
+    cp_model: Any, model: Any, solver: Any, status: Any, search: Search
+) -> Outcome:
+    if status == cp_model.OPTIMAL:
+        return Outcome(solver, solver.best_objective_bound, Termination.PROVED)
+    cancelled = search.cancellation.cancelled
+    if status == cp_model.FEASIBLE:
+        ended = Termination.CANCELLED if cancelled else Termination.TIME_LIMIT
+        return Outcome(solver, solver.best_objective_bound, ended)
+    if status == cp_model.INFEASIBLE:
+        raise InfeasibleError(
+            "CP-SAT proves that no mask holds the bounds, floors and masks together; "
+            "lower `channel_floor` or `min_load`, or raise the budget"
+        )
+    if status == cp_model.MODEL_INVALID:
+        reason = model.validate().strip().splitlines()
+        raise SolverUnavailableError(
+            f"CP-SAT rejected the model: {' '.join(reason[:1])}"
+        )
+    if cancelled:
+        raise SolverUnavailableError("cancelled before CP-SAT found a solution")
+    raise SolverUnavailableError(
+        f"CP-SAT found no solution within {search.time_limit:g} s"
+    )
