@@ -22,6 +22,7 @@ from balancer.errors import (
     VerificationError,
 )
 from balancer.metrics import LoadMetrics, network_utilization, utilization
+from balancer.network import balance_network
 from balancer.pe_map import PEMap
 from balancer.problem import RetentionProblem
 from balancer.search import Cancellation, Progress
@@ -43,6 +44,7 @@ __all__ = [
     "Termination",
     "TicketError",
     "VerificationError",
+    "balance_network",
     "network_utilization",
     "register_solver",
     "solve",

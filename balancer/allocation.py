@@ -246,6 +246,10 @@ class SliceAllocator:
             taken = np.concatenate([taken, rest])
         return self._answer(taken, self.greedy.bound)
 
+    def nonzeros(self, allocation: Allocation) -> int:
+        """Non-zeros of an allocation."""
+        return int(self.program.cost @ allocation.loads)
+
     def hint(self, core: Sequence[CostClass]) -> list[int]:
         """Count the open slices of each size that the greedy answer takes."""
         taken = self.greedy.loads - self.program.lower

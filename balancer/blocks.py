@@ -7,6 +7,7 @@ neither index arrays nor copies; for arbitrary labels it is a gather.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import Any, TypeAlias
@@ -17,6 +18,11 @@ import numpy.typing as npt
 Array: TypeAlias = npt.NDArray[Any]
 IntArray: TypeAlias = npt.NDArray[np.int64]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
+
+
+# Half a megabyte of float32: larger pieces leave the cache between two looks at them,
+# smaller ones pay more for the calls than for the work.
+CHUNK_WEIGHTS = 2**17
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,20 @@ class Window:
             flat[self.offset :], self.shape, strides, writeable=flat.flags.writeable
         )
 
+    def chunks(self) -> Iterator[tuple[slice, Window]]:
+        """Yield the block in pieces that fit a cache, each with its rows."""
+        if not self.cells:
+            return
+        length, *rest = self.shape
+        rows = prod(self.shape[1 : self.cell_axes])
+        step = max(1, CHUNK_WEIGHTS // max(1, prod(rest)))
+        for first in range(0, length, step):
+            last = min(first + step, length)
+            offset = self.offset + first * self.strides[0]
+            shape = (last - first, *rest)
+            piece = Window(offset, shape, self.strides, self.cell_axes)
+            yield slice(first * rows, last * rows), piece
+
     def read(self, flat: Array) -> Array:
         """Return the block as a matrix [cells, width]: a view wherever one exists."""
         return self._view(flat).reshape(self.cells, self.width)
@@ -85,6 +105,13 @@ class Gather:
         """Number of weights in each cell, the columns of the block."""
         return int(self.index.shape[1])
 
+    def chunks(self) -> Iterator[tuple[slice, Gather]]:
+        """Yield the block in pieces that fit a cache, each with its rows."""
+        step = max(1, CHUNK_WEIGHTS // max(1, self.width))
+        for first in range(0, self.cells, step):
+            rows = slice(first, min(first + step, self.cells))
+            yield rows, Gather(self.index[rows])
+
     def read(self, flat: Array) -> Array:
         """Return the block as a matrix [cells, width] (a copy)."""
         return flat[self.index]
@@ -95,3 +122,11 @@ class Gather:
 
 
 Block: TypeAlias = Window | Gather
+
+
+def count_rows(block: BoolArray) -> Array:
+    """Count the True entries of each row of a block."""
+    # Sums of a narrow type keep the reduction in the processor's vector units.
+    narrow = np.uint16 if block.shape[1] < 2**16 else np.uint64
+    counts: Array = np.add.reduce(block.view(np.uint8), axis=1, dtype=narrow)
+    return counts

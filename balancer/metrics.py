@@ -125,17 +125,20 @@ def network_utilization(values: Sequence[float], weights: Sequence[int]) -> floa
     return float(np.dot(values, weights) / total)
 
 
-def top_k_sum(scores: Array, k: int) -> float:
-    """Total of the `k` largest scores: what unstructured pruning keeps.
+def network_eta(layers: Sequence[LoadMetrics]) -> float:
+    """Divide used slots by all slots, over all layers; 1.0 without any load."""
+    slots = sum(layer.slots for layer in layers)
+    return sum(layer.nonzeros for layer in layers) / slots if slots else 1.0
 
-    Parameters
-    ----------
-    scores : ndarray of float, any shape
-        Non-negative.
-    k : int
-        At most the number of scores.
-    """
+
+def top_k(scores: Array, k: int) -> Array:
+    """Return the `k` largest scores, in any order and from any shape."""
     flat = scores.reshape(-1)
-    if k < flat.size and k:
-        flat = np.partition(flat, flat.size - k)[flat.size - k :]
-    return float(flat.sum(dtype=np.float64)) if k else 0.0
+    if k >= flat.size:
+        return flat
+    return np.partition(flat, flat.size - k)[flat.size - k :] if k else flat[:0]
+
+
+def top_k_sum(scores: Array, k: int) -> float:
+    """Total of the `k` largest scores: what unstructured pruning keeps."""
+    return float(top_k(scores, k).sum(dtype=np.float64))

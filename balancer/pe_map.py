@@ -19,7 +19,7 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from balancer.blocks import Block, BoolArray, IntArray
+from balancer.blocks import Block, BoolArray, IntArray, count_rows
 from balancer.cells import (
     Cells,
     Layer,
@@ -319,12 +319,12 @@ class PEMap:
         -------
         ndarray of int64 [cells]
         """
-        flat = np.ascontiguousarray(mask).reshape(-1).view(np.uint8)
+        flat = np.ascontiguousarray(mask).reshape(-1)
         loads = np.empty(self.cells, dtype=np.int64)
         for cells, block in self.numbered_blocks():
-            # Narrow sums keep the reduction in the processor's vector units.
-            narrow = np.uint16 if block.width < 2**16 else np.uint64
-            loads[cells] = np.add.reduce(block.read(flat), axis=1, dtype=narrow)
+            of_block = loads[cells]
+            for rows, chunk in block.chunks():
+                of_block[rows] = count_rows(chunk.read(flat))
         return loads
 
     def loads(self, mask: BoolArray) -> IntArray:

@@ -136,6 +136,16 @@ class RetentionProblem:
         """
         return cls(np.abs(np.asarray(weights)), pe_map, budget, **more)
 
+    @property
+    def least(self) -> int:
+        """Least non-zeros that the constraints allow."""
+        return int(self.pe_map.group_sizes() @ self.lower)
+
+    def allowed_scores(self) -> Array:
+        """Scores of the weights that may be kept, in any shape."""
+        mask = self.previous_mask
+        return self.scores if mask is None else self.scores[mask]
+
     @cached_property
     def separable(self) -> bool:
         """Whether the groups are coupled by the budget alone.
@@ -253,9 +263,10 @@ def _scores(scores: npt.ArrayLike, shape: tuple[int, ...]) -> Array:
         array = array.astype(np.float32)
     elif array.dtype not in (np.float32, np.float64):
         array = array.astype(np.float64)
+    array = np.ascontiguousarray(array)
     if array.size:
-        least, largest = array.min(), array.max()  # both propagate NaN
-        if not (least >= 0 and largest < np.inf):
+        largest = _largest(array)
+        if not largest < np.inf:
             bad = np.argwhere(~((array >= 0) & (array < np.inf)))
             place = tuple(int(axis) for axis in bad[0])
             raise BalancerError(
@@ -266,7 +277,18 @@ def _scores(scores: npt.ArrayLike, shape: tuple[int, ...]) -> Array:
             raise BalancerError(
                 f"scores reach {largest:g}, so their sum overflows; scale them down"
             )
-    return np.ascontiguousarray(array)
+    return array
+
+
+def _largest(array: Array) -> float:
+    """Largest entry; infinity if any is negative, infinite or NaN."""
+    # Positive floats are ordered as the integers of the same bits, and all other floats
+    # are larger than they: one pass instead of two.
+    bits = array.view(np.uint32 if array.dtype == np.float32 else np.uint64).max()
+    if bits <= np.array(np.inf, array.dtype).view(bits.dtype):
+        return float(bits.view(array.dtype))
+    least, largest = array.min(), array.max()  # -0.0 is in order; both propagate NaN
+    return float(largest) if least >= 0 else np.inf
 
 
 def _mask(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from balancer.blocks import Array, BoolArray, IntArray
+from balancer.blocks import Array, Block, BoolArray, IntArray, count_rows
 from balancer.pe_map import PEMap
 
 
@@ -29,44 +29,125 @@ def mark(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ranking:
-    """The best weights of every cell, best first.
+class Tier:
+    """Cells of one block that are ranked to the same depth.
 
     Attributes
     ----------
+    block : Block
+        The block.
+    rows : ndarray of int64 [rows]
+        Rows of the block, ascending.
+    cells : ndarray of int64 [rows]
+        The numbers of these cells in the PE map.
+    best : ndarray of float [rows, depth]
+        Their largest keys in descending order.
+    """
+
+    block: Block
+    rows: IntArray
+    cells: IntArray
+    best: Array
+
+    @classmethod
+    def of(
+        cls, keys: Array, block: Block, first: int, rows: IntArray, depth: int
+    ) -> Tier:
+        """Rank some rows of a block whose cells are numbered from `first`."""
+        depth = min(depth, block.width)
+        best = np.empty((len(rows), depth), keys.dtype)
+        for chunk_rows, chunk in block.chunks():
+            mine = slice(*np.searchsorted(rows, (chunk_rows.start, chunk_rows.stop)))
+            if mine.start == mine.stop:
+                continue
+            weights = chunk.read(keys)
+            if mine.stop - mine.start < len(weights):
+                weights = weights[rows[mine] - chunk_rows.start]
+            best[mine] = _best(weights, depth)
+        return cls(block, rows, rows + first, best)
+
+
+class Ranking:
+    """The best weights of every cell, best first, some groups deeper than others.
+
+    Parameters
+    ----------
+    keys : ndarray of float
+        Ranking keys in the shape of the weights; they are not kept.
     pe_map : PEMap
         The cells.
     depth : int
-        How many weights of a cell are ranked, where it has as many.
-    best : tuple of ndarray [cells of the block, min(depth, width)]
-        Keys in descending order, for each block of the map.
+        How many weights of every cell to rank, where it has as many.
+
+    Attributes
+    ----------
+    depth : ndarray of int64 [groups]
+        How many weights of a group's cells are ranked.
     """
 
-    pe_map: PEMap
-    depth: int
-    best: tuple[Array, ...]
-
-    @classmethod
-    def of(cls, keys: Array, pe_map: PEMap, depth: int) -> Ranking:
-        """Rank the weights of `pe_map`, whose keys have the shape of the weights."""
+    def __init__(self, keys: Array, pe_map: PEMap, depth: int) -> None:
+        self.pe_map = pe_map
+        self.depth = np.full(pe_map.groups, depth, dtype=np.int64)
         flat = keys.reshape(-1)
-        best = tuple(_best(block.read(flat), depth) for block in pe_map.blocks)
-        return cls(pe_map, depth, best)
+        self._tiers = [
+            Tier.of(flat, block, cells.start, np.arange(block.cells), depth)
+            for cells, block in pe_map.numbered_blocks()
+        ]
 
-    def slice_sums(self, depth: int) -> npt.NDArray[np.float64]:
-        """Sum of the j-th best keys over the PEs of each group, [groups, depth]."""
-        sums = np.zeros((self.pe_map.groups, depth))
-        for (cells, _), best in zip(
-            self.pe_map.numbered_blocks(), self.best, strict=True
-        ):
-            group = self.pe_map.cell_group[cells]
-            starts = np.flatnonzero(np.diff(group, prepend=-1))
-            wide = min(depth, best.shape[1])
+    def deepen(self, keys: Array, groups: BoolArray, depth: IntArray) -> None:
+        """Rank the marked groups again, to a greater `depth` [groups]."""
+        flat = keys.reshape(-1)
+        self.depth = np.where(groups, depth, self.depth)
+        tiers = []
+        for tier in self._tiers:
+            group = self.pe_map.cell_group[tier.cells]
+            chosen = groups[group] & (tier.best.shape[1] < tier.block.width)
+            if not chosen.all():
+                stay = np.flatnonzero(~chosen)
+                rows, cells = tier.rows[stay], tier.cells[stay]
+                tiers.append(Tier(tier.block, rows, cells, tier.best[stay]))
+            first = int(tier.cells[0] - tier.rows[0])
+            for deeper in np.unique(depth[group[chosen]]):
+                rows = tier.rows[chosen & (depth[group] == deeper)]
+                tiers.append(Tier.of(flat, tier.block, first, rows, int(deeper)))
+        self._tiers = tiers
+
+    def slice_sums(self, known: IntArray) -> npt.NDArray[np.float64]:
+        """Sum the j-th best keys over the PEs of each group.
+
+        Parameters
+        ----------
+        known : ndarray of int64 [groups]
+            How many sums of each group, at most `depth`.
+
+        Returns
+        -------
+        ndarray of float64 [sum of `known`]
+            Group after group.
+        """
+        start = np.cumsum(known) - known
+        sums = np.zeros(int(known.sum()))
+        for tier in self._tiers:
+            group = self.pe_map.cell_group[tier.cells]
+            first = np.flatnonzero(np.diff(group, prepend=-1))
+            group, j = group[first], np.arange(tier.best.shape[1])
+            if not len(group) or not len(j):
+                continue
             with np.errstate(invalid="ignore"):  # inf - inf lies outside the bounds
-                sums[group[starts], :wide] += np.add.reduceat(
-                    best[:, :wide], starts, axis=0, dtype=np.float64
-                )
+                added = np.add.reduceat(tier.best, first, axis=0, dtype=np.float64)
+            asked = j < known[group][:, None]
+            sums[(start[group][:, None] + j)[asked]] += added[asked]
         return sums
+
+    def finite_sum(self, loads: IntArray) -> float:
+        """Total of the finite ones among the best ``loads[g]`` keys of each cell."""
+        total = 0.0
+        for tier in self._tiers:
+            load = loads[self.pe_map.cell_group[tier.cells]]
+            asked = np.arange(tier.best.shape[1]) < load[:, None]
+            asked &= np.isfinite(tier.best)
+            total += float(tier.best[asked].sum(dtype=np.float64))
+        return total
 
     def mask(self, keys: Array, cell_loads: IntArray) -> BoolArray:
         """Keep the best weights of every cell; of equal keys, the first.
@@ -76,57 +157,55 @@ class Ranking:
         keys : ndarray of float
             The ranked keys, in the shape of the weights.
         cell_loads : ndarray of int64 [cells]
-            How many to keep, at most `depth`.
+            How many to keep, at most the depth of the cell's group.
 
         Returns
         -------
         ndarray of bool
             In the shape of the weights.
         """
-        flat = keys.reshape(-1)
-        mask = np.zeros(self.pe_map.weights, dtype=bool)
-        for (cells, block), best in zip(
-            self.pe_map.numbered_blocks(), self.best, strict=True
-        ):
-            loads = cell_loads[cells]
-            if loads.any():
-                block.write(mask, _top(block.read(flat), best, loads))
+        # The least key to keep; no key reaches NaN.
+        least = np.full(self.pe_map.cells, np.nan, dtype=keys.dtype)
+        for tier in self._tiers:
+            load = cell_loads[tier.cells]
+            some = np.flatnonzero(load)
+            least[tier.cells[some]] = tier.best[some, load[some] - 1]
+        flat, mask = keys.reshape(-1), np.zeros(self.pe_map.weights, dtype=bool)
+        for cells, block in self.pe_map.numbered_blocks():
+            block_least, block_loads = least[cells], cell_loads[cells]
+            for rows, chunk in block.chunks():
+                marked = _mark_best(
+                    chunk.read(flat), block_least[rows], block_loads[rows]
+                )
+                chunk.write(mask, marked)
         return mask.reshape(self.pe_map.shape)
 
 
 def top_per_cell(keys: Array, pe_map: PEMap, cell_loads: IntArray) -> BoolArray:
     """Keep the `cell_loads` best keys of every cell; see `Ranking.mask`."""
-    deepest = int(cell_loads.max()) if cell_loads.size else 0
-    return Ranking.of(keys, pe_map, deepest).mask(keys, cell_loads)
+    deepest = int(cell_loads.max(initial=0))
+    return Ranking(keys, pe_map, deepest).mask(keys, cell_loads)
 
 
 def _best(block: Array, depth: int) -> Array:
     """Return the `depth` largest entries of each row, in descending order."""
-    width = block.shape[1]
-    depth = min(depth, width)
-    if depth > width // 2:
-        ascending = np.sort(block, axis=1)[:, width - depth :]
-    elif depth:
-        # The sort makes a copy, so the large partitioned array is freed.
-        ascending = np.sort(
-            np.partition(block, width - depth, axis=1)[:, width - depth :], axis=1
-        )
-    else:
-        ascending = np.empty((block.shape[0], 0), block.dtype)
-    return ascending[:, ::-1]
+    if depth == 0:
+        return block[:, :0]
+    rest = block.shape[1] - depth
+    if rest > depth:
+        block = np.partition(block, rest, axis=1)[:, rest:]
+        rest = 0
+    return np.sort(block, axis=1)[:, rest:][:, ::-1]
 
 
-def _top(block: Array, best: Array, loads: IntArray) -> BoolArray:
-    """Mark the `loads` best entries of each row, the first among equals."""
-    last = best[np.arange(len(loads)), np.maximum(loads, 1) - 1]
-    last = np.where(loads > 0, last, np.nan)[:, None]  # no entry reaches NaN
-    marked: BoolArray = block >= last
-    narrow = np.uint16 if block.shape[1] < 2**16 else np.uint64
-    tied = np.add.reduce(marked.view(np.uint8), axis=1, dtype=narrow) > loads
+def _mark_best(block: Array, least: Array, loads: IntArray) -> BoolArray:
+    """Mark what reaches `least` in each row, but only the first of equal entries."""
+    marked: BoolArray = block >= least[:, None]
+    tied = count_rows(marked) > loads
     if tied.any():
-        rows, edge = block[tied], last[tied]
+        rows, edge = block[tied], least[tied, None]
         above, equal = rows > edge, rows == edge
-        room = loads[tied] - np.count_nonzero(above, axis=1)
+        room = loads[tied] - count_rows(above)
         equal &= np.cumsum(equal, axis=1, dtype=np.int32) <= room[:, None]
         marked[tied] = above | equal
     return marked

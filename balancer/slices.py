@@ -12,8 +12,7 @@ down to a depth, and deeper only where a solution might reach further.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -29,84 +28,88 @@ LEAST_DEPTH = 16
 DEEPENING = 4
 
 
-@dataclass(slots=True)
 class LayerSlices:
-    """The slices of one problem, ranked as deep as its solution needs.
+    """The slices of one layer, ranked as deep as its solution needs.
 
-    Attributes
+    Parameters
     ----------
     problem : RetentionProblem
-        The layer; only its shape and its bounds are used after the ranking.
-    ranking : Ranking
-        What every PE would keep first.
-    forced_value : float
-        Total score of the weights that must be kept.
+        The layer.
+    mean_load : float, optional
+        About how many non-zeros a cell will have; default: what the problem's own
+        budget leaves to it.
+    read : callable, optional
+        Gives the problem once more when the weights have to be looked at again, so that
+        they need not stay in memory; default: they stay.
     """
 
-    problem: RetentionProblem
-    ranking: Ranking
-    forced_value: float
-
-    @classmethod
-    def of(
-        cls, problem: RetentionProblem, mean_load: float | None = None
-    ) -> LayerSlices:
-        """Rank the weights of `problem`, for about `mean_load` non-zeros in each cell.
-
-        The default is what the problem's own budget leaves to a cell.
-        """
+    def __init__(
+        self,
+        problem: RetentionProblem,
+        mean_load: float | None = None,
+        read: Callable[[], RetentionProblem] | None = None,
+    ) -> None:
+        self._read = read or (lambda: problem)
+        self._lower, self._upper = problem.lower, problem.upper
+        self._budget = problem.budget
+        self._group_sizes = problem.pe_map.group_sizes()
+        self._must_keep_value = 0.0
+        if problem.must_keep is not None:
+            value = problem.scores[problem.must_keep].sum(dtype=np.float64)
+            self._must_keep_value = float(value)
         if mean_load is None:
             mean_load = problem.budget / max(1, problem.pe_map.cells)
         guess = max(LEAST_DEPTH, int(DEPTH_IN_MEAN_LOADS * mean_load) + 1)
-        depth = max(guess, int(problem.lower.max(initial=0)))
-        depth = min(depth, int(problem.upper.max(initial=0)))
-        forced = problem.must_keep
-        value = 0.0
-        if forced is not None:
-            value = float(problem.scores[forced].sum(dtype=np.float64))
-        return cls(problem, Ranking.of(problem.keys(), problem.pe_map, depth), value)
+        depth = max(guess, int(self._lower.max(initial=0)))
+        depth = min(depth, int(self._upper.max(initial=0)))
+        self._ranking = Ranking(problem.keys(), problem.pe_map, depth)
 
-    def deepen(self) -> None:
-        """Rank several times as many weights of every cell."""
-        depth = min(self.ranking.depth * DEEPENING, int(self.problem.upper.max()))
-        self.ranking = Ranking.of(self.problem.keys(), self.problem.pe_map, depth)
+    def deepen(self, groups: BoolArray) -> None:
+        """Rank several times as many weights in the marked groups."""
+        depth = np.minimum(self._ranking.depth * DEEPENING, self._upper)
+        self._ranking.deepen(self._read().keys(), groups, depth)
 
     def program(self) -> SliceProgram:
         """State the program over the slices ranked so far."""
-        problem, depth = self.problem, self.ranking.depth
-        sums = self.ranking.slice_sums(depth)
-        position = np.arange(depth)
-        known = np.minimum(problem.upper, depth)
-        free = (position >= problem.lower[:, None]) & (position < known[:, None])
-        base = self.forced_value
-        if problem.lower.any():
-            base += self._value_below(problem.lower)
+        known = np.minimum(self._upper, self._ranking.depth)
+        values, base = self._ranking.slice_sums(known), self._must_keep_value
+        if self._lower.any():
+            base += self._ranking.finite_sum(self._lower)
+            first = np.cumsum(known) - known
+            position = np.arange(len(values)) - np.repeat(first, known)
+            values = values[position >= np.repeat(self._lower, known)]
         return SliceProgram(
-            values=sums[free],
-            counts=known - problem.lower,
-            cost=problem.pe_map.group_sizes(),
-            lower=problem.lower,
-            complete=known == problem.upper,
-            budget=problem.budget,
+            values=values,
+            counts=known - self._lower,
+            cost=self._group_sizes,
+            lower=self._lower,
+            complete=known == self._upper,
+            budget=self._budget,
             base=base,
         )
 
-    def _value_below(self, loads: IntArray) -> float:
-        """Total score of the best weights of each cell, without those forced."""
-        total = 0.0
-        for (cells, _), best in zip(
-            self.ranking.pe_map.numbered_blocks(), self.ranking.best, strict=True
-        ):
-            cell_loads = loads[self.ranking.pe_map.cell_group[cells]]
-            taken = np.arange(best.shape[1]) < cell_loads[:, None]
-            total += float(best[taken & np.isfinite(best)].sum(dtype=np.float64))
-        return total
-
-    def mask(self, loads: IntArray) -> BoolArray:
+    def mask(self, loads: IntArray, problem: RetentionProblem) -> BoolArray:
         """Mask in which every PE of group g keeps its ``loads[g]`` best weights."""
-        return self.ranking.mask(
-            self.problem.keys(), loads[self.problem.pe_map.cell_group]
-        )
+        cell_loads = loads[problem.pe_map.cell_group]
+        return self._ranking.mask(problem.keys(), cell_loads)
+
+    def bound(self, problem: RetentionProblem) -> float:
+        """Total score that no mask within this layer's own budget exceeds."""
+        return settle([self], problem.budget).greedy.bound
+
+    @property
+    def groups(self) -> int:
+        """Lock-step groups of the layer."""
+        return len(self._group_sizes)
+
+    @property
+    def least(self) -> int:
+        """Least non-zeros that the bounds allow."""
+        return self.nonzeros(self._lower)
+
+    def nonzeros(self, loads: IntArray) -> int:
+        """Non-zeros of the mask with these loads."""
+        return int(self._group_sizes @ loads)
 
 
 def settle(layers: Sequence[LayerSlices], budget: int) -> SliceAllocator:
@@ -127,6 +130,7 @@ def settle(layers: Sequence[LayerSlices], budget: int) -> SliceAllocator:
             return allocator
         first = 0
         for layer, program in zip(layers, programs, strict=True):
-            if exhausted[first : first + len(program.counts)].any():
-                layer.deepen()
-            first += len(program.counts)
+            groups = exhausted[first : first + len(program.counts)]
+            if groups.any():
+                layer.deepen(groups)
+            first += len(groups)

@@ -166,9 +166,7 @@ def conclude(
     check = _Check(answer.mask, problem)
     check.constraints()
     kept = check.kept
-    bound = max(kept, answer.bound)
-    if bound - kept <= ROUNDING * bound:  # the same sum in another order
-        bound = kept
+    bound = rounded_bound(answer.bound, kept)
     gap = (bound - kept) / bound if bound > 0 else 0.0
     return Solution(
         mask=answer.mask,
@@ -185,6 +183,11 @@ def conclude(
         remainder=problem.budget - int(check.loads.sum()),
         dead_channels=check.dead_channels,
     )
+
+
+def rounded_bound(bound: float, kept: float) -> float:
+    """Make `bound` equal to `kept` if they only differ by the order of summation."""
+    return kept if bound - kept <= ROUNDING * bound else bound
 
 
 class _Check:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 from balancer.errors import SolverUnavailableError
 from balancer.problem import RetentionProblem
 from balancer.search import Cancellation, ProgressCallback, Search
 from balancer.solution import Answer, Solution, Termination, conclude
-from balancer.solvers import DEFAULT, FALLBACK, get_solver
+from balancer.solvers import DEFAULT, FALLBACK, Solver, get_solver
 
 logger = logging.getLogger(__name__)
+Result = TypeVar("Result")
 
 
 def solve(
@@ -67,11 +70,37 @@ def solve(
     search = Search(
         time_limit, work_limit, seed, progress, cancellation or Cancellation()
     )
+    answer, name, reason = ask(
+        solver, search, lambda chosen: chosen.solve(problem, search)
+    )
+    if search.cancellation.cancelled and reason is not None:
+        answer = Answer(answer.mask, answer.bound, Termination.CANCELLED)
+    return conclude(problem, answer, solver=name, fallback_reason=reason, begun=begun)
+
+
+def ask(
+    solver: str, search: Search, question: Callable[[Solver], Result]
+) -> tuple[Result, str, str | None]:
+    """Put a question to a solver and, if it has no answer, to the fallback.
+
+    Returns
+    -------
+    result : object
+        The answer.
+    solver : str
+        Whose answer it is.
+    reason : str or None
+        Why it is not the answer of the solver that was asked.
+
+    Raises
+    ------
+    SolverUnavailableError
+        Neither has an answer.
+    """
     name = DEFAULT if solver == "auto" else solver
     chosen = get_solver(name)
-    reason = None
     try:
-        answer = chosen.solve(problem, search)
+        return question(chosen), name, None
     except SolverUnavailableError as error:
         if name == FALLBACK:
             raise
@@ -79,13 +108,8 @@ def solve(
     except KeyboardInterrupt:
         search.cancellation.cancel()
         reason = "cancelled"
-    if reason is not None:
-        logger.warning("%s has no answer (%s); slice-greedy answers", name, reason)
-        try:
-            answer = get_solver(FALLBACK).solve(problem, search)
-        except SolverUnavailableError as error:
-            raise SolverUnavailableError(f"{name}: {reason}; {error}") from error
-        name = FALLBACK
-        if search.cancellation.cancelled:
-            answer = Answer(answer.mask, answer.bound, Termination.CANCELLED)
-    return conclude(problem, answer, solver=name, fallback_reason=reason, begun=begun)
+    logger.warning("%s has no answer (%s); slice-greedy answers", name, reason)
+    try:
+        return question(get_solver(FALLBACK)), FALLBACK, reason
+    except SolverUnavailableError as error:
+        raise SolverUnavailableError(f"{name}: {reason}; {error}") from error

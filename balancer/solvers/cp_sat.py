@@ -43,9 +43,11 @@ class CpSatSolver:
             No OR-Tools, no time, or a model that CP-SAT rejects.
         """
         program = problem if problem.separable else problem.relaxed()
-        layer = LayerSlices.of(program)
+        layer = LayerSlices(program)
         allocation, termination = self.allocate(settle([layer], problem.budget), search)
-        answer = Answer(layer.mask(allocation.loads), allocation.bound, termination)
+        answer = Answer(
+            layer.mask(allocation.loads, program), allocation.bound, termination
+        )
         if problem.separable or _holds_floors(answer.mask, problem):
             return answer
         try:

@@ -37,9 +37,11 @@ class GreedySolver:
         return Answer(answer.mask, bound, answer.termination)
 
     def _by_slices(self, problem: RetentionProblem, search: Search) -> Answer:
-        layer = LayerSlices.of(problem)
+        layer = LayerSlices(problem)
         allocation, termination = self.allocate(settle([layer], problem.budget), search)
-        return Answer(layer.mask(allocation.loads), allocation.bound, termination)
+        return Answer(
+            layer.mask(allocation.loads, problem), allocation.bound, termination
+        )
 
     def allocate(
         self, allocator: SliceAllocator, search: Search
