@@ -52,4 +52,6 @@ __all__ = [
     "utilization",
 ]
 
+__version__ = "0.1.0"
+
 logging.getLogger(__name__).addHandler(logging.NullHandler())

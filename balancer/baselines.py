@@ -6,12 +6,14 @@ Balanced Pruning for Sparse Spiking Neural Networks", arXiv 2302.06746 (Algorith
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
 from balancer.blocks import Array, BoolArray
 from balancer.errors import BalancerError
+from balancer.metrics import LoadMetrics, kept_fraction
 from balancer.pe_map import PEMap
 from balancer.ranking import top_per_cell
 
@@ -79,8 +81,9 @@ def u_ticket_mask(
     )
     # Kept weights draw from [1, 2), pruned ones from [0, 1): the best of these keys are
     # random kept weights first, then random pruned ones.
-    draw = np.random.default_rng(seed).random(mask.shape, dtype=np.float32)
-    return top_per_cell(draw + mask, pe_map, cell_loads)
+    keys = np.random.default_rng(seed).random(mask.shape, dtype=np.float32)
+    keys += mask
+    return top_per_cell(keys, pe_map, cell_loads)
 
 
 def top_k_per_pe_mask(scores: Array, pe_map: PEMap, budget: int) -> BoolArray:
@@ -102,3 +105,62 @@ def top_k_per_pe_mask(scores: Array, pe_map: PEMap, budget: int) -> BoolArray:
     """
     share = budget // max(1, pe_map.cells)
     return top_per_cell(scores, pe_map, np.minimum(share, pe_map.cell_sizes()))
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One method on one layer.
+
+    Attributes
+    ----------
+    method : str
+        Name of the method.
+    metrics : LoadMetrics
+        Use of the array by its mask.
+    kept_fraction : float
+        Kept magnitude relative to unstructured pruning with as many non-zeros.
+    """
+
+    method: str
+    metrics: LoadMetrics
+    kept_fraction: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the row of the JSON report."""
+        return {
+            "method": self.method,
+            "nonzeros": self.metrics.nonzeros,
+            "kept_fraction": self.kept_fraction,
+            "utilization": self.metrics.mu,
+            "eta": self.metrics.eta,
+            "slots": self.metrics.slots,
+        }
+
+
+def compare_baselines(
+    scores: Array, pe_map: PEMap, budget: int, seed: int = 0
+) -> list[Comparison]:
+    """Prune one layer by every method of this module.
+
+    Parameters
+    ----------
+    scores : ndarray of float
+        Non-negative saliency in the shape of the weights.
+    pe_map : PEMap
+        Group and PE of every weight.
+    budget : int
+        Non-zeros of the unstructured mask, from which the others start.
+    seed : int
+        Seed of the random methods.
+    """
+    unstructured = lth_mask(scores, budget)
+    masks = {
+        "lth": unstructured,
+        "u-ticket (paper rule)": u_ticket_mask(unstructured, pe_map, "paper", seed),
+        "u-ticket (ceil rule)": u_ticket_mask(unstructured, pe_map, "ceil", seed),
+        "topk-per-pe": top_k_per_pe_mask(scores, pe_map, budget),
+    }
+    return [
+        Comparison(method, LoadMetrics.of(mask, pe_map), kept_fraction(scores, mask))
+        for method, mask in masks.items()
+    ]

@@ -104,6 +104,11 @@ def utilization(mask: BoolArray, pe_map: PEMap) -> float:
     return LoadMetrics.of(mask, pe_map).mu
 
 
+def fraction(part: float, whole: float) -> float:
+    """Divide a part by its whole; of nothing, one has everything."""
+    return part / whole if whole > 0 else 1.0
+
+
 def network_utilization(values: Sequence[float], weights: Sequence[int]) -> float:
     """Mean over layers weighted by parameter count, as in the u-Ticket paper.
 
@@ -142,3 +147,22 @@ def top_k(scores: Array, k: int) -> Array:
 def top_k_sum(scores: Array, k: int) -> float:
     """Total of the `k` largest scores: what unstructured pruning keeps."""
     return float(top_k(scores, k).sum(dtype=np.float64))
+
+
+def kept_fraction(scores: Array, mask: BoolArray) -> float:
+    """Kept magnitude of a mask relative to unstructured pruning at equal non-zeros.
+
+    Parameters
+    ----------
+    scores : ndarray of float
+        Non-negative saliency.
+    mask : ndarray of bool
+        In the shape of the scores.
+
+    Returns
+    -------
+    float
+        1.0 where unstructured pruning keeps nothing either.
+    """
+    kept = float(scores[mask].sum(dtype=np.float64))
+    return fraction(kept, top_k_sum(scores, int(np.count_nonzero(mask))))

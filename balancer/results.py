@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal
 
-from balancer.metrics import LoadMetrics, network_eta, network_utilization
+from balancer.metrics import LoadMetrics, fraction, network_eta, network_utilization
 from balancer.solution import PROOF_TOLERANCE, Solution, Status, Termination
 
 
@@ -43,7 +43,7 @@ class LayerResult:
     @property
     def kept_fraction(self) -> float:
         """Kept magnitude relative to unstructured pruning at equal non-zeros."""
-        return _fraction(self.solution.kept, self.kept_unstructured)
+        return fraction(self.solution.kept, self.kept_unstructured)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the layer's row of the JSON report."""
@@ -111,12 +111,12 @@ class NetworkSolution:
     @property
     def gap(self) -> float:
         """``(bound - kept) / bound``; 0 if nothing can be kept."""
-        return 1 - _fraction(self.kept, self.bound)
+        return 1 - fraction(self.kept, self.bound)
 
     @property
     def kept_fraction(self) -> float:
         """Kept magnitude relative to unstructured pruning at equal non-zeros."""
-        return _fraction(self.kept, self.kept_unstructured)
+        return fraction(self.kept, self.kept_unstructured)
 
     @property
     def status(self) -> Status:
@@ -179,8 +179,3 @@ class NetworkSolution:
                 "energy_pj": None,
             },
         }
-
-
-def _fraction(part: float, whole: float) -> float:
-    """Part of a whole; of nothing, everything."""
-    return part / whole if whole > 0 else 1.0

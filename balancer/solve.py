@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
+
+import numpy as np
 
 from balancer.errors import SolverUnavailableError
 from balancer.problem import RetentionProblem
@@ -54,7 +57,8 @@ def solve(
     Returns
     -------
     Solution
-        Verified. If the solver had no answer, slice-greedy's, with `fallback_reason`.
+        Verified. If the solver had no answer, or had a worse one when it was cut short,
+        slice-greedy's, with `fallback_reason`.
 
     Raises
     ------
@@ -73,9 +77,34 @@ def solve(
     answer, name, reason = ask(
         solver, search, lambda chosen: chosen.solve(problem, search)
     )
-    if search.cancellation.cancelled and reason is not None:
-        answer = Answer(answer.mask, answer.bound, Termination.CANCELLED)
+    if reason is not None and search.cancellation.cancelled:
+        answer = replace(answer, termination=Termination.CANCELLED)
+    if answer.termination in (Termination.TIME_LIMIT, Termination.CANCELLED):
+        greedy = _greedy_if_better(problem, answer, search)
+        if greedy is not None:
+            reason = (
+                reason or f"{name} had kept less when it ended: {answer.termination}"
+            )
+            answer, name = greedy, FALLBACK
     return conclude(problem, answer, solver=name, fallback_reason=reason, begun=begun)
+
+
+def _greedy_if_better(
+    problem: RetentionProblem, cut_short: Answer, search: Search
+) -> Answer | None:
+    """Return slice-greedy's mask, with the better bound, if it beats an answer."""
+    try:
+        greedy = get_solver(FALLBACK).solve(problem, search)
+    except SolverUnavailableError:
+        return None
+    kept, greedy_kept = (
+        float(problem.scores[answer.mask].sum(dtype=np.float64))
+        for answer in (cut_short, greedy)
+    )
+    if greedy_kept <= kept:
+        return None
+    bound = min(cut_short.bound, greedy.bound)
+    return Answer(greedy.mask, bound, cut_short.termination)
 
 
 def ask(

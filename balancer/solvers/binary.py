@@ -85,15 +85,11 @@ class BinarySolver:
                 model.add(keep[i] == 1)
 
         scores = problem.scores.reshape(-1).astype(np.float64)
-        scale = or_tools.scale_for(scores, self.integer_bits)
-        model.maximize(
-            cp_model.LinearExpr.weighted_sum(keep, or_tools.scaled(scores, scale))
-        )
+        scaled = or_tools.Scaled.of(scores, self.integer_bits)
+        model.maximize(cp_model.LinearExpr.weighted_sum(keep, scaled.values))
         if hint is not None:
             for variable, value in zip(keep, hint.reshape(-1).tolist(), strict=True):
                 model.add_hint(variable, value)
-        outcome = or_tools.maximize(model, search, offset=0.0, scale=scale)
+        outcome = or_tools.maximize(model, search, scaled.real)
         mask = np.array(outcome.values(keep), dtype=bool).reshape(layer.shape)
-        # Rounding down each score hides less than one unit of each kept weight.
-        bound = (outcome.bound + problem.budget) / scale
-        return Answer(mask, bound, outcome.termination)
+        return Answer(mask, scaled.real_bound(outcome.bound), outcome.termination)

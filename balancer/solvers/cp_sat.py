@@ -76,14 +76,12 @@ class CpSatSolver:
         room = allocator.free_budget - sum(c.cost * c.sure for c in core)
         values = np.concatenate([c.values for c in core])
         costs = np.concatenate([np.full(len(c.values), c.cost) for c in core])
-        scale = or_tools.scale_for(values, self.integer_bits)
+        scaled = or_tools.Scaled.of(values, self.integer_bits)
 
         model = cp_model.CpModel()
         chosen = [model.new_bool_var("") for _ in values]
         model.add(cp_model.LinearExpr.weighted_sum(chosen, costs.tolist()) <= room)
-        model.maximize(
-            cp_model.LinearExpr.weighted_sum(chosen, or_tools.scaled(values, scale))
-        )
+        model.maximize(cp_model.LinearExpr.weighted_sum(chosen, scaled.values))
         ends = np.cumsum([len(c.values) for c in core])
         chains = [
             chosen[end - len(c.values) : end] for c, end in zip(core, ends, strict=True)
@@ -94,7 +92,9 @@ class CpSatSolver:
                 model.add_hint(variable, position < number)
                 if position:  # the best of a size first: fewer equal answers to search
                     model.add_implication(variable, chain[position - 1])
-        outcome = or_tools.maximize(model, search, offset=sure.kept, scale=scale)
+        outcome = or_tools.maximize(
+            model, search, lambda objective: sure.kept + scaled.real(objective)
+        )
 
         taken = {
             c.cost: c.sure + sum(outcome.values(chain))
@@ -103,9 +103,7 @@ class CpSatSolver:
         best = max(
             allocator.take(taken), allocator.greedy, key=lambda found: found.kept
         )
-        # Rounding down hides less than one unit of each value.
-        bound = sure.kept + (outcome.bound + len(values)) / scale
-        bound = min(bound, allocator.greedy.bound)
+        bound = min(sure.kept + scaled.real_bound(outcome.bound), sure.bound)
         allocation = Allocation(best.loads, best.kept, bound, best.exhausted)
         return allocation, outcome.termination
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,18 +56,40 @@ def load() -> Any:
         raise SolverUnavailableError(f"OR-Tools cannot be imported: {error}") from error
 
 
-def scale_for(values: npt.NDArray[np.float64], bits: int) -> float:
-    """Power of two that makes non-negative `values` add up to less than 2**bits."""
-    total = float(values.sum())
-    if total == 0.0:
-        return 1.0
-    exponent = bits - 1 - int(np.frexp(total)[1])
-    return float(np.ldexp(1.0, min(exponent, 1000)))  # tiny scores need no more
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """Integers that CP-SAT maximizes in place of real values.
 
+    Attributes
+    ----------
+    values : list of int
+        The scaled values, rounded down.
+    exponent : int
+        They are scaled by 2**exponent.
+    slack : float
+        What rounding takes away from all of them together.
+    """
 
-def scaled(values: npt.NDArray[np.float64], scale: float) -> list[int]:
-    """Integers that CP-SAT maximizes in place of `values`: rounded down."""
-    return [int(value) for value in np.floor(values * scale)]
+    values: list[int]
+    exponent: int
+    slack: float
+
+    @classmethod
+    def of(cls, values: npt.NDArray[np.float64], bits: int) -> Scaled:
+        """Scale non-negative values so that they add up to less than 2**bits."""
+        total = float(values.sum())
+        exponent = bits - math.frexp(total)[1] - 1 if total else 0
+        exact = np.ldexp(values, exponent)
+        down = np.floor(exact)
+        return cls([int(v) for v in down], exponent, float((exact - down).sum()))
+
+    def real(self, objective: float) -> float:
+        """Return the real value that an integer objective stands for, or less."""
+        return math.ldexp(objective, -self.exponent)
+
+    def real_bound(self, objective: float) -> float:
+        """Return the real value that no solution under an integer bound exceeds."""
+        return math.ldexp(objective + self.slack, -self.exponent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +115,7 @@ class Outcome:
         return [self.solver.boolean_value(variable) for variable in variables]
 
 
-def maximize(model: Any, search: Search, *, offset: float, scale: float) -> Outcome:
+def maximize(model: Any, search: Search, real: Callable[[float], float]) -> Outcome:
     """Search `model` on one worker, the caller's thread free to be interrupted.
 
     Parameters
@@ -101,8 +124,8 @@ def maximize(model: Any, search: Search, *, offset: float, scale: float) -> Outc
         A model with an objective to maximize.
     search : Search
         Limits, seed, progress and cancellation; Ctrl-C cancels as well.
-    offset, scale : float
-        Progress is reported as ``offset + objective / scale``.
+    real : callable
+        Total score that an objective of the model stands for, to report progress.
 
     Raises
     ------
@@ -120,7 +143,7 @@ def maximize(model: Any, search: Search, *, offset: float, scale: float) -> Outc
     if search.work_limit is not None:
         parameters.max_deterministic_time = search.work_limit
     parameters.catch_sigint_signal = False  # Python's own handler cancels, see below
-    callback = _report_to(cp_model, solver, search, offset, scale)
+    callback = _report_to(cp_model, solver, search, real)
 
     status: list[Any] = []
     failure: list[BaseException] = []
@@ -152,7 +175,7 @@ def maximize(model: Any, search: Search, *, offset: float, scale: float) -> Outc
 
 
 def _report_to(
-    cp_model: Any, solver: Any, search: Search, offset: float, scale: float
+    cp_model: Any, solver: Any, search: Search, real: Callable[[float], float]
 ) -> Any:
     """Make the callback that turns CP-SAT's events into `Progress`."""
     report = search.progress
@@ -163,8 +186,8 @@ def _report_to(
 
     def tell(**news: float) -> None:
         best.update(news)
-        kept, bound = (offset + best[name] / scale for name in ("kept", "bound"))
-        report(Progress(kept, bound, time.perf_counter() - begun))
+        seconds = time.perf_counter() - begun
+        report(Progress(real(best["kept"]), real(best["bound"]), seconds))
 
     class Reporter(cp_model.CpSolverSolutionCallback):  # type: ignore[misc]
         def on_solution_callback(self) -> None:

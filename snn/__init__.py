@@ -1,0 +1,1 @@
+"""Spiking networks in torch: what needs torch, and nothing that does not."""

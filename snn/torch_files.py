@@ -1,0 +1,76 @@
+"""State dicts of torch as tickets; only tensors are ever loaded."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from balancer.array_files import ArraysInMemory
+from balancer.errors import TicketError
+from balancer.ticket import Ticket
+
+TORCH_SUFFIXES = (".pt", ".pth")
+
+
+def open_torch_ticket(path: Path) -> Ticket:
+    """Load a state dict, bare or under the usual key of a checkpoint.
+
+    Parameters
+    ----------
+    path : Path
+        A file that `torch.save` wrote. It is read with ``weights_only=True``, so code
+        in it is never run.
+
+    Raises
+    ------
+    TicketError
+        torch is missing, or the file is missing, damaged, holds other objects than
+        tensors, or no layer.
+    """
+    if not path.is_file():
+        raise TicketError(f"{path}: no such file")
+    try:
+        import torch
+    except ImportError as error:
+        raise TicketError(
+            f"{path}: reading it needs torch, which is not installed; "
+            "python -m pip install -e '.[snn]'"
+        ) from error
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise TicketError(
+            f"{path}: holds more than tensors, which would have to be unpickled; save "
+            "the state dict alone"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        first = str(error).partition("\n")[0]
+        raise TicketError(f"{path}: no readable torch file ({first})") from error
+    try:
+        return Ticket.of(ArraysInMemory(_arrays(_state_dict(loaded))))
+    except TicketError as error:
+        raise TicketError(f"{path}: {error}") from error
+
+
+def _state_dict(loaded: Any) -> Mapping[str, Any]:
+    for key in ("state_dict", "model", "net"):
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
+            return _state_dict(loaded[key])
+    if not isinstance(loaded, Mapping):
+        raise TicketError(f"holds a {type(loaded).__name__}; a state dict is needed")
+    return loaded
+
+
+def _arrays(state: Mapping[str, Any]) -> dict[str, Any]:
+    import torch
+
+    arrays = {}
+    for name, tensor in state.items():
+        if isinstance(tensor, torch.Tensor) and not tensor.is_sparse:
+            tensor = tensor.detach()
+            if tensor.dtype == torch.bfloat16:  # NumPy lacks it
+                tensor = tensor.float()
+            arrays[str(name)] = tensor.numpy()
+    return arrays

@@ -1,0 +1,103 @@
+"""Hypothesis strategies for layers, PE maps and retention problems."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from balancer import PEMap, RetentionProblem
+
+MAPS = ("output_channel", "input_channel", "interleaved", "banked", "grid", "n_m")
+
+
+def shapes(max_weights: int, min_side: int = 1) -> st.SearchStrategy[tuple[int, ...]]:
+    """Linear, conv 1d/2d/3d and depthwise shapes with at most `max_weights` weights."""
+    side = st.integers(min_side, max(min_side, max_weights))
+    kernel = st.sampled_from([(), (), (2,), (3,), (2, 2), (3, 3), (1, 2, 2)])
+
+    def clip(outputs: int, inputs: int, kernel: tuple[int, ...]) -> tuple[int, ...]:
+        positions = int(np.prod(kernel, dtype=int))
+        if positions > max_weights:
+            kernel, positions = (), 1
+        inputs = min(inputs, max_weights // positions)
+        outputs = min(outputs, max_weights // max(1, inputs * positions))
+        return (max(min_side, outputs), max(min_side, inputs), *kernel)
+
+    return st.builds(clip, side, side, kernel)
+
+
+@st.composite
+def pe_maps(draw: Any, max_weights: int, min_side: int = 1) -> PEMap:
+    """Any PE map on any shape, arrays larger and smaller than the layer."""
+    shape = draw(shapes(max_weights, min_side))
+    kind = draw(st.sampled_from((*MAPS, "labels", "labels")))
+    pes = draw(st.integers(1, 6))
+    if kind == "grid":
+        return PEMap.grid(shape, draw(st.integers(1, 3)), draw(st.integers(1, 3)))
+    if kind == "n_m":
+        m = draw(st.integers(1, 4))
+        return PEMap.n_m(shape, draw(st.integers(1, m)), m)
+    if kind == "labels":
+        size = int(np.prod(shape))
+        labels = [
+            draw(st.lists(st.integers(0, most), min_size=size, max_size=size))
+            for most in (2, pes - 1)
+        ]
+        group, pe = (np.array(label, dtype=int).reshape(shape) for label in labels)
+        return PEMap.from_labels(group, pe, pes)
+    make = getattr(PEMap, kind)
+    return make(shape, pes)
+
+
+def scores(size: int) -> st.SearchStrategy[np.ndarray]:
+    """Scores with many ties and zeros, or without any, of both float types."""
+    few = st.sampled_from([0.0, 0.0, 0.5, 1.0, 3.0])
+    many = st.floats(0, 1e3, width=32)
+    return st.builds(
+        lambda values, dtype: np.array(values, dtype=dtype),
+        st.one_of(
+            st.lists(few, min_size=size, max_size=size),
+            st.lists(many, min_size=size, max_size=size),
+            st.just([0.0] * size),
+        ),
+        st.sampled_from([np.float32, np.float64]),
+    )
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a `RetentionProblem` is made of; it may have no solution."""
+
+    scores: np.ndarray
+    pe_map: PEMap
+    options: dict[str, Any]
+
+    def problem(self) -> RetentionProblem:
+        return RetentionProblem(self.scores, self.pe_map, **self.options)
+
+
+@st.composite
+def cases(draw: Any, max_weights: int, constrained: bool = True) -> Case:
+    """A case with any budget and, if `constrained`, any mixture of constraints."""
+    pe_map = draw(pe_maps(max_weights))
+    size = pe_map.weights
+    options: dict[str, Any] = {}
+    if pe_map.fixed_load is None or draw(st.booleans()):
+        options["budget"] = draw(st.integers(0, size))
+    if constrained and draw(st.booleans()):
+        options["min_load"] = draw(st.integers(0, 2))
+    if constrained and draw(st.booleans()):
+        options["max_load"] = draw(st.integers(0, 4))
+    if constrained and draw(st.booleans()):
+        count = pe_map.channels
+        floors = st.lists(st.integers(0, 2), min_size=count, max_size=count)
+        options["channel_floor"] = np.array(draw(floors), dtype=int)
+    if constrained:
+        for name, share in (("previous_mask", 4), ("forced", 1)):
+            if draw(st.booleans()):
+                digits = st.lists(st.integers(0, 5), min_size=size, max_size=size)
+                marked = np.array(draw(digits), dtype=int) <= share - (share == 1)
+                options[name] = marked.reshape(pe_map.shape)
+    values = draw(scores(size)).reshape(pe_map.shape)
+    return Case(values, pe_map, options)
