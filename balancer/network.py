@@ -354,7 +354,7 @@ def _naming(layer: Layer) -> Iterator[None]:
         yield
     except BalancerError as error:
         text = str(error)
-        if layer.name in text:
+        if text.startswith(f"layer {layer.name}"):
             raise
         raise type(error)(f"layer {layer.name}: {text}") from error
 

@@ -82,9 +82,7 @@ def solve(
     if answer.termination in (Termination.TIME_LIMIT, Termination.CANCELLED):
         greedy = _greedy_if_better(problem, answer, search)
         if greedy is not None:
-            reason = (
-                reason or f"{name} had kept less when it ended: {answer.termination}"
-            )
+            reason = reason or f"{name} kept less, cut short by: {answer.termination}"
             answer, name = greedy, FALLBACK
     return conclude(problem, answer, solver=name, fallback_reason=reason, begun=begun)
 

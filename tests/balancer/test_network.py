@@ -1,0 +1,191 @@
+"""Networks: each layer by itself, or exactly one budget for all of them."""
+
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+from cases import pe_maps, scores
+from hypothesis import given
+from hypothesis import strategies as st
+
+from balancer import (
+    BalancerError,
+    Cancellation,
+    InfeasibleError,
+    PEMap,
+    RetentionProblem,
+    Status,
+    Termination,
+    balance_network,
+    solve,
+)
+from balancer.metrics import top_k_sum
+from balancer.ticket import open_ticket, shipped_ticket
+
+
+@st.composite
+def networks(draw, max_weights=30):
+    """Up to three layers by name, each with scores and a PE map of its own."""
+    maps = draw(st.lists(pe_maps(max_weights), max_size=3))
+    maps = [pe_map for pe_map in maps if pe_map.fixed_load is None]
+    # `balance_network` chooses the map by the shape, so no two may be of one shape.
+    maps = list({pe_map.shape: pe_map for pe_map in maps}.values())
+    return {
+        f"layer{n}": (draw(scores(pe_map.weights)).reshape(pe_map.shape), pe_map)
+        for n, pe_map in enumerate(maps)
+    }
+
+
+def balance(network, **options):
+    maps = {pe_map.shape: pe_map for _, pe_map in network.values()}
+    layers = {name: values for name, (values, _) in network.items()}
+    return balance_network(layers, pe_map=maps.__getitem__, **options)
+
+
+def union(values, maps):
+    """One layer that consists of all layers, for the literal program."""
+    groups, pes, first = [], [], 0
+    for pe_map in maps:
+        group, pe = pe_map.labels()
+        groups.append(group.reshape(-1) + first)
+        pes.append(pe.reshape(-1))
+        first += pe_map.groups
+    flat = np.concatenate([v.reshape(-1) for v in values])[None]
+    labels = PEMap.from_labels(np.concatenate(groups)[None], np.concatenate(pes)[None])
+    return flat, labels
+
+
+@given(networks(), st.data())
+def test_one_budget_is_one_program(network, data):
+    """The global scope keeps as much as the literal program over all the weights."""
+    total = sum(values.size for values, _ in network.values())
+    budget = data.draw(st.integers(0, total))
+    solution = balance(network, scope="global", budget=budget)
+    assert solution.status is Status.OPTIMAL
+    assert sum(layer.after.nonzeros for layer in solution.layers) <= budget
+    assert solution.kept <= solution.bound
+    assert solution.kept_unstructured >= solution.kept * (1 - 1e-12)
+    if network:
+        flat, labels = union(*zip(*network.values(), strict=True))
+        literal = solve(RetentionProblem(flat, labels, budget), "binary")
+        assert np.isclose(solution.kept, literal.kept, rtol=1e-9, atol=1e-9)
+
+
+@given(networks(80), st.floats(0, 1))
+def test_layer_scope_is_a_program_for_each_layer(network, sparsity):
+    """Layer by layer, every mask is the one that `solve` gives for it."""
+    for layer in balance(network, sparsity=sparsity).layers:
+        values, pe_map = network[layer.name]
+        alone = solve(RetentionProblem(values, pe_map, sparsity=sparsity))
+        np.testing.assert_array_equal(layer.solution.mask, alone.mask)
+        assert layer.kept_unstructured == top_k_sum(values, alone.nonzeros)
+
+
+def test_threads_do_not_change_the_masks():
+    """One worker and three give the same masks, in the order of the layers."""
+    rng = np.random.default_rng(0)
+    layers = {f"l{n}": rng.random((40 + n, 30)) for n in range(6)}
+    runs = [balance_network(layers, sparsity=0.9, workers=w) for w in (1, 3)]
+    assert [layer.name for layer in runs[0].layers] == list(layers)
+    for one, other in zip(runs[0].layers, runs[1].layers, strict=True):
+        np.testing.assert_array_equal(one.solution.mask, other.solution.mask)
+
+
+def test_global_keeps_at_least_what_the_layers_keep_apart():
+    """Sharing the same number of non-zeros can only keep more."""
+    ticket = open_ticket(shipped_ticket())
+    apart = balance_network(ticket)
+    spent = sum(layer.after.nonzeros for layer in apart.layers)
+    shared = balance_network(ticket, scope="global", budget=spent)
+    assert shared.kept >= apart.kept
+    assert shared.to_dict()["network"]["nonzeros"] <= spent
+
+
+def test_a_ticket_keeps_its_own_number_of_nonzeros():
+    """Without a budget each layer keeps its mask's non-zeros, up to the remainder."""
+    for layer in balance_network(open_ticket(shipped_ticket())).layers:
+        assert layer.after.nonzeros + layer.solution.remainder == layer.before.nonzeros
+        assert layer.after.mu == 1.0
+        assert layer.solution.status is Status.OPTIMAL
+
+
+def test_nested_masks_revive_nothing():
+    """With `nested` only weights of the ticket's mask are kept."""
+    ticket = open_ticket(shipped_ticket())
+    solution = balance_network(ticket, nested=True)
+    for source, layer in zip(ticket.layers, solution.layers, strict=True):
+        assert not (layer.solution.mask & ~source.read().mask).any()
+
+
+def test_an_n_m_map_needs_no_budget():
+    """Two of four input channels, whatever the ticket's mask has."""
+    solution = balance_network(open_ticket(shipped_ticket()), pe_map="2:4")
+    for layer in solution.layers:
+        inputs = layer.shape[1]
+        expected = (inputs // 4 * 2 + min(2, inputs % 4)) / inputs
+        assert layer.after.nonzeros == layer.weights * expected
+
+
+def test_results_come_as_they_are_ready():
+    """`progress` sees every layer once, in either scope."""
+    layers = {f"l{n}": np.ones((8, 8)) for n in range(3)}
+    for scope in ("layer", "global"):
+        seen = []
+        balance_network(layers, sparsity=0.5, scope=scope, progress=seen.append)
+        assert sorted(result.name for result in seen) == ["l0", "l1", "l2"]
+
+
+def test_ctrl_c_finishes_the_network_with_greedy():
+    """After an interrupt every layer has a valid mask, the last ones by greedy."""
+    rng = np.random.default_rng(0)
+    layers = {f"l{n}": rng.random((64, 200)) for n in range(4)}
+    threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    solution = balance_network(layers, sparsity=0.9, solver="binary", time_limit=60)
+    assert solution.cancelled
+    assert solution.layers[-1].solution.solver == "greedy"
+    assert "cancelled" in solution.fallback_reasons["l3"]
+
+
+def test_a_cancelled_global_program_is_answered_by_greedy():
+    """The global scope, too, ends with valid masks and says why."""
+    cancellation = Cancellation()
+    cancellation.cancel()
+    layers = {"a": np.ones((10, 8)), "b": np.ones((7, 8))}
+    solution = balance_network(
+        layers, sparsity=0.5, scope="global", cancellation=cancellation
+    )
+    assert {layer.solution.termination for layer in solution.layers} == {
+        Termination.CANCELLED
+    }
+    assert set(solution.fallback_reasons) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"budget": {"c": 3}}, "`budget` names c; accepted: a, b"),
+        ({"budget": {"a": 3}, "scope": "global"}, "one number for all layers"),
+        ({"budget": 3, "sparsity": 0.5}, "the same thing"),
+        ({"scope": "tile"}, "accepted: layer, global"),
+        ({"scope": "global", "solver": "binary"}, "use cp-sat or greedy"),
+        ({"scope": "global", "budget": 99}, "have 48 weights"),
+        ({"budget": 40}, "layer a: `budget` is 40"),
+        ({"solver": "simplex"}, "unknown solver"),
+        ({"pe_map": "spiral"}, "unknown PE map"),
+        ({"sparsity": 0.9, "channel_floor": 7}, "layer a: output channel 0 has 6"),
+    ],
+)
+def test_what_no_network_can_do_is_refused(options, message):
+    """Wrong options are refused with the layer and what is accepted."""
+    layers = {"a": np.ones((4, 6)), "b": np.ones((4, 6))}
+    with pytest.raises(BalancerError, match=message):
+        balance_network(layers, **options)
+
+
+def test_floors_that_exceed_a_shared_budget_say_the_least():
+    """An infeasible shared budget names the least that is possible."""
+    layers = {"a": np.ones((4, 6)), "b": np.ones((4, 6))}
+    with pytest.raises(InfeasibleError, match="at least 16"):
+        balance_network(layers, scope="global", budget=10, channel_floor=2)

@@ -1,0 +1,77 @@
+"""Verification finds every defect of a mask or of what is said about it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from balancer import PEMap, RetentionProblem, VerificationError, register_solver, solve
+from balancer.solution import Answer, Termination
+
+SHAPE = (4, 6)
+SCORES = np.arange(24.0).reshape(SHAPE)
+
+
+def problem(**options):
+    return RetentionProblem(SCORES, PEMap.output_channel(SHAPE, 2), 8, **options)
+
+
+def swapped(mask):
+    """Move one kept weight to another place of its row."""
+    mask = mask.copy()
+    row = mask[3]
+    row[np.flatnonzero(row)[0]], row[np.flatnonzero(~row)[0]] = False, True
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("field", "damage", "message"),
+    [
+        ("mask", lambda s: ~s.mask, "exceed the budget"),
+        ("mask", lambda s: s.mask ^ (SCORES == 0), "unequal loads"),
+        ("mask", lambda s: np.zeros(SHAPE, bool), "`loads`"),
+        ("mask", lambda s: swapped(s.mask), "`kept`"),
+        ("loads", lambda s: s.loads + 1, "`loads`"),
+        ("kept", lambda s: s.kept * 1.01, "`kept`"),
+        ("bound", lambda s: s.kept - 1, "bound"),
+        ("remainder", lambda s: 1, "`remainder`"),
+        ("dead_channels", lambda s: 3, "`dead_channels`"),
+    ],
+)
+def test_a_damaged_solution_is_found_out(field, damage, message):
+    """Changing the mask or any claim about it fails verification."""
+    solution = solve(problem())
+    solution.verify(problem())
+    with pytest.raises(VerificationError, match=message):
+        replace(solution, **{field: damage(solution)}).verify(problem())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_load": 1}, "above `max_load`"),
+        ({"min_load": [2, 2]}, "below `min_load`"),
+        ({"channel_floor": [1, 1, 1, 1]}, "below its `channel_floor`"),
+        ({"previous_mask": SCORES < 20}, "outside `previous_mask`"),
+        ({"forced": SCORES == 0}, "forced weights are missing"),
+    ],
+)
+def test_a_solution_of_another_problem_is_found_out(options, message):
+    """A mask is checked against each constraint of the problem it is held against."""
+    solution = solve(problem())
+    with pytest.raises(VerificationError, match=message):
+        solution.verify(problem(**options))
+
+
+def test_a_wrong_solver_cannot_return_its_mask():
+    """What a solver returns is verified before anyone sees it."""
+
+    class Careless:
+        def solve(self, problem, search):
+            mask = np.zeros(SHAPE, dtype=bool)
+            mask[0] = True
+            return Answer(mask, np.inf, Termination.COMPLETED)
+
+    register_solver("careless", Careless())
+    with pytest.raises(VerificationError, match="unequal loads"):
+        solve(problem(), "careless")

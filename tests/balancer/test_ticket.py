@@ -1,0 +1,196 @@
+"""Tickets are read layer by layer, never unpickled, and written whole or not at all."""
+
+import json
+import struct
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from balancer import TicketError
+from balancer.array_files import SafetensorsFile, save_arrays
+from balancer.atomic import replacing
+from balancer.ticket import open_ticket, save_masks, shipped_ticket
+
+RNG = np.random.default_rng(0)
+DENSE = RNG.standard_normal((4, 3, 3, 3)).astype(np.float32)
+SCORE = np.abs(DENSE)
+MASK = SCORE > 0.7
+PRUNED = DENSE * MASK
+
+
+def written(tmp_path, arrays, suffix=".safetensors"):
+    path = tmp_path / f"ticket{suffix}"
+    save_arrays(path, arrays, {"round": 3})
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
+@pytest.mark.parametrize(
+    ("arrays", "name", "scores", "mask"),
+    [
+        ({"a.weight": PRUNED, "a.mask": MASK, "a.score": SCORE}, "a", SCORE, MASK),
+        ({"a.weight": PRUNED, "a.mask": MASK}, "a", np.abs(PRUNED), MASK),
+        ({"a.weight": PRUNED}, "a", np.abs(PRUNED), MASK),
+        ({"a.b.weight": DENSE, "a.b.bias": np.ones(4)}, "a.b", SCORE, DENSE != 0),
+        ({"kernel": PRUNED}, "kernel", np.abs(PRUNED), MASK),
+        ({"a.weight_orig": DENSE, "a.weight_mask": MASK * 1.0}, "a", SCORE, MASK),
+        ({"a.score": SCORE, "a.mask": MASK}, "a", SCORE, MASK),
+    ],
+)  # fmt: skip
+def test_every_kind_of_layer_is_understood(
+    tmp_path, suffix, arrays, name, scores, mask
+):
+    """Scores come from `score`, else weights; masks from `mask`, else from zeros."""
+    ticket = open_ticket(written(tmp_path, arrays, suffix))
+    [layer] = ticket.layers
+    read = layer.read()
+    assert (layer.name, layer.shape) == (name, DENSE.shape)
+    np.testing.assert_array_equal(read.scores, scores)
+    np.testing.assert_array_equal(read.mask, mask)
+    assert ticket.metadata == {"round": 3}
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
+def test_masks_survive_a_round_trip(tmp_path, suffix):
+    """Masks, orders and metadata are read back as they were written."""
+    path, order = tmp_path / f"masks{suffix}", np.arange(4, dtype=np.int32)
+    save_masks(path, {"a": MASK}, {"a": order}, {"pes": 16})
+    ticket = open_ticket(path)
+    [layer] = ticket.layers
+    assert ticket.metadata == {"pes": 16}
+    assert layer.roles == {"mask": "a.mask"}
+    np.testing.assert_array_equal(layer.file.read("a.mask"), MASK)
+    np.testing.assert_array_equal(layer.file.read("a.order"), order)
+    with pytest.raises(TicketError, match="layer a has a mask, but neither weights"):
+        layer.read()
+
+
+def test_the_shipped_ticket_is_a_pruned_network():
+    """The ticket in the package has four layers, 98.2 % sparse, and says what it is."""
+    ticket = open_ticket(shipped_ticket())
+    masks = [layer.read().mask for layer in ticket.layers]
+    sparsity = 1 - sum(m.sum() for m in masks) / sum(m.size for m in masks)
+    assert len(masks) == 4
+    assert sparsity == pytest.approx(0.98216, abs=1e-5)
+    assert ticket.metadata["architecture"] == "32c3-64c3-mp2-64c3-fc10"
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"a.weight": DENSE, "a.mask": MASK}, "weights are not zero where the mask"),
+        ({"a.weight": PRUNED, "a.mask": MASK[:2]}, "has shape"),
+        ({"a.weight": PRUNED, "a.mask": PRUNED}, "values other than 0 and 1"),
+        ({"a.mask": MASK}, "neither weights nor scores"),
+    ],
+)
+def test_arrays_that_disagree_are_refused(tmp_path, arrays, message):
+    """Mask, weight and score of a layer have to fit together; the error names it."""
+    [layer] = open_ticket(written(tmp_path, arrays)).layers
+    with pytest.raises(TicketError, match=message) as caught:
+        layer.read()
+    assert "layer a" in str(caught.value)
+
+
+def files_that_are_no_tickets(tmp_path):
+    good = written(tmp_path, {"a.weight": PRUNED}).read_bytes()
+    zipped = written(tmp_path, {"a.weight": PRUNED}, ".npz").read_bytes()
+    yield "empty.safetensors", b"", "no readable safetensors"
+    yield "text.safetensors", b"not a ticket at all", "no readable safetensors"
+    yield "cut.safetensors", good[:-20], "no readable safetensors"
+    yield "huge.safetensors", struct.pack("<Q", 2**60), "no readable safetensors"
+    yield "empty.npz", b"", "no readable .npz"
+    yield "text.npz", b"not a ticket at all", "no readable .npz"
+    yield "cut.npz", zipped[:-30], "no readable .npz"
+    yield "ticket.onnx", good, "accepted: .safetensors, .npz"
+
+
+def test_damaged_and_foreign_files_are_refused(tmp_path):
+    """Every file that is no ticket is refused in one line that names it."""
+    for name, content, message in files_that_are_no_tickets(tmp_path):
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(TicketError, match=message) as caught:
+            open_ticket(path)
+        assert name in str(caught.value)
+    with pytest.raises(TicketError, match="no such file"):
+        open_ticket(tmp_path / "missing.npz")
+    with pytest.raises(TicketError, match="no weights or masks of two or more"):
+        open_ticket(written(tmp_path, {"bias": np.ones(3)}))
+
+
+def test_pickled_objects_are_never_loaded(tmp_path):
+    """An .npz with objects in it is refused without running what they say."""
+    marker = tmp_path / "ran"
+
+    class Malice:
+        def __reduce__(self):
+            return (open, (str(marker), "w"))
+
+    path = tmp_path / "objects.npz"
+    np.savez(path, **{"a.weight": np.array([[Malice()]], dtype=object)})
+    with pytest.raises(TicketError, match="would have to be unpickled"):
+        open_ticket(path)
+    assert not marker.exists()
+
+
+def test_types_that_numpy_lacks_are_named(tmp_path):
+    """A bfloat16 array is refused with what to store instead."""
+    header = json.dumps(
+        {"a.weight": {"dtype": "BF16", "shape": [2, 2], "data_offsets": [0, 8]}}
+    ).encode()
+    path = tmp_path / "bf16.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
+    [layer] = open_ticket(path).layers
+    with pytest.raises(TicketError, match="BF16, which NumPy lacks; store it as F32"):
+        layer.read()
+
+
+def test_one_layer_is_read_without_the_others(tmp_path):
+    """Reading a layer leaves the arrays of the other layers on the disk."""
+    path = tmp_path / "two.safetensors"
+    save_file({"small.weight": PRUNED, "large.weight": np.ones((2000, 1000))}, path)
+    import tracemalloc
+
+    layers = {layer.name: layer for layer in open_ticket(path).layers}
+    tracemalloc.start()
+    layers["small"].read()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_000_000
+    assert SafetensorsFile(path).read("large.weight").nbytes == 16_000_000
+
+
+def test_files_appear_complete_or_not_at_all(tmp_path):
+    """A failure leaves neither files nor folders behind, success exactly the files."""
+    first, second = tmp_path / "new" / "deep" / "a.txt", tmp_path / "b.txt"
+
+    def fail_halfway():
+        with replacing(first, second) as (one, _):
+            one.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_halfway()
+    assert list(tmp_path.iterdir()) == []
+    with replacing(first, second) as (one, two):
+        one.write_text("1")
+        two.write_text("2")
+    assert sorted(p.name for p in tmp_path.rglob("*.txt")) == ["a.txt", "b.txt"]
+    assert sorted(p.name for p in tmp_path.rglob("*")) == [
+        "a.txt",
+        "b.txt",
+        "deep",
+        "new",
+    ]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    """A path through a file cannot be written, and the error says which."""
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(TicketError, match=r"cannot write .*file"),
+        replacing(tmp_path / "file" / "masks.npz"),
+    ):
+        pass

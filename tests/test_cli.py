@@ -1,0 +1,261 @@
+"""The command line: tables, JSON, files, and one clear line for every mistake."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+import cli
+from balancer.ticket import shipped_ticket
+
+LAYER_KEYS = {
+    *("name", "shape", "weights", "nonzeros_before", "nonzeros", "utilization_before"),
+    *("utilization", "eta_before", "eta", "occupancy", "kept", "kept_unstructured"),
+    *("kept_fraction", "bound", "gap", "status", "solver", "seconds"),
+}
+NETWORK_KEYS = LAYER_KEYS - {"name", "shape"} | {
+    *("cycles_before", "cycles", "energy_pj_before", "energy_pj")
+}
+
+
+@pytest.fixture(autouse=True)
+def _in_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def run(capsys, *args):
+    """Exit status, stdout and stderr of a command."""
+    status = cli.main([str(arg) for arg in args])
+    return status, *capsys.readouterr()
+
+
+def balanced(capsys, *args):
+    """JSON report of a `balance` that must succeed."""
+    status, out, err = run(capsys, "balance", "--json", *args)
+    assert (status, err) == (0, "")
+    return json.loads(out)
+
+
+def ticket(name="net.safetensors", **arrays):
+    save_file(arrays, name)
+    return name
+
+
+def test_without_arguments_the_shipped_ticket_is_balanced(capsys, tmp_path):
+    """`balance --layer-wise` prints a balanced table and writes masks and report."""
+    status, out, err = run(capsys, "balance", "--layer-wise")
+    assert (status, err) == (0, "")
+    for layer in ("classifier", "features.0", "features.3", "features.7", "network"):
+        [line] = [line for line in out.splitlines() if line.strip().startswith(layer)]
+        assert "→ 1.000" in line
+        assert "optimal" in line
+    names = sorted(p.name for p in tmp_path.rglob("*.*") if p.is_file())
+    assert names == ["masks.safetensors", "report.json"]
+
+
+def test_json_is_the_contract(capsys):
+    """Every promised key is there, sums are sums, and the files are where it says."""
+    report = balanced(capsys, "--layer-wise")
+    assert set(report) == {"layers", "network", "outputs"}
+    assert all(set(row) >= LAYER_KEYS for row in report["layers"])
+    assert set(report["network"]) >= NETWORK_KEYS
+    for key in ("weights", "nonzeros", "nonzeros_before", "kept", "bound"):
+        total = sum(row[key] for row in report["layers"])
+        assert report["network"][key] == pytest.approx(total)
+    masks = load_file(report["outputs"]["masks"])
+    for row in report["layers"]:
+        mask, order = masks[row["name"] + ".mask"], masks[row["name"] + ".order"]
+        assert (mask.dtype, list(mask.shape)) == (np.bool_, row["shape"])
+        assert mask.sum() == row["nonzeros"]
+        assert order.dtype == np.int32
+        np.testing.assert_array_equal(order, np.arange(row["shape"][0]))
+    written = json.loads(Path(report["outputs"]["report"]).read_text())
+    assert written["layers"] == report["layers"]
+    assert written["settings"]["pes"] == 16
+
+
+# Kept magnitude in the natural channel order relative to unstructured pruning with as
+# many non-zeros, computed independently of this package (sorted slices, 16 PEs).
+KNOWN = {"features.3": 0.957, "features.7": 0.964}
+
+
+def test_kept_fractions_of_the_shipped_ticket(capsys):
+    """The shipped ticket keeps what an independent computation keeps."""
+    rows = {row["name"]: row for row in balanced(capsys)["layers"]}
+    for name, fraction in KNOWN.items():
+        assert round(rows[name]["kept_fraction"], 3) == fraction
+
+
+def test_compare_shows_every_baseline(capsys):
+    """`--compare` adds the other methods, in the table and in the JSON."""
+    methods = ("lth", "u-ticket (paper rule)", "u-ticket (ceil rule)", "topk-per-pe")
+    report = balanced(capsys, "--compare")
+    for row in report["layers"]:
+        assert tuple(m["method"] for m in row["baselines"]) == methods
+    _, out, _ = run(capsys, "balance", "--compare")
+    assert all(out.count(method) >= 4 for method in methods)
+
+
+def test_global_shares_one_budget(capsys):
+    """`--global --budget` bounds the sum of all layers and fills it."""
+    report = balanced(capsys, "--global", "--budget", 1000)
+    assert report["network"]["nonzeros"] <= 1000
+    assert report["network"]["remainder"] < 16
+    assert all(row["utilization"] == 1.0 for row in report["layers"])
+
+
+def test_layers_and_skip_choose_by_glob(capsys):
+    """`--layers` keeps matching names, `--skip` drops them."""
+    rows = balanced(capsys, "--layers", "features.*", "--skip", "*.3")["layers"]
+    assert [row["name"] for row in rows] == ["features.0", "features.7"]
+
+
+@pytest.mark.parametrize(
+    "spec", ["input_channel", "interleaved", "banked", "grid:4x4", "2:4"]
+)
+def test_every_map_balances_the_shipped_ticket(capsys, spec):
+    """Whatever the map, utilization is 1 and the answer proven."""
+    report = balanced(capsys, "--map", spec)
+    assert all(row["utilization"] == 1.0 for row in report["layers"])
+    assert all(row["status"] == "optimal" for row in report["layers"])
+
+
+@pytest.mark.parametrize("name", ["deep/masks.npz", "masks.safetensors", "folder"])
+def test_out_is_a_folder_or_a_mask_file(capsys, tmp_path, name):
+    """`--out` names the folder or the mask file; the report lies beside it."""
+    outputs = balanced(capsys, "--out", name)["outputs"]
+    assert Path(outputs["masks"]).is_file()
+    assert Path(outputs["report"]).parent == Path(outputs["masks"]).parent
+    assert len([p for p in tmp_path.rglob("*") if p.is_file()]) == 2
+
+
+def test_balanced_masks_can_be_balanced_again(capsys):
+    """Masks read back as a ticket with scores are already optimal."""
+    first = balanced(capsys, "--out", "one.safetensors")
+    masks = load_file("one.safetensors")
+    scores = load_file(shipped_ticket())
+    arrays = {k: v for k, v in masks.items() if k.endswith(".mask")}
+    arrays |= {k: v for k, v in scores.items() if k.endswith(".score")}
+    second = balanced(capsys, ticket(**arrays))
+    for one, two in zip(first["layers"], second["layers"], strict=True):
+        assert two["nonzeros"] == one["nonzeros"]
+        assert two["utilization_before"] == 1.0
+        assert two["kept"] == pytest.approx(one["kept"])
+
+
+def test_a_dense_ticket_is_told_what_to_do(capsys):
+    """A ticket without zeros or masks is kept whole, with a hint at --sparsity."""
+    name = ticket(w=np.ones((4, 4), dtype=np.float32))
+    _, out, _ = run(capsys, "balance", name)
+    assert "use --sparsity" in out
+    _, out, _ = run(capsys, "balance", name, "--sparsity", 0.5)
+    assert "use --sparsity" not in out
+
+
+ONES = np.ones((4, 4), dtype=np.float32)
+NAN = np.full((4, 4), np.nan, dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "message"),
+    [
+        (["balance", "--pes", "0"], 2, "`pes` is 0"),
+        (["balance", "--pes", "many"], 2, "invalid int value"),
+        (["balance", "--map", "diagonal"], 2, "accepted: output_channel"),
+        (["balance", "--solver", "simplex"], 2, "accepted: auto, cp-sat"),
+        (["balance", "--sparsity", "1.5"], 2, "fraction from 0"),
+        (["balance", "--sparsity", "0.5", "--budget", "3"], 2, "not allowed with"),
+        (["balance", "--layer-wise", "--global"], 2, "not allowed with"),
+        (["balance", "--budget", "-1"], 2, "--budget is -1"),
+        (["balance", "--workers", "0"], 2, "--workers is 0"),
+        (["balance", "--time-limit", "-3"], 2, "`time_limit` is -3"),
+        (["balance", "--seed", "-3"], 2, "`seed` is -3"),
+        (["balance", "--layers", "conv*"], 2, "the ticket has classifier"),
+        (["balance", "--layers", "f*", "--skip", "f*"], 2, "leave no layer"),
+        (["balance", "--global", "--solver", "binary"], 1, "use cp-sat or greedy"),
+        (["balance", "--budget", "5000"], 1, "takes 0..288"),
+        (["balance", "--channel-floor", "99"], 1, "`channel_floor` need at least"),
+        (["balance", "missing.npz"], 1, "missing.npz: no such file"),
+        (["balance", "folder"], 1, "accepted: .safetensors, .npz, .pt, .pth"),
+        (["balance", "text.safetensors"], 1, "text.safetensors: no readable"),
+        (["balance", "nan.safetensors"], 1, "nan.safetensors: layer w: score (0, 0)"),
+        (["balance", "odd.safetensors"], 1, "odd.safetensors: layer w: its"),
+        (["balance", "--out", "text.safetensors/x"], 1, "cannot write"),
+        (["balnce"], 2, "invalid choice"),
+        ([], 2, "COMMAND"),
+    ],
+)
+def test_every_mistake_is_one_line(capsys, tmp_path, args, status, message):
+    """Mistakes end with status 1 or 2, one line on stderr, and no files."""
+    Path("text.safetensors").write_text("no ticket")
+    Path("folder").mkdir()
+    ticket("nan.safetensors", **{"w.weight": NAN, "w.mask": ONES > 0})
+    ticket("odd.safetensors", **{"w.weight": ONES, "w.mask": ONES[:2] > 0})
+    before = sorted(tmp_path.rglob("*"))
+    found, out, err = run(capsys, *args)
+    assert (found, out) == (status, "")
+    assert message in err
+    assert err.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_debug_shows_the_traceback(capsys):
+    """With --debug an error is raised as it is."""
+    with pytest.raises(ValueError, match="no such file"):
+        cli.main(["balance", "missing.npz", "--debug"])
+
+
+@pytest.mark.parametrize("args", [["--help"], ["balance", "--help"]])
+def test_help_has_examples_and_needs_no_packages(args):
+    """Help is printed without importing NumPy, OR-Tools or torch."""
+    code = (
+        "import sys, cli\n"
+        "try:\n    cli.main(sys.argv[1:])\n"
+        "finally:\n    heavy = {'numpy', 'ortools', 'torch', 'rich'} & set(sys.modules)\n"
+        "    assert not heavy, heavy"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *args], capture_output=True, text=True, check=True
+    )
+    assert "usage: balanced-sparsity" in done.stdout
+    if len(args) > 1:
+        assert "--sparsity 0.98" in done.stdout
+
+
+def test_a_pipe_gets_no_progress_bar():
+    """In a pipe stdout holds JSON alone, and stderr nothing."""
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", "balance", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "FORCE_COLOR": ""},
+    )
+    assert json.loads(done.stdout)["network"]["utilization"] == 1.0
+    assert done.stderr == ""
+
+
+def test_importing_the_balancer_loads_neither_torch_nor_or_tools():
+    """`import balancer` is light; OR-Tools comes with the first search."""
+    code = (
+        "import sys, balancer\n"
+        "print(sorted({'torch', 'ortools', 'scipy', 'rich'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_readme_example_runs():
+    """The Python examples of the README run as they are printed."""
+    readme = (Path(cli.__file__).parent / "README.md").read_text()
+    blocks = readme.split("```python\n")[1:]
+    assert blocks
+    for block in blocks:
+        exec(block.split("```")[0], {})

@@ -1,0 +1,78 @@
+"""Without OR-Tools, without time, or with a rejected model, greedy answers and says so.
+
+Each case runs in a process of its own, where OR-Tools can really be missing.
+"""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+# Imports of these names fail as if the package were not installed.
+BLOCK = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name == {name!r} or name.startswith({name!r} + "."):
+            raise ModuleNotFoundError(f"No module named {{name!r}}")
+
+sys.meta_path.insert(0, Missing())
+"""
+
+# Groups of 4, 4 and 3 PEs: a knapsack whose core the presolve leaves open.
+KNAPSACK = """
+import numpy as np
+from balancer import PEMap, RetentionProblem, register_solver, solve
+from balancer.solvers.cp_sat import CpSatSolver
+
+scores = np.random.default_rng(7).random((11, 40))
+problem = RetentionProblem(scores, PEMap.output_channel((11, 40), pes=4), 101)
+register_solver("rejected", CpSatSolver(integer_bits=64))
+solution = solve(problem, {solver!r}, time_limit={limit})
+solution.verify(problem)
+assert solution.mask.sum() > 90 and 0 < solution.gap < 0.1
+print(solution.solver, "|", solution.status, "|", solution.fallback_reason)
+"""
+
+
+def python(code):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("before", "solver", "limit", "reason"),
+    [
+        (BLOCK.format(name="ortools"), "cp-sat", 30, "OR-Tools cannot be imported"),
+        (BLOCK.format(name="ortools.sat"), "cp-sat", 30, "OR-Tools cannot be imported"),
+        (BLOCK.format(name="ortools"), "binary", 30, "OR-Tools cannot be imported"),
+        ("", "cp-sat", 0, "a limit of 0 leaves no time to search"),
+        ("", "binary", 0, "a limit of 0 leaves no time to search"),
+        ("", "rejected", 30, "CP-SAT rejected the model"),
+    ],
+)
+def test_greedy_answers_with_the_reason(before, solver, limit, reason):
+    """The answer is greedy's, verified, bounded, and says why."""
+    out = python(before + KNAPSACK.format(solver=solver, limit=limit))
+    answered, status, why = out.strip().split(" | ")
+    assert (answered, status) == ("greedy", "feasible")
+    assert reason in why
+
+
+def test_the_command_line_works_without_or_tools(tmp_path):
+    """`balance` without OR-Tools balances the shipped ticket and names the reason."""
+    code = (
+        BLOCK.format(name="ortools")
+        + "import cli\nsys.exit(cli.main(['balance', '--json', '--out', 'out']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 0
+    for row in json.loads(done.stdout)["layers"]:
+        assert row["solver"] == "greedy"
+        assert row["utilization"] == 1.0
+        assert "OR-Tools cannot be imported" in row["fallback_reason"]
