@@ -216,7 +216,8 @@ def test_help_has_examples_and_needs_no_packages(args):
     code = (
         "import sys, cli\n"
         "try:\n    cli.main(sys.argv[1:])\n"
-        "finally:\n    heavy = {'numpy', 'ortools', 'torch', 'rich'} & set(sys.modules)\n"
+        "finally:\n"
+        "    heavy = {'numpy', 'ortools', 'torch', 'rich'} & set(sys.modules)\n"
         "    assert not heavy, heavy"
     )
     done = subprocess.run(

@@ -92,4 +92,6 @@ class BinarySolver:
                 model.add_hint(variable, value)
         outcome = or_tools.maximize(model, search, scaled.real)
         mask = np.array(outcome.values(keep), dtype=bool).reshape(layer.shape)
-        return Answer(mask, scaled.real_bound(outcome.bound), outcome.termination)
+        kept = float(scores[mask.reshape(-1)].sum())
+        bound = scaled.real_bound(outcome.bound, kept)
+        return Answer(mask, bound, outcome.termination)

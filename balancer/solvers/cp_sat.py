@@ -103,7 +103,8 @@ class CpSatSolver:
         best = max(
             allocator.take(taken), allocator.greedy, key=lambda found: found.kept
         )
-        bound = min(sure.kept + scaled.real_bound(outcome.bound), sure.bound)
+        of_core = scaled.real_bound(outcome.bound, best.kept - sure.kept)
+        bound = min(sure.kept + of_core, sure.bound)
         allocation = Allocation(best.loads, best.kept, bound, best.exhausted)
         return allocation, outcome.termination
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from balancer.allocation import ROUNDING
 from balancer.errors import InfeasibleError, SolverUnavailableError
 from balancer.search import Progress, Search
 from balancer.solution import Termination
@@ -87,9 +88,15 @@ class Scaled:
         """Return the real value that an integer objective stands for, or less."""
         return math.ldexp(objective, -self.exponent)
 
-    def real_bound(self, objective: float) -> float:
-        """Return the real value that no solution under an integer bound exceeds."""
-        return math.ldexp(objective + self.slack, -self.exponent)
+    def real_bound(self, objective: float, kept: float) -> float:
+        """Return the real value that no solution under an integer bound exceeds.
+
+        It is `kept`, the real value of a solution, where only rounding separates them:
+        CP-SAT has then proven that the solution is optimal.
+        """
+        slack = math.ldexp(self.slack, -self.exponent)
+        bound = self.real(objective) + slack
+        return kept if bound - kept <= slack + ROUNDING * bound else bound
 
 
 @dataclass(frozen=True, slots=True)
