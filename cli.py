@@ -21,6 +21,7 @@ SETTINGS = (  # the options of `balance` that its result depends on
     *("layers", "skip", "solver", "time_limit", "work_limit", "seed"),
 )
 PIPE_WIDTH = 160  # columns of a table that no terminal limits
+WIDE_TABLE = 110  # columns that the full table of `balance` takes
 
 BALANCE_EXAMPLES = """\
 examples:
@@ -393,28 +394,28 @@ def _print_balance(
         box=None,
         header_style="bold",
     )
-    table.add_column("layer", overflow="fold")
-    table.add_column("shape")
-    for name in (
-        "non-zeros", "utilization", "kept", "price", "gap", "status", "solver", "time"
-    ):  # fmt: skip
-        table.add_column(name, justify="right")
-    network = {"name": "network", **report["network"]}
-    for row in (*report["layers"], network):
-        if row is network:
-            table.add_section()
-        table.add_row(
-            row["name"],
-            "x".join(map(str, row["shape"])) if "shape" in row else "",
-            f"{row['nonzeros_before']:,} → {row['nonzeros']:,}",
-            f"{row['utilization_before']:.3f} → {row['utilization']:.3f}",
-            f"{row['kept_fraction']:.4f}",
-            f"{row['price_of_balance']:.2%}",
-            f"{row['gap']:.1e}" if row["gap"] else "0",
-            row["status"],
-            row["solver"],
-            f"{row['seconds'] * 1e3:.1f} ms",
-        )
+    cells: dict[str, Callable[[dict[str, Any]], str]] = {
+        "layer": lambda row: row["name"],
+        "shape": lambda row: "x".join(map(str, row.get("shape", ()))),
+        "non-zeros": lambda row: f"{row['nonzeros_before']:,} → {row['nonzeros']:,}",
+        "utilization": lambda row: (
+            f"{row['utilization_before']:.3f} → {row['utilization']:.3f}"
+        ),
+        "kept": lambda row: f"{row['kept_fraction']:.4f}",
+        "price": lambda row: f"{row['price_of_balance']:.2%}",
+        "gap": lambda row: f"{row['gap']:.1e}" if row["gap"] else "0",
+        "status": lambda row: row["status"],
+        "solver": lambda row: row["solver"],
+        "time": lambda row: f"{row['seconds'] * 1e3:.1f} ms",
+    }
+    if console.width < WIDE_TABLE:
+        for name in ("shape", "price", "solver", "time"):
+            del cells[name]
+    for name in cells:
+        left = name in ("layer", "shape")
+        table.add_column(name, justify="left" if left else "right", overflow="fold")
+    for row in (*report["layers"], {"name": "network", **report["network"]}):
+        table.add_row(*(text(row) for text in cells.values()))
     console.print(table)
     if args.compare:
         console.print()

@@ -1,6 +1,5 @@
 """The solvers against exhaustive search, the literal program, and their own bounds."""
 
-import os
 import signal
 import threading
 from contextlib import contextmanager
@@ -211,16 +210,23 @@ def test_scores_of_any_magnitude_are_solved_exactly(scale):
 
 
 def hard_problem() -> RetentionProblem:
-    """A literal program that takes CP-SAT seconds."""
-    values = np.random.default_rng(0).random((64, 200))
-    return RetentionProblem(values, PEMap.output_channel((64, 200)), sparsity=0.9)
+    """A literal program that is a knapsack, too: CP-SAT needs minutes for its proof."""
+    values = np.random.default_rng(0).random((61, 500))
+    return RetentionProblem(values, PEMap.output_channel((61, 500)), sparsity=0.7)
 
 
 def test_ctrl_c_stops_the_search_with_a_valid_answer():
     """An interrupt in mid-search returns the best answer so far, cancelled."""
+    interrupts = []
+
+    def interrupt(progress):
+        if not interrupts:
+            interrupts.append(progress)
+            signal.raise_signal(signal.SIGINT)
+
     problem = hard_problem()
-    threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-    solution = solve(problem, "binary", time_limit=60)
+    solution = solve(problem, "binary", time_limit=60, progress=interrupt)
+    assert interrupts
     assert solution.termination is Termination.CANCELLED
     assert solution.kept >= solve(problem, "greedy").kept
     assert solution.kept <= solution.bound < np.inf
