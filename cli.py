@@ -388,12 +388,12 @@ def _print_balance(
 
     console = _console()
     budgets = "each layer its own budget" if args.scope == "layer" else "one budget"
-    table = Table(
-        title=f"{source.name}: {args.map} map, {args.pes} PEs, {budgets}",
-        title_justify="left",
-        box=None,
-        header_style="bold",
+    console.print(
+        f"{source.name}: {args.map} map, {args.pes} PEs, {budgets}",
+        highlight=False,
+        soft_wrap=True,
     )
+    table = Table(box=None, header_style="bold")
     cells: dict[str, Callable[[dict[str, Any]], str]] = {
         "layer": lambda row: row["name"],
         "shape": lambda row: "x".join(map(str, row.get("shape", ()))),
@@ -418,7 +418,7 @@ def _print_balance(
         table.add_row(*(text(row) for text in cells.values()))
     console.print(table)
     if args.compare:
-        console.print()
+        console.print("\nbeside other methods")
         console.print(_comparison(report))
     for note in _notes(report, args):
         console.print(note, highlight=False, soft_wrap=True)
@@ -427,7 +427,7 @@ def _print_balance(
 def _comparison(report: dict[str, Any]) -> Any:
     from rich.table import Table
 
-    table = Table(title="beside other methods", title_justify="left", box=None)
+    table = Table(box=None, header_style="bold")
     table.add_column("layer", overflow="fold")
     table.add_column("method")
     for name in ("non-zeros", "kept", "utilization", "slots"):
