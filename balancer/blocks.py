@@ -20,9 +20,9 @@ IntArray: TypeAlias = npt.NDArray[np.int64]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 
 
-# Half a megabyte of float32: larger pieces leave the cache between two looks at them,
-# smaller ones pay more for the calls than for the work.
-CHUNK_WEIGHTS = 2**17
+# A megabyte of float32: larger pieces take memory and leave the cache between two looks
+# at them, smaller ones pay more for the calls than for the work.
+CHUNK_WEIGHTS = 2**18
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,10 @@
 
     OMP_NUM_THREADS=1 python benchmarks/bench_balancer.py
 
-Every figure is a ratio to `numpy.sort` over the rows (output channels) of the same
-score arrays, the two measured in turn in one process on one thread. The smallest ratio
-of medians is not picked: what is printed is the median over all rounds.
+Every method is timed in turn with `numpy.sort` over the rows (output channels) of the
+same score arrays, in one process on one thread; the median of the ratios is printed. A
+solver's time is everything from scores to verified masks. Memory is the peak of what
+NumPy allocates beyond the scores, the masks of all layers included.
 """
 
 import argparse
