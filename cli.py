@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ SETTINGS = (  # the options of `balance` that its result depends on
     *("layers", "skip", "solver", "time_limit", "work_limit", "seed"),
 )
 PIPE_WIDTH = 160  # columns of a table that no terminal limits
+HELP_WIDTH = 78
 WIDE_TABLE = 110  # columns that the full table of `balance` takes
 
 BALANCE_EXAMPLES = """\
@@ -89,11 +91,14 @@ def _add_balance(commands: Any) -> None:
     parser = commands.add_parser(
         "balance",
         help="make the masks of a network balanced, and prove how good they are",
-        description="Choose the weights to keep so that all PEs that wait for each "
-        "other have equally many, at the largest possible magnitude. Scores are "
-        "NAME.score where the ticket has them, else weight magnitudes; the budget of a "
-        "layer is the number of non-zeros of its mask, unless --sparsity or --budget "
-        "says otherwise.",
+        description=textwrap.fill(
+            "Choose the weights to keep so that all PEs that wait for each other have "
+            "equally many, at the largest possible magnitude. Scores are NAME.score "
+            "where the ticket has them, else weight magnitudes; the budget of a layer "
+            "is the number of non-zeros of its mask, unless --sparsity or --budget "
+            "says otherwise.",
+            HELP_WIDTH,
+        ),
         epilog=BALANCE_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
