@@ -99,10 +99,10 @@ class Array(Section):
                 f"`fifo_depth_activations` is {self.fifo_depth_activations} with "
                 f"barrier {self.barrier!r}; it needs barrier 'activation'"
             )
-        if self.fifo_depth_activations > 1 and self.barrier_overhead_cycles:
+        if self.barrier == "activation" and self.barrier_overhead_cycles:
             raise ValueError(
-                "`barrier_overhead_cycles` needs `fifo_depth_activations` 1: a queue "
-                "deeper than that has no barriers"
+                f"`barrier_overhead_cycles` is {self.barrier_overhead_cycles} with "
+                "barrier 'activation'; it needs 0 or another barrier"
             )
         if self.counting == "sata_sim" and self.mapping != "output_stationary":
             raise ValueError(

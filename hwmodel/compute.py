@@ -1,0 +1,250 @@
+"""Compute cycles of a layer: loads by PE map, and who waits for whom.
+
+For every sample, group g and barrier interval i (a pixel, a time step, ...), PE p has
+a load ``l(g, i, p)`` in cycles, and the interval lasts ``max_p l(g, i, p)``. What adds
+to a load follows from what the array skips:
+
+=========  ========================================================================
+`skip`     load of PE p while one time block of one output pixel is computed
+=========  ========================================================================
+`none`     weights of the cell, zeros included
+`weight`   weights kept
+`spike`    weights, zeros included, that meet a spike
+`dual`     weights kept that meet a spike
+=========  ========================================================================
+
+A cycle is *busy* if a kept weight meets a spike and *gated* otherwise; a PE that waits
+at a barrier is *idle*: ``busy + gated + idle = P * sum of the intervals``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from balancer import PEMap
+from balancer.blocks import Array, BoolArray, IntArray
+from hwmodel.counts import CellCounts
+from hwmodel.fifo import queued_cycles
+from hwmodel.inputs import block_images, met_inputs, patches
+from hwmodel.sections import Array as PEArray
+from hwmodel.workload import LayerWorkload
+
+CHUNK = 2**21  # elements of the largest temporary matrix, 8 MiB of 32-bit floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Compute:
+    """Compute cycles of one layer; int for real or no spikes, float for spike rates.
+
+    Attributes
+    ----------
+    cycles : ndarray [batch, stages]
+        Of the array for each sample and stage: a group, or the whole layer under the
+        `layer` barrier.
+    present : ndarray of int64 [stages]
+        PEs that hold weights in the stage.
+    busy, gated : int or float
+        PE cycles, over all samples.
+    operations : int or float
+        Kept weights that meet a spike (or non-zero input), each time step by itself.
+    fan_out : int or float
+        Weights, zeros included, that meet one: the operations of the dense layer.
+    spikes : int or float
+        Spikes (or non-zero inputs) of the input itself.
+    """
+
+    cycles: Array
+    present: IntArray
+    busy: float
+    gated: float
+    operations: float
+    fan_out: float
+    spikes: float
+
+
+def compute(
+    workload: LayerWorkload, array: PEArray, pe_map: PEMap, cell_loads: IntArray
+) -> Compute:
+    """Calculate the compute cycles of one layer.
+
+    Parameters
+    ----------
+    workload : LayerWorkload
+        The layer.
+    array : Array
+        The PE array.
+    pe_map : PEMap
+        ``array.pe_map`` of the layer.
+    cell_loads : ndarray of int64 [cells]
+        Weights kept in each cell of the map.
+    """
+    parallel = array.parallel(workload.runs)
+    images = block_images(workload, parallel)
+    passes = array.blocks_of(workload.runs) * workload.pixels
+    keeps_zeros = array.skip in ("none", "spike")
+    loads = pe_map.cell_sizes() if keeps_zeros else cell_loads
+    present = _present(array, pe_map)
+    if images is None:
+        # Every input counts as a spike, those of the padding too.
+        cycles = _unskipped(workload, array, pe_map, loads)[None]
+        slots = int(loads.sum()) * passes
+        kept = int(cell_loads.sum())
+        busy = kept * passes
+        return Compute(
+            cycles=cycles,
+            present=present,
+            busy=busy,
+            gated=slots - busy,
+            operations=kept * workload.runs * workload.pixels,
+            fan_out=pe_map.weights * workload.runs * workload.pixels,
+            spikes=workload.runs * int(np.prod(workload.image)),
+        )
+    exact = images.dtype == np.uint8
+    busy = _operations(workload, images, workload.mask)
+    every_step = images if parallel == 1 else block_images(workload, 1)
+    assert every_step is not None
+    dense = np.broadcast_to(np.True_, workload.mask.shape)
+    if array.skip in ("none", "weight"):
+        cycles = _unskipped(workload, array, pe_map, loads)[None]
+        cycles = np.broadcast_to(cycles, (len(images), cycles.shape[1]))
+        slots = int(loads.sum()) * passes * len(images)
+    else:
+        counted = dense if keeps_zeros else workload.mask
+        narrow = exact and array.barrier == "pixel"
+        counts = CellCounts(_four_d(counted), pe_map, workload.groups, narrow)
+        cycles = np.stack([_skipped(workload, array, counts, one) for one in images])
+        cycles = np.rint(cycles).astype(np.int64) if exact else cycles
+        slots = _operations(workload, images, counted)
+    operations = (
+        busy if parallel == 1 else _operations(workload, every_step, workload.mask)
+    )
+    down, right = workload.pairs("padding")
+    height, width = workload.image[1:]
+    inside = every_step[..., down : down + height, right : right + width]
+    return Compute(
+        cycles=cycles,
+        present=present,
+        busy=busy,
+        gated=slots - busy,
+        operations=operations,
+        fan_out=_operations(workload, every_step, dense),
+        spikes=inside.sum(dtype=np.int64 if exact else np.float64).item(),
+    )
+
+
+def _four_d(mask: BoolArray) -> BoolArray:
+    return mask.reshape(*mask.shape, 1, 1) if mask.ndim == 2 else mask
+
+
+def _present(array: PEArray, pe_map: PEMap) -> IntArray:
+    if array.barrier == "layer":
+        sizes = np.array([len(np.unique(pe_map.cell_pe))])
+    else:
+        sizes = pe_map.group_sizes()
+    return sizes * array.pixel_rows
+
+
+def _operations(workload: LayerWorkload, images: Array, mask: BoolArray) -> float:
+    """Weights of a mask that meet a spike, over all samples and pixels."""
+    share = workload.outputs // workload.groups
+    per_input = np.add.reduce(
+        mask.view(np.uint8).reshape(workload.groups, share, workload.fan_in),
+        axis=1,
+        # Narrow sums keep the reduction in the processor's vector units.
+        dtype=np.uint16 if share < 2**16 else np.uint64,
+    )
+    met = sum(met_inputs(one, workload).sum(axis=(1, 2)) for one in images)
+    total = per_input.reshape(-1) @ met
+    return round(total) if images.dtype == np.uint8 else float(total)
+
+
+def _unskipped(
+    workload: LayerWorkload, array: PEArray, pe_map: PEMap, loads: IntArray
+) -> IntArray:
+    """Cycles of each stage when every pass over a cell costs its load."""
+    blocks = array.blocks_of(workload.runs)
+    folds = -(-workload.pixels // array.pixel_rows)
+    if array.barrier == "layer":
+        of_pe = np.bincount(pe_map.cell_pe, weights=loads, minlength=1)
+        largest = np.array([of_pe.max()], dtype=np.int64)
+    elif array.barrier == "activation":
+        return _by_activation(workload, array, pe_map)
+    else:
+        largest = pe_map.largest_of_group(loads)
+    return largest * blocks * folds + _overhead(array, blocks, folds)
+
+
+def _overhead(array: PEArray, blocks: int, folds: int) -> int:
+    barriers = {"pixel": blocks * folds, "timestep": blocks}.get(array.barrier, 1)
+    return barriers * array.barrier_overhead_cycles
+
+
+def _by_activation(
+    workload: LayerWorkload, array: PEArray, pe_map: PEMap
+) -> IntArray:
+    """Cycles of each group when all activations are broadcast, zeros too."""
+    kept = array.skip in ("weight", "dual")
+    mask = workload.mask if kept else np.broadcast_to(np.True_, workload.mask.shape)
+    counts = CellCounts(_four_d(mask), pe_map, workload.groups, exact_float32=False)
+    everywhere = np.broadcast_to(
+        np.True_, (counts.inputs, array.blocks_of(workload.runs) * workload.pixels)
+    )
+    cycles = [
+        queued_cycles(counts, group, everywhere, array.fifo_depth_activations)
+        for group in range(len(counts.starts))
+    ]
+    return np.array(cycles, dtype=np.int64)
+
+
+def _skipped(
+    workload: LayerWorkload, array: PEArray, counts: CellCounts, images: Array
+) -> Array:
+    """Cycles of each stage of one sample when zero spikes cost nothing."""
+    rows = array.pixel_rows
+    blocks = len(images)
+    overhead = _overhead(array, blocks, -(-workload.pixels // rows))
+    if array.barrier == "pixel":
+        return _by_pixel(workload, counts, images, rows) + overhead
+    if array.barrier == "activation" and images.dtype == np.uint8:
+        met = np.concatenate(
+            list(patches(images, workload, CHUNK, whole_images=False, dtype=bool)), 1
+        )
+        depth = array.fifo_depth_activations
+        groups = range(len(counts.starts))
+        return np.array([queued_cycles(counts, g, met, depth) for g in groups])
+    met = met_inputs(images, workload, rows)
+    if array.barrier == "activation":
+        # Expected loads: exact for depth 1, the bound of an endless queue beyond it.
+        met = met.sum(axis=(1, 2))
+        if array.fifo_depth_activations == 1:
+            groups = range(len(counts.starts))
+            return np.array([counts.largest_at_inputs(g) @ met for g in groups])
+        return counts.largest_of_group(counts.loads(met))
+    if array.barrier == "timestep":
+        largest = counts.largest_of_group(counts.loads(met)).max(axis=2)
+        return largest.sum(axis=1) + overhead
+    loads = counts.loads(met.sum(axis=1))
+    if array.barrier == "tile":
+        return counts.largest_of_group(loads).max(axis=1) + overhead
+    of_pe = np.zeros((counts.pes.max() + 1, rows))
+    np.add.at(of_pe, counts.pes, loads)
+    return of_pe.max(keepdims=True)[0] + overhead
+
+
+def _by_pixel(
+    workload: LayerWorkload, counts: CellCounts, images: Array, rows: int
+) -> Array:
+    """Cycles of each group with a barrier after every (fold of) output pixels."""
+    cycles = np.zeros(len(counts.starts))
+    most = CHUNK // max(counts.inputs, len(counts.groups))
+    for met in patches(images, workload, most, rows > 1, counts.dtype):
+        largest = counts.largest_of_group(counts.loads(met))
+        if rows > 1:
+            short = -workload.pixels % rows
+            largest = largest.reshape(len(largest), -1, workload.pixels)
+            largest = np.pad(largest, ((0, 0), (0, 0), (0, short)))
+            largest = largest.reshape(len(largest), -1, rows).max(axis=2)
+        cycles += largest.sum(axis=1, dtype=np.float64)
+    return cycles
