@@ -22,7 +22,7 @@ from hwmodel.sections import (
     Buffer,
     Buffers,
     Dram,
-    PEUnit,
+    PEPower,
     PEUnits,
     Positive,
     Section,
@@ -165,7 +165,7 @@ class Accelerator(Section):
 
     def nodes(self) -> dict[str, float]:
         """Technology node of every section that has one, in nm; DRAM has its own."""
-        sections: dict[str, PEUnit | Buffer | Static | None] = {
+        sections: dict[str, PEPower | Buffer | Static | None] = {
             **{f"pe_units.{name}": unit for name, unit in self.pe_units},
             **{f"buffers.{name}": buffer for name, buffer in self.buffers},
             "static": self.static,

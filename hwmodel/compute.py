@@ -86,17 +86,17 @@ def compute(
     keeps_zeros = array.skip in ("none", "spike")
     loads = pe_map.cell_sizes() if keeps_zeros else cell_loads
     present = _present(array, pe_map)
+    slots: float
     if images is None:
         # Every input counts as a spike, those of the padding too.
         cycles = _unskipped(workload, array, pe_map, loads)[None]
         slots = int(loads.sum()) * passes
         kept = int(cell_loads.sum())
-        busy = kept * passes
         return Compute(
             cycles=cycles,
             present=present,
-            busy=busy,
-            gated=slots - busy,
+            busy=kept * passes,
+            gated=slots - kept * passes,
             operations=kept * workload.runs * workload.pixels,
             fan_out=pe_map.weights * workload.runs * workload.pixels,
             spikes=workload.runs * int(np.prod(workload.image)),
@@ -117,9 +117,9 @@ def compute(
         cycles = np.stack([_skipped(workload, array, counts, one) for one in images])
         cycles = np.rint(cycles).astype(np.int64) if exact else cycles
         slots = _operations(workload, images, counted)
-    operations = (
-        busy if parallel == 1 else _operations(workload, every_step, workload.mask)
-    )
+    operations = busy
+    if parallel > 1:
+        operations = _operations(workload, every_step, workload.mask)
     down, right = workload.pairs("padding")
     height, width = workload.image[1:]
     inside = every_step[..., down : down + height, right : right + width]
@@ -181,9 +181,7 @@ def _overhead(array: PEArray, blocks: int, folds: int) -> int:
     return barriers * array.barrier_overhead_cycles
 
 
-def _by_activation(
-    workload: LayerWorkload, array: PEArray, pe_map: PEMap
-) -> IntArray:
+def _by_activation(workload: LayerWorkload, array: PEArray, pe_map: PEMap) -> IntArray:
     """Cycles of each group when all activations are broadcast, zeros too."""
     kept = array.skip in ("weight", "dual")
     mask = workload.mask if kept else np.broadcast_to(np.True_, workload.mask.shape)
@@ -222,15 +220,15 @@ def _skipped(
             groups = range(len(counts.starts))
             return np.array([counts.largest_at_inputs(g) @ met for g in groups])
         return counts.largest_of_group(counts.loads(met))
-    if array.barrier == "timestep":
-        largest = counts.largest_of_group(counts.loads(met)).max(axis=2)
-        return largest.sum(axis=1) + overhead
-    loads = counts.loads(met.sum(axis=1))
+    if array.barrier == "layer":
+        loads = counts.loads(met.sum(axis=1))
+        of_pe = np.zeros((counts.pes.max() + 1, rows))
+        np.add.at(of_pe, counts.pes, loads)
+        return np.array([of_pe.max() + overhead])
     if array.barrier == "tile":
-        return counts.largest_of_group(loads).max(axis=1) + overhead
-    of_pe = np.zeros((counts.pes.max() + 1, rows))
-    np.add.at(of_pe, counts.pes, loads)
-    return of_pe.max(keepdims=True)[0] + overhead
+        met = met.sum(axis=1, keepdims=True)
+    largest = counts.largest_of_group(counts.loads(met)).max(axis=2)
+    return np.asarray(largest.sum(axis=1) + overhead)
 
 
 def _by_pixel(

@@ -128,14 +128,16 @@ class CellCounts:
 
     def largest_of_group(self, loads: Array) -> Array:
         """Largest of each group's cells, [groups, ...] of [cells, ...]."""
-        return np.maximum.reduceat(loads, self.starts, axis=0)
+        largest: Array = np.maximum.reduceat(loads, self.starts, axis=0)
+        return largest
 
     def largest_at_inputs(self, group: int) -> Array:
         """Largest count of a group's cells at each input, [inputs]."""
-        return self.table(group).max(axis=0, initial=0)
+        largest: Array = self.table(group).max(axis=0, initial=0)
+        return largest
 
     def table(self, group: int) -> Array:
-        """Counts of all cells of one group at all inputs, [cells of it, inputs]."""
+        """Lay out the counts of one group, [cells of the group, inputs]."""
         first = self.starts[group]
         last = np.searchsorted(self.groups, group, side="right")
         table = np.zeros((last - first, self.inputs))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from hwmodel.accelerator import Accelerator
 from hwmodel.activity import Activity, Number
+from hwmodel.sections import PEUnit
 
 PJ_PER_MW_SECOND = 1e9
 
@@ -121,8 +122,13 @@ def energy(accelerator: Accelerator, activity: Activity) -> Energy:
 
     operations = _operations(activity)
     for name, unit in accelerator.pe_units:
-        components[name] = ComponentEnergy() if unit is None else ComponentEnergy(
-            dynamic_pj=operations[name] * unit.op_pj,
+        if unit is None:
+            components[name] = ComponentEnergy()
+            continue
+        components[name] = ComponentEnergy(
+            dynamic_pj=operations[name] * unit.op_pj
+            if isinstance(unit, PEUnit)
+            else 0.0,
             base_pj=unit.base_pj_per_pe_cycle * pe_cycles,
             leakage_pj=unit.leakage_mw_per_pe * PJ_PER_MW_SECOND * seconds * pes,
         )
@@ -131,7 +137,8 @@ def energy(accelerator: Accelerator, activity: Activity) -> Energy:
         leakage_pj=static_mw * PJ_PER_MW_SECOND * seconds
     )
     waiting_pe = sum(
-        components[name].base_pj + components[name].leakage_pj for name in operations
+        components[name].base_pj + components[name].leakage_pj
+        for name, _ in accelerator.pe_units
     )
     share = waiting_pe / pe_cycles if pe_cycles else 0.0
     return Energy(
@@ -152,5 +159,4 @@ def _operations(activity: Activity) -> dict[str, Number]:
         "gated": activity.cycles.gated,
         "lif": done.lif_updates,
         "join": done.joins,
-        "control": 0,
     }

@@ -17,9 +17,7 @@ from balancer.blocks import BoolArray
 from hwmodel.counts import CellCounts
 
 
-def queued_cycles(
-    counts: CellCounts, group: int, met: BoolArray, depth: int
-) -> int:
+def queued_cycles(counts: CellCounts, group: int, met: BoolArray, depth: int) -> int:
     """Count the cycles until the last PE of a group has finished.
 
     Parameters

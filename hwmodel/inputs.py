@@ -97,7 +97,7 @@ def met_inputs(
     ndarray [channels * kernel height * kernel width, blocks, pixel_rows]
         Exact: whole numbers far below 2**53 if the images hold spikes.
     """
-    blocks, channels = images.shape[:2]
+    blocks = len(images)
     view = windows(images, workload)
     wide = np.int64 if images.dtype == np.uint8 else np.float64
     if pixel_rows == 1:
@@ -107,12 +107,8 @@ def met_inputs(
         by_pixel = view.reshape(*view.shape[:4], -1)
         for row in range(min(pixel_rows, workload.pixels)):
             met[..., row] = by_pixel[..., row::pixel_rows].sum(axis=-1, dtype=wide)
-    return (
-        met.reshape(blocks, -1, pixel_rows)
-        .transpose(1, 0, 2)
-        .astype(np.float64)
-        .reshape(channels * view.shape[2] * view.shape[3], blocks, pixel_rows)
-    )
+    by_input = met.reshape(blocks, -1, pixel_rows).transpose(1, 0, 2)
+    return np.asarray(by_input, dtype=np.float64)
 
 
 def patches(

@@ -90,7 +90,8 @@ def layer_cycles(compute: Compute, ports: Iterable[Port], pes: int) -> Cycles:
         drain=drain * samples,
         busy=compute.busy,
         gated=compute.gated,
-        idle=pes * total - compute.busy - compute.gated,
+        # Expectations are floats, whose rounding must not make idle time negative.
+        idle=max(0, pes * total - compute.busy - compute.gated),
         idle_structural=_number(of_stage * (pes - compute.present)),
     )
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from balancer import PEMap
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from balancer import PEMap
 
 Mapping = Literal[
     "output_channel",
@@ -169,26 +170,29 @@ class BitWidths(Section):
     source: Source
 
 
-class PEUnit(Section):
-    """Energy of one unit inside every PE.
+class PEPower(Section):
+    """What something inside every PE burns whether or not the PE works.
 
     Attributes
     ----------
-    op_pj : float
-        Per operation, on top of the base.
     base_pj_per_pe_cycle : float
         Per PE and cycle, whether the PE works, waits or stalls.
     leakage_mw_per_pe : float
-        Static power of one PE's unit.
+        Static power in one PE.
     node_nm : float
-        Technology node of the numbers.
+        Technology node of the numbers; default: the accelerator's.
     """
 
-    op_pj: NonNegative
     base_pj_per_pe_cycle: NonNegative = 0.0
     leakage_mw_per_pe: NonNegative = 0.0
     node_nm: Positive | None = None
     source: Source
+
+
+class PEUnit(PEPower):
+    """A unit inside every PE: `op_pj` for each operation, on top of its power."""
+
+    op_pj: NonNegative
 
 
 class PEUnits(Section):
@@ -208,8 +212,8 @@ class PEUnits(Section):
         One neuron's update in one time step.
     join : PEUnit
         A match of kept weight and spike found by a PE that skips both.
-    control : PEUnit
-        Anything else a PE burns per cycle; it has no operations.
+    control : PEPower
+        Anything else a PE burns per cycle.
     """
 
     accumulate: PEUnit
@@ -218,7 +222,7 @@ class PEUnits(Section):
     gated: PEUnit | None = None
     lif: PEUnit | None = None
     join: PEUnit | None = None
-    control: PEUnit | None = None
+    control: PEPower | None = None
 
 
 class Buffer(Section):

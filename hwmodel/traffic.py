@@ -167,4 +167,6 @@ def _transfers(ports: dict[str, Port], name: str) -> Transfers:
     if name not in ports:
         return Transfers()
     port = ports[name]
-    return Transfers(read_bits=int(port.during.sum()), write_bits=int(port.before.sum()))
+    return Transfers(
+        read_bits=int(port.during.sum()), write_bits=int(port.before.sum())
+    )

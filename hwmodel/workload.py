@@ -17,6 +17,7 @@ from balancer.blocks import BoolArray
 from hwmodel.errors import WorkloadError
 
 Pair: TypeAlias = tuple[int, int]
+PairField: TypeAlias = Literal["stride", "padding", "dilation"]
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 
 
@@ -84,8 +85,9 @@ class LayerWorkload:
                 "group, kernel height, kernel width], none of them 0"
             )
         self._set("mask", mask if mask.dtype == np.bool_ else mask != 0)
-        for field, least in (("stride", 1), ("padding", 0), ("dilation", 1)):
-            self._set(field, self._pair(field, least))
+        self._set("stride", self._pair("stride", 1))
+        self._set("padding", self._pair("padding", 0))
+        self._set("dilation", self._pair("dilation", 1))
         self._whole("groups", self.groups)
         self._set("input_shape", self._checked_input_shape())
         if self.outputs % self.groups:
@@ -124,7 +126,7 @@ class LayerWorkload:
     @property
     def outputs(self) -> int:
         """Output channels."""
-        return self.mask.shape[0]
+        return int(self.mask.shape[0])
 
     @property
     def image(self) -> tuple[int, int, int]:
@@ -158,9 +160,9 @@ class LayerWorkload:
     @property
     def fan_in(self) -> int:
         """Weights of one output channel, zeros included (K of the equations)."""
-        return self.mask[0].size
+        return int(self.mask[0].size)
 
-    def pairs(self, field: Literal["stride", "padding", "dilation"]) -> Pair:
+    def pairs(self, field: PairField) -> Pair:
         """Read `stride`, `padding` or `dilation` along height and width."""
         value = getattr(self, field)
         return value if isinstance(value, tuple) else (value, value)
@@ -224,7 +226,9 @@ class LayerWorkload:
             )
         if spikes.dtype != np.bool_ and not ((spikes == 0) | (spikes == 1)).all():
             raise self._error("`spikes` hold values other than 0 and 1")
-        return spikes.astype(np.uint8, copy=False).reshape(*spikes.shape[:2], *self.image)
+        return spikes.astype(np.uint8, copy=False).reshape(
+            *spikes.shape[:2], *self.image
+        )
 
     def _checked_rate(
         self, rate: float | Sequence[float] | FloatArray
@@ -239,7 +243,7 @@ class LayerWorkload:
             raise self._error("`spike_rate` must lie between 0 and 1 spikes per step")
         return rates if rates.ndim else float(rates)
 
-    def _pair(self, field: Literal["stride", "padding", "dilation"], least: int) -> Pair:
+    def _pair(self, field: PairField, least: int) -> Pair:
         pair = self.pairs(field)
         if len(pair) != 2:
             raise self._error(f"`{field}` is {pair}; needed: one or two whole numbers")
