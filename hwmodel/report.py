@@ -254,7 +254,7 @@ class Report:
 
     @property
     def neurobench(self) -> dict[str, Any]:
-        """NeuroBench's metrics; activations are the inputs of the layers, no analog ones.
+        """NeuroBench's metrics; activations are the layers' inputs, if not analog.
 
         Operations are those of one inference, as NeuroBench averages them.
         """
