@@ -74,7 +74,7 @@ def simulate(workload: LayerWorkload, accelerator: Accelerator) -> Cycles:
 
 
 def place(weight: Weight, position: int, workload: LayerWorkload, array: Array) -> int:
-    """Number the PE (column of an output-stationary array) that holds a weight.
+    """Find the PE (or column of an output-stationary array) that holds a weight.
 
     Parameters
     ----------
@@ -87,8 +87,8 @@ def place(weight: Weight, position: int, workload: LayerWorkload, array: Array) 
     array : Array
         The PE array.
     """
-    channel = weight.input % (workload.image[0] // workload.groups)
     inputs = workload.image[0] // workload.groups
+    channel = weight.input % inputs
     if array.mapping in ("output_channel", "interleaved"):
         return weight.output % array.size
     if array.mapping == "output_stationary":
@@ -109,7 +109,7 @@ def _part(item: int, items: int, parts: int) -> int:
 
 
 def _group(output: int, array: Array) -> int:
-    """Number the group that an output channel belongs to."""
+    """Find the group that an output channel belongs to."""
     tile = {
         "output_channel": array.pes,
         "grid": array.rows,
