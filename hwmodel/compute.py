@@ -20,6 +20,7 @@ at a barrier is *idle*: ``busy + gated + idle = P * sum of the intervals``.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -80,62 +81,81 @@ def compute(
     cell_loads : ndarray of int64 [cells]
         Weights kept in each cell of the map.
     """
-    parallel = array.parallel(workload.runs)
-    images = block_images(workload, parallel)
-    passes = array.blocks_of(workload.runs) * workload.pixels
     keeps_zeros = array.skip in ("none", "spike")
     loads = pe_map.cell_sizes() if keeps_zeros else cell_loads
-    present = _present(array, pe_map)
-    slots: float
-    if images is None:
-        # Every input counts as a spike, those of the padding too.
-        cycles = _unskipped(workload, array, pe_map, loads)[None]
-        slots = int(loads.sum()) * passes
-        kept = int(cell_loads.sum())
-        return Compute(
-            cycles=cycles,
-            present=present,
-            busy=kept * passes,
-            gated=slots - kept * passes,
-            operations=kept * workload.runs * workload.pixels,
-            fan_out=pe_map.weights * workload.runs * workload.pixels,
-            spikes=workload.runs * int(np.prod(workload.image)),
-        )
+    images = block_images(workload, array.parallel(workload.runs))
+    if images is not None:
+        return _with_input(workload, array, pe_map, loads, images)
+    # Every input counts as a spike, those of the padding too.
+    passes = array.blocks_of(workload.runs) * workload.pixels
+    kept = int(cell_loads.sum())
+    return Compute(
+        cycles=_unskipped(workload, array, pe_map, loads)[None],
+        present=_present(array, pe_map),
+        busy=kept * passes,
+        gated=(int(loads.sum()) - kept) * passes,
+        operations=kept * workload.runs * workload.pixels,
+        fan_out=pe_map.weights * workload.runs * workload.pixels,
+        spikes=workload.runs * prod(workload.image),
+    )
+
+
+def _with_input(
+    workload: LayerWorkload,
+    array: PEArray,
+    pe_map: PEMap,
+    loads: IntArray,
+    images: Array,
+) -> Compute:
+    """Calculate the compute cycles of a layer whose input is known."""
     exact = images.dtype == np.uint8
-    busy = _operations(workload, images, workload.mask)
-    every_step = images if parallel == 1 else block_images(workload, 1)
-    assert every_step is not None
-    dense = np.broadcast_to(np.True_, workload.mask.shape)
+    every_step = images
+    if array.parallel(workload.runs) > 1:
+        single = block_images(workload, 1)
+        assert single is not None  # as there are images of the blocks
+        every_step = single
+    met = _met(workload, images)
+    met_by_step = met if every_step is images else _met(workload, every_step)
+    kept = _weights_at_inputs(workload)
+    share = workload.outputs // workload.groups
+
+    def whole(count: float) -> float:
+        return round(count) if exact else float(count)
+
+    busy = whole(float(kept @ met))
     if array.skip in ("none", "weight"):
         cycles = _unskipped(workload, array, pe_map, loads)[None]
         cycles = np.broadcast_to(cycles, (len(images), cycles.shape[1]))
-        slots = int(loads.sum()) * passes * len(images)
+        passes = array.blocks_of(workload.runs) * workload.pixels * len(images)
+        slots: float = int(loads.sum()) * passes
     else:
-        counted = dense if keeps_zeros else workload.mask
         narrow = exact and array.barrier == "pixel"
-        counts = CellCounts(_four_d(counted), pe_map, workload.groups, narrow)
+        counts = _counts(workload, array, pe_map, narrow)
         cycles = np.stack([_skipped(workload, array, counts, one) for one in images])
         cycles = np.rint(cycles).astype(np.int64) if exact else cycles
-        slots = _operations(workload, images, counted)
-    operations = busy
-    if parallel > 1:
-        operations = _operations(workload, every_step, workload.mask)
+        slots = busy if array.skip == "dual" else whole(share * met.sum())
     down, right = workload.pairs("padding")
     height, width = workload.image[1:]
     inside = every_step[..., down : down + height, right : right + width]
     return Compute(
         cycles=cycles,
-        present=present,
+        present=_present(array, pe_map),
         busy=busy,
         gated=slots - busy,
-        operations=operations,
-        fan_out=_operations(workload, every_step, dense),
+        operations=whole(float(kept @ met_by_step)),
+        fan_out=whole(share * met_by_step.sum()),
         spikes=inside.sum(dtype=np.int64 if exact else np.float64).item(),
     )
 
 
-def _four_d(mask: BoolArray) -> BoolArray:
-    return mask.reshape(*mask.shape, 1, 1) if mask.ndim == 2 else mask
+def _counts(
+    workload: LayerWorkload, array: PEArray, pe_map: PEMap, narrow: bool
+) -> CellCounts:
+    """Count the weights that cost cycles, by cell and input."""
+    mask: BoolArray = workload.mask
+    if array.skip in ("none", "spike"):
+        mask = np.broadcast_to(np.True_, mask.shape)
+    return CellCounts(mask.reshape(pe_map.shape), pe_map, workload.groups, narrow)
 
 
 def _present(array: PEArray, pe_map: PEMap) -> IntArray:
@@ -146,18 +166,23 @@ def _present(array: PEArray, pe_map: PEMap) -> IntArray:
     return sizes * array.pixel_rows
 
 
-def _operations(workload: LayerWorkload, images: Array, mask: BoolArray) -> float:
-    """Weights of a mask that meet a spike, over all samples and pixels."""
+def _weights_at_inputs(workload: LayerWorkload) -> Array:
+    """Weights kept at each input channel and kernel position, [inputs]."""
     share = workload.outputs // workload.groups
-    per_input = np.add.reduce(
-        mask.view(np.uint8).reshape(workload.groups, share, workload.fan_in),
-        axis=1,
-        # Narrow sums keep the reduction in the processor's vector units.
-        dtype=np.uint16 if share < 2**16 else np.uint64,
-    )
-    met = sum(met_inputs(one, workload).sum(axis=(1, 2)) for one in images)
-    total = per_input.reshape(-1) @ met
-    return round(total) if images.dtype == np.uint8 else float(total)
+    # Narrow sums keep the reduction in the processor's vector units.
+    narrow = np.uint16 if share < 2**16 else np.uint64
+    flags = workload.mask.view(np.uint8)
+    flags = flags.reshape(workload.groups, share, workload.fan_in)
+    kept: Array = np.add.reduce(flags, axis=1, dtype=narrow)
+    return kept.reshape(-1).astype(np.float64)
+
+
+def _met(workload: LayerWorkload, images: Array) -> Array:
+    """Spikes met at each input over samples, blocks and pixels, [inputs]."""
+    met = np.zeros(workload.groups * workload.fan_in)
+    for one in images:
+        met += met_inputs(one, workload).sum(axis=(1, 2))
+    return met
 
 
 def _unskipped(
@@ -183,17 +208,19 @@ def _overhead(array: PEArray, blocks: int, folds: int) -> int:
 
 def _by_activation(workload: LayerWorkload, array: PEArray, pe_map: PEMap) -> IntArray:
     """Cycles of each group when all activations are broadcast, zeros too."""
-    kept = array.skip in ("weight", "dual")
-    mask = workload.mask if kept else np.broadcast_to(np.True_, workload.mask.shape)
-    counts = CellCounts(_four_d(mask), pe_map, workload.groups, exact_float32=False)
-    everywhere = np.broadcast_to(
-        np.True_, (counts.inputs, array.blocks_of(workload.runs) * workload.pixels)
-    )
-    cycles = [
-        queued_cycles(counts, group, everywhere, array.fifo_depth_activations)
-        for group in range(len(counts.starts))
-    ]
-    return np.array(cycles, dtype=np.int64)
+    counts = _counts(workload, array, pe_map, narrow=False)
+    passes = array.blocks_of(workload.runs) * workload.pixels
+    met = np.broadcast_to(np.True_, (counts.inputs, passes))
+    return np.rint(_queued(array, counts, met)).astype(np.int64)
+
+
+def _queued(array: PEArray, counts: CellCounts, met: Array) -> Array:
+    """Cycles of each group when activations pass queues, [groups]."""
+    groups, depth = range(len(counts.starts)), array.fifo_depth_activations
+    if depth == 1:
+        times = met.sum(axis=1)
+        return np.array([counts.largest_at_inputs(g) @ times for g in groups])
+    return np.array([queued_cycles(counts, g, met, depth) for g in groups])
 
 
 def _skipped(
@@ -205,21 +232,15 @@ def _skipped(
     overhead = _overhead(array, blocks, -(-workload.pixels // rows))
     if array.barrier == "pixel":
         return _by_pixel(workload, counts, images, rows) + overhead
-    if array.barrier == "activation" and images.dtype == np.uint8:
-        met = np.concatenate(
-            list(patches(images, workload, CHUNK, whole_images=False, dtype=bool)), 1
-        )
-        depth = array.fifo_depth_activations
-        groups = range(len(counts.starts))
-        return np.array([queued_cycles(counts, g, met, depth) for g in groups])
     met = met_inputs(images, workload, rows)
+    if array.barrier == "activation" and array.fifo_depth_activations == 1:
+        return _queued(array, counts, met[..., 0])
+    if array.barrier == "activation" and images.dtype == np.uint8:
+        fired = list(patches(images, workload, CHUNK, False, bool))
+        return _queued(array, counts, np.concatenate(fired, axis=1))
     if array.barrier == "activation":
-        # Expected loads: exact for depth 1, the bound of an endless queue beyond it.
-        met = met.sum(axis=(1, 2))
-        if array.fifo_depth_activations == 1:
-            groups = range(len(counts.starts))
-            return np.array([counts.largest_at_inputs(g) @ met for g in groups])
-        return counts.largest_of_group(counts.loads(met))
+        # Expected loads: with endless queues their bound needs no order.
+        return counts.largest_of_group(counts.loads(met.sum(axis=(1, 2))))
     if array.barrier == "layer":
         loads = counts.loads(met.sum(axis=1))
         of_pe = np.zeros((counts.pes.max() + 1, rows))

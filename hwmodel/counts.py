@@ -68,11 +68,14 @@ class CellCounts:
         self.groups: IntArray = pe_map.cell_group[order].astype(np.int64)
         self.pes: IntArray = pe_map.cell_pe[order].astype(np.int64)
         self.starts: IntArray = np.searchsorted(self.groups, np.arange(pe_map.groups))
-        narrow = exact_float32 and pe_map.cell_sizes().max(initial=0) < EXACT_FLOAT32
+        largest = pe_map.cell_sizes().max(initial=0)
+        narrow = exact_float32 and largest < EXACT_FLOAT32
         self.dtype: npt.DTypeLike = np.float32 if narrow else np.float64
         place = np.empty(len(order), dtype=np.int64)
         place[order] = np.arange(len(order))
         outputs, fan_in = len(mask), mask[0].size
+        # Cells of an array's maps are a part of a channel, or whole channels.
+        self.one_channel = bool(largest <= fan_in)
         labels = pe_map.cell_labels().reshape(outputs, fan_in)
         # All maps of an array give one output channel to one group.
         self.group_of_channel: IntArray = self.groups[place[labels[:, 0]]]
@@ -91,20 +94,34 @@ class CellCounts:
         if not cell.size:
             return
         pe = self.pes[cell]
+        # Inside a run of one cell and channel, columns ascend.
+        breaks = (cell[1:] != cell[:-1]) | (column[1:] < column[:-1])
+        last = np.append(np.flatnonzero(breaks), len(cell) - 1)
+        run = np.append(0, last[:-1] + 1)
         low = np.full(pe.max() + 1, np.iinfo(np.int64).max)
         high = np.full(pe.max() + 1, -1)
-        np.minimum.at(low, pe, column)
-        np.maximum.at(high, pe, column)
+        np.minimum.at(low, pe[run], column[run])
+        np.maximum.at(high, pe[run], column[last])
         used = np.flatnonzero(high >= 0)
         used = used[np.argsort(low[used], kind="stable")]
         reach = np.maximum.accumulate(high[used])
         fresh = np.flatnonzero(low[used[1:]] > reach[:-1]) + 1
+        row_of_cell = np.empty(len(self.pes), dtype=np.int64)
         for pes in np.split(used, fresh):
             inside = np.isin(pe, pes) if fresh.size else slice(None)
             start, stop = int(low[pes[0]]), int(high[pes].max()) + 1
-            rows, row = np.unique(cell[inside], return_inverse=True)
+            present = np.zeros(len(self.pes), dtype=bool)
+            present[cell[inside]] = True
+            rows = np.flatnonzero(present)
+            row_of_cell[rows] = np.arange(len(rows))
             counts = np.zeros((len(rows), stop - start), dtype=self.dtype)
-            np.add.at(counts, (row, column[inside] - start), 1)
+            flat = counts.reshape(-1)
+            place = row_of_cell[cell[inside]] * (stop - start)
+            place += column[inside] - start
+            if self.one_channel:  # no two weights at one place
+                flat[place] = 1
+            else:
+                np.add.at(flat, place, 1)
             columns = slice(first + start, first + stop)
             self.pieces.append(Piece(rows, columns, counts))
 

@@ -30,16 +30,14 @@ def queued_cycles(counts: CellCounts, group: int, met: BoolArray, depth: int) ->
         Inputs that are broadcast for each output pixel of each time block, in order;
         only those that a channel of the group reads are.
     depth : int
-        Depth of the queues.
+        Depth of the queues; for 1, a sum over `CellCounts.largest_at_inputs` is faster.
 
     Returns
     -------
     int
-        Takes a few microseconds for each activation if `depth` is above 1.
+        Finding it takes a few microseconds for each activation.
     """
     table = counts.table(group)
-    if depth == 1:
-        return int(table.max(axis=0) @ met.sum(axis=1))
     mine = (counts.group_of_channel == group).reshape(counts.conv_groups, -1)
     listened = np.repeat(mine.any(axis=1), counts.inputs // counts.conv_groups)
     of_input = np.ascontiguousarray(table.T)

@@ -97,18 +97,34 @@ def met_inputs(
     ndarray [channels * kernel height * kernel width, blocks, pixel_rows]
         Exact: whole numbers far below 2**53 if the images hold spikes.
     """
-    blocks = len(images)
-    view = windows(images, workload)
-    wide = np.int64 if images.dtype == np.uint8 else np.float64
     if pixel_rows == 1:
-        met = view.sum(axis=(-2, -1), dtype=wide)[..., None]
+        # Over all pixels the sum separates: which rows, then which columns, are met.
+        down, right = (_met_lines(workload, images.shape[2 + a], a) for a in (0, 1))
+        met = (down @ (images.astype(np.float64) @ right.T))[..., None]
     else:
-        met = np.zeros((*view.shape[:4], pixel_rows), dtype=wide)
-        by_pixel = view.reshape(*view.shape[:4], -1)
+        view = windows(images, workload)
+        view = view.reshape(*view.shape[:4], -1)
+        met = np.zeros((*view.shape[:4], pixel_rows))
         for row in range(min(pixel_rows, workload.pixels)):
-            met[..., row] = by_pixel[..., row::pixel_rows].sum(axis=-1, dtype=wide)
-    by_input = met.reshape(blocks, -1, pixel_rows).transpose(1, 0, 2)
-    return np.asarray(by_input, dtype=np.float64)
+            met[..., row] = view[..., row::pixel_rows].sum(axis=-1, dtype=np.float64)
+    by_input = met.reshape(len(images), -1, pixel_rows).transpose(1, 0, 2)
+    return np.ascontiguousarray(by_input)
+
+
+def _met_lines(
+    workload: LayerWorkload, lines: int, axis: int
+) -> npt.NDArray[np.float64]:
+    """How often a kernel position meets a line of the image, [kernel, lines]."""
+    kernel, output = workload.kernel[axis], workload.output_size[axis]
+    stride, dilation = (
+        workload.pairs("stride")[axis],
+        workload.pairs("dilation")[axis],
+    )
+    met = np.zeros((kernel, lines))
+    for position in range(kernel):
+        first = position * dilation
+        met[position, first : first + stride * output : stride] = 1
+    return met
 
 
 def patches(
