@@ -2,7 +2,8 @@
 
 Two ratios, each between the fastest of some repetitions in one process and thread:
 
-1. masks only, against counting the non-zeros of the same masks with NumPy;
+1. masks only, against counting the non-zeros of the same masks: in all with NumPy's
+   `count_nonzero` and `sum`, and by PE with `PEMap.cell_loads`;
 2. real spikes (T = 4, one image, zeros of weights and spikes skipped, a barrier after
    every pixel), against one dense float32 forward pass of the same convolutions: by
    torch if it can be imported, else as a matrix product over the same patches.
@@ -112,8 +113,9 @@ def main() -> None:
 
     count = fastest(lambda: [np.count_nonzero(x.mask) for x in plain], args.repeat)
     total = fastest(lambda: [x.mask.sum() for x in plain], args.repeat)
-    by_channel = fastest(
-        lambda: [x.mask.reshape(len(x.mask), -1).sum(axis=1) for x in plain],
+    maps = [weight_skip.array.pe_map((*x.mask.shape, 1, 1)[:4]) for x in plain]
+    by_pe = fastest(
+        lambda: [p.cell_loads(x.mask) for p, x in zip(maps, plain, strict=True)],
         args.repeat,
     )
     masks_only = fastest(lambda: evaluate(plain, weight_skip), args.repeat)
@@ -124,11 +126,11 @@ def main() -> None:
         "weights": sum(x.mask.size for x in plain),
         "count_nonzero_s": count,
         "mask_sum_s": total,
-        "mask_sum_by_channel_s": by_channel,
+        "count_by_pe_s": by_pe,
         "masks_only_s": masks_only,
         "masks_only_over_count_nonzero": masks_only / count,
         "masks_only_over_mask_sum": masks_only / total,
-        "masks_only_over_mask_sum_by_channel": masks_only / by_channel,
+        "masks_only_over_count_by_pe": masks_only / by_pe,
         "dense_forward": name,
         "dense_forward_s": dense,
         "with_spikes_s": with_spikes,

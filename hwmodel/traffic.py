@@ -91,6 +91,8 @@ def layer_traffic(
         Stage by stage: ``dram`` and the buffers, as far as the accelerator has them.
     """
     array, bits, buffers = accelerator.array, accelerator.bits, accelerator.buffers
+    if accelerator.dram is None and not any(dict(buffers).values()):
+        return Traffic(), {}
     zero = np.zeros(pe_map.groups, dtype=np.int64)
 
     def of_group(cell_values: IntArray) -> IntArray:

@@ -7,7 +7,7 @@ groups as input channels, a residual projection a 1 x 1 convolution with a strid
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -61,6 +61,8 @@ class LayerWorkload:
     direct_coded : bool
         The input is analog and the same in all time steps: the layer runs once, its
         operations are MACs, and only its neurons are updated in every time step.
+    output_size : tuple of int
+        Height and width of the output, which follow from the rest.
     """
 
     name: str
@@ -76,6 +78,7 @@ class LayerWorkload:
     rate_mode: Literal["bound", "sample"] = "bound"
     seed: int = 0
     direct_coded: bool = False
+    output_size: Pair = field(init=False)
 
     def __post_init__(self) -> None:
         mask = np.asarray(self.mask)
@@ -95,6 +98,7 @@ class LayerWorkload:
                 f"{self.outputs} output channels do not divide into {self.groups} "
                 "`groups`"
             )
+        self._set("output_size", self._output_size())
         if min(self.output_size) < 1:
             raise self._error(
                 f"input {self.input_shape} with `padding` {self.padding} is smaller "
@@ -134,22 +138,6 @@ class LayerWorkload:
         channels, *size = self.input_shape or ()
         height, width = size or (1, 1)
         return channels, height, width
-
-    @property
-    def output_size(self) -> Pair:
-        """Height and width of the output."""
-        height, width = (
-            (size + 2 * pad - step * (extent - 1) - 1) // stride + 1
-            for size, pad, step, extent, stride in zip(
-                self.image[1:],
-                self.pairs("padding"),
-                self.pairs("dilation"),
-                self.kernel,
-                self.pairs("stride"),
-                strict=True,
-            )
-        )
-        return height, width
 
     @property
     def pixels(self) -> int:
@@ -200,6 +188,20 @@ class LayerWorkload:
         return (drawn < rates[:, None, None]).astype(np.uint8)
 
     # -------------------------------------------------------------------- validation
+
+    def _output_size(self) -> Pair:
+        height, width = (
+            (size + 2 * pad - step * (extent - 1) - 1) // stride + 1
+            for size, pad, step, extent, stride in zip(
+                self.image[1:],
+                self.pairs("padding"),
+                self.pairs("dilation"),
+                self.kernel,
+                self.pairs("stride"),
+                strict=True,
+            )
+        )
+        return height, width
 
     def _checked_input_shape(self) -> tuple[int, ...]:
         channels = self.mask.shape[1] * self.groups
