@@ -5,8 +5,8 @@
 ('eie', 'generic-45nm', 'loas', 'sata', 'systolic', 'u-ticket')
 
 Modules, from the ground up: `sections`, `accelerator`, `workload`, `inputs`, `counts`,
-`compute`, `traffic`, `latency`, `energy`, `report`, `evaluate`; `stepped` is the slow
-reference. Every equation stands in ``docs/hardware-model.md``.
+`compute`, `traffic`, `latency`, `energy`, `report`, `evaluate`, `network`; `stepped` is
+the slow reference. Every equation stands in ``docs/hardware-model.md``.
 """
 
 from hwmodel.accelerator import Accelerator
@@ -18,8 +18,9 @@ from hwmodel.errors import (
     WorkloadError,
 )
 from hwmodel.evaluate import evaluate, evaluate_many
+from hwmodel.layer_report import Basis, LayerReport
 from hwmodel.network import network_workloads
-from hwmodel.report import Basis, LayerReport, Report
+from hwmodel.report import Report
 from hwmodel.spike_files import load_spikes, save_spikes
 from hwmodel.workload import LayerWorkload
 

@@ -87,16 +87,18 @@ def compute(
     if images is not None:
         return _with_input(workload, array, pe_map, loads, images)
     # Every input counts as a spike, those of the padding too.
-    passes = array.blocks_of(workload.runs) * workload.pixels
-    kept = int(cell_loads.sum())
+    samples, kept = workload.samples, int(cell_loads.sum())
+    passes = array.blocks_of(workload.runs) * workload.pixels * samples
+    runs = workload.runs * samples
+    cycles = _unskipped(workload, array, pe_map, loads)
     return Compute(
-        cycles=_unskipped(workload, array, pe_map, loads)[None],
+        cycles=np.broadcast_to(cycles, (samples, len(cycles))),
         present=_present(array, pe_map),
         busy=kept * passes,
         gated=(int(loads.sum()) - kept) * passes,
-        operations=kept * workload.runs * workload.pixels,
-        fan_out=pe_map.weights * workload.runs * workload.pixels,
-        spikes=workload.runs * prod(workload.image),
+        operations=kept * runs * workload.pixels,
+        fan_out=pe_map.weights * runs * workload.pixels,
+        spikes=runs * prod(workload.image),
     )
 
 
@@ -124,8 +126,8 @@ def _with_input(
 
     busy = whole(float(kept @ met))
     if array.skip in ("none", "weight"):
-        cycles = _unskipped(workload, array, pe_map, loads)[None]
-        cycles = np.broadcast_to(cycles, (len(images), cycles.shape[1]))
+        of_sample = _unskipped(workload, array, pe_map, loads)
+        cycles = np.broadcast_to(of_sample, (len(images), len(of_sample)))
         passes = array.blocks_of(workload.runs) * workload.pixels * len(images)
         slots: float = int(loads.sum()) * passes
     else:

@@ -25,7 +25,8 @@ from hwmodel.compute import Compute, compute
 from hwmodel.energy import energy
 from hwmodel.errors import WorkloadError
 from hwmodel.latency import layer_cycles
-from hwmodel.report import Basis, LayerReport, Report
+from hwmodel.layer_report import Basis, LayerReport
+from hwmodel.report import Report
 from hwmodel.traffic import layer_traffic, weight_bits
 from hwmodel.workload import LayerWorkload
 
@@ -53,10 +54,10 @@ def evaluate(workloads: Iterable[LayerWorkload], accelerator: Accelerator) -> Re
     layers = list(workloads)
     if not layers:
         raise WorkloadError("no layers to evaluate; give at least one LayerWorkload")
-    batches = {layer.batch for layer in layers}
+    batches = {layer.samples for layer in layers}
     if len(batches) > 1:
         raise WorkloadError(
-            f"layers have spikes of {', '.join(map(str, sorted(batches)))} samples; "
+            f"layers have batches of {', '.join(map(str, sorted(batches)))} samples; "
             "all of them need the same number"
         )
     return Report(
@@ -89,7 +90,7 @@ def evaluate_layer(workload: LayerWorkload, accelerator: Accelerator) -> LayerRe
         activity = Activity(
             cycles=layer_cycles(computed, ports.values(), array.size),
             operations=operations,
-            traffic=_of_samples(traffic, workload.batch),
+            traffic=_of_samples(traffic, workload.samples),
         )
     stored = weight_bits(
         accelerator,
@@ -118,9 +119,9 @@ def _operations(
     pe_map: PEMap,
     computed: Compute,
 ) -> Operations:
-    pixels, samples, analog = workload.pixels, workload.batch, workload.direct_coded
+    pixels, samples, analog = workload.pixels, workload.samples, workload.direct_coded
     # Parts of a channel beyond the first are added to it, for each pixel and time step.
-    parts = pe_map.cells - workload.outputs if pe_map.cells > workload.outputs else 0
+    parts = max(0, pe_map.cells - workload.outputs)
     depth, height, width = workload.image
     inputs = workload.runs * depth * height * width * samples
     return Operations(

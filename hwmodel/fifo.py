@@ -5,8 +5,8 @@ queues have room. With the load ``l(j, p)`` of activation j on PE p, its finish 
 
     f(j, p) = max(f(j - 1, p), max over q of f(j - D, q)) + l(j, p),
 
-so D = 1 is a barrier after every activation, and D without end none at all
-(Han et al., ISCA 2016, 10.1109/ISCA.2016.30, Section IV, in words).
+so D = 1 is a barrier after every activation, and D without end none at all. The queues
+are those of EIE (Han et al., ISCA 2016, 10.1109/ISCA.2016.30), the recurrence is ours.
 """
 
 from __future__ import annotations

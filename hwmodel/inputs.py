@@ -39,7 +39,7 @@ def block_images(workload: LayerWorkload, parallel: int) -> Array | None:
     elif rates is not None:
         steps = np.minimum(parallel, workload.runs - first)
         channels = 1 - (1 - rates) ** steps[:, None]
-        shape = (1, len(first), *workload.image)
+        shape = (workload.samples, len(first), *workload.image)
         blocks = np.broadcast_to(channels[:, :, None, None], shape)
     else:
         return None

@@ -69,6 +69,7 @@ def network_workloads(
         Default: those of `metadata`, else 1.
     spikes : mapping of str to ndarray, optional
         Input spikes of layers, as `load_spikes` returns them; see `LayerWorkload`.
+        Layers without are evaluated for a batch of the same size.
     spike_rate : float or mapping of str to float, optional
         For all layers, or for each of them.
     direct_coded : bool
@@ -86,6 +87,9 @@ def network_workloads(
         rates = known.get("spike_rates")
     shapes = {name: np.shape(mask) for name, mask in masks.items()}
     geometries = _geometries(known, list(shapes.values()))
+    batch = {
+        np.shape(array)[1] for array in (spikes or {}).values() if np.ndim(array) > 1
+    }
     workloads = []
     for position, (name, mask) in enumerate(masks.items()):
         place = geometries[position] if geometries else None
@@ -100,6 +104,7 @@ def network_workloads(
                 timesteps=steps,
                 spikes=spikes.get(name) if spikes else None,
                 spike_rate=None if analog else _rate(rates, name, spikes),
+                batch=max(batch, default=1),
                 direct_coded=analog,
             )
         )

@@ -11,7 +11,6 @@ import csv
 import io
 import json
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
@@ -19,108 +18,7 @@ from balancer import network_utilization
 from hwmodel.accelerator import Accelerator
 from hwmodel.activity import Activity, Number
 from hwmodel.energy import Energy
-
-
-class Basis(StrEnum):
-    """What the numbers of a layer rest on.
-
-    `EXACT`: real spikes. `SAMPLE`: spikes drawn from rates. `EXPECTATION`: cycles are
-    exact, what depends on spikes is the expectation. `LOWER_BOUND`: cycles, and the
-    energies that follow from them, are a lower bound of the expectation (the largest
-    expected load is at most the expected largest load). `CYCLES_EXACT`: cycles are
-    exact; every input counts as a spike, so operations and energies are upper bounds.
-    `UPPER_BOUND`: every input counts as a spike, cycles included.
-    """
-
-    EXACT = "exact"
-    SAMPLE = "sample"
-    EXPECTATION = "expectation"
-    LOWER_BOUND = "lower bound"
-    CYCLES_EXACT = "exact cycles, upper bound of energy"
-    UPPER_BOUND = "upper bound"
-
-
-@dataclass(frozen=True, slots=True)
-class LayerReport:
-    """One layer on one accelerator; cycles and energy add up over the samples.
-
-    Attributes
-    ----------
-    name : str
-    shape : tuple of int
-        Of the weights.
-    nonzeros : int
-        Weights kept.
-    activity : Activity
-        Cycles, operations, traffic.
-    energy : Energy
-    mu : float
-        The u-Ticket paper's utilization of the mask, see `balancer.LoadMetrics.mu`.
-    eta : float
-        Loads / (PEs x compute cycles): ``(busy + gated) / (busy + gated + idle)``.
-    occupancy : float
-        PEs (columns of an output-stationary array) that hold weights / all of them.
-    footprint_dense_bytes, footprint_bytes : int
-        Weights stored dense, and in the accelerator's sparse format.
-    basis : Basis
-        What the numbers rest on.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    nonzeros: int
-    activity: Activity
-    energy: Energy
-    mu: float
-    eta: float
-    occupancy: float
-    footprint_dense_bytes: int
-    footprint_bytes: int
-    basis: Basis
-
-    @property
-    def weights(self) -> int:
-        """Number of weights, zeros included."""
-        count = 1
-        for size in self.shape:
-            count *= size
-        return count
-
-    @property
-    def cycles(self) -> Number:
-        """Cycles from the first bit fetched to the last one written."""
-        return self.activity.cycles.total
-
-    @property
-    def idle_cycles(self) -> Number:
-        """PE cycles spent waiting at barriers."""
-        return self.activity.cycles.idle
-
-    @property
-    def energy_pj(self) -> float:
-        """Energy."""
-        return self.energy.total_pj
-
-    def row(self) -> dict[str, Any]:
-        """One row of a table: numbers under names that carry their units."""
-        cycles, operations = self.activity.cycles, self.activity.operations
-        return {
-            "layer": self.name,
-            "shape": "x".join(map(str, self.shape)),
-            "weights": self.weights,
-            "nonzeros": self.nonzeros,
-            "utilization": self.mu,
-            "eta": self.eta,
-            "occupancy": self.occupancy,
-            "cycles": self.cycles,
-            **_cycle_columns(cycles),
-            "sops": operations.sops,
-            "energy_pj": self.energy_pj,
-            **{f"{name}_pj": value for name, value in self.energy.breakdown.items()},
-            "idle_pj": self.energy.idle_pj,
-            "stall_pj": self.energy.stall_pj,
-            "basis": self.basis.value,
-        }
+from hwmodel.layer_report import Basis, LayerReport, cycle_columns
 
 
 @dataclass(frozen=True)
@@ -281,7 +179,7 @@ class Report:
             "inferences": self.inferences,
             "basis": ", ".join(self.basis),
             "cycles": self.cycles,
-            **_cycle_columns(cycles),
+            **cycle_columns(cycles),
             "latency_s": self.latency_s,
             "inferences_per_s": self.inferences_per_s,
             "utilization": self.utilization,
@@ -315,7 +213,7 @@ class Report:
                 [layer.weights for layer in self.layers],
             ),
             "cycles": self.cycles,
-            **_cycle_columns(self.activity.cycles),
+            **cycle_columns(self.activity.cycles),
             "sops": self.activity.operations.sops,
             "energy_pj": self.energy_pj,
             **{f"{name}_pj": value for name, value in self.breakdown.items()},
@@ -358,11 +256,3 @@ def rows_to_csv(rows: list[dict[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-def _cycle_columns(cycles: Any) -> dict[str, Number]:
-    names = ("busy", "gated", "idle", "idle_structural")
-    waits = ("fill", "stall", "drain")
-    return {f"{name}_pe_cycles": getattr(cycles, name) for name in names} | {
-        f"{name}_cycles": getattr(cycles, name) for name in waits
-    }

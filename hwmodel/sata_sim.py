@@ -80,7 +80,7 @@ def layer_activity(
     rows, cols = array.rows or 1, array.cols or 1
     fan_in, channels = workload.fan_in, workload.outputs
     pixels = _pixels_without_padding(workload)
-    runs, samples = workload.runs, workload.batch
+    runs, samples = workload.runs, workload.samples
     shape = (rows, cols, pixels, fan_in, channels)
     cycles = runs * output_stationary_cycles(*shape) + weight_pass_cycles(*shape)
 

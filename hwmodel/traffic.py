@@ -1,13 +1,13 @@
 """Memory traffic of a layer, stage by stage.
 
-One inference after another, for every stage (a group of PEs, or the whole layer under
-the `layer` barrier), in bits:
+One inference after another, for every group of PEs (the stages of `hwmodel.latency`;
+under the `layer` barrier all groups are one stage), in bits:
 
 - weights: fetched once per inference in the sparse format, written to their buffer, and
-  read from it once per stage (they stay in the PEs), by an output-stationary array once
-  per fold of pixels and time block;
-- inputs: fetched once per inference if the layer's input fits the input buffer, else
-  once per stage; read by every stage once per output pixel and kernel position;
+  read from it once (they stay in the PEs), by an output-stationary array once per fold
+  of pixels and time block;
+- inputs: fetched once per inference if the layer's input fits the input buffer, else by
+  every group; read by every group once per output pixel and kernel position;
 - outputs: the spikes of all time steps, written to their buffer, then to DRAM;
 - membrane potentials: read and written between time blocks, ``2 * N * E * bits *
   (blocks - 1)``, unless they stay in the PEs.
@@ -16,6 +16,8 @@ the `layer` barrier), in bits:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
@@ -90,17 +92,73 @@ def layer_traffic(
     dict of str to Port
         Stage by stage: ``dram`` and the buffers, as far as the accelerator has them.
     """
-    array, bits, buffers = accelerator.array, accelerator.bits, accelerator.buffers
+    buffers = accelerator.buffers
     if accelerator.dram is None and not any(dict(buffers).values()):
         return Traffic(), {}
-    zero = np.zeros(pe_map.groups, dtype=np.int64)
+    moved = _group_bits(workload, accelerator, pe_map, cell_loads)
+    zero = np.zeros_like(moved.weight)
+    at_buffer = moved.membrane if accelerator.membrane == "output_buffer" else zero
+    at_dram = moved.membrane if accelerator.membrane == "dram" else zero
+    before = moved.weight + moved.input
+    tables = {
+        "dram": (accelerator.dram, before, at_dram, moved.output),
+        "weight": (buffers.weight, moved.weight, moved.weight_read, zero),
+        "input": (buffers.input, moved.input, moved.input_read, zero),
+        "output": (buffers.output, zero, moved.output + at_buffer, moved.output),
+    }
+    whole = accelerator.array.barrier == "layer"
+    ports = {
+        name: Port(
+            memory.bandwidth_bits_per_cycle,
+            *(bits.sum(keepdims=True) if whole else bits for bits in by_group),
+        )
+        for name, (memory, *by_group) in tables.items()
+        if memory is not None
+    }
+    dram = accelerator.dram is not None
+    # Membrane potentials are read as often as they are written.
+    output = int((moved.output + at_buffer // 2).sum()) if buffers.output else 0
+    traffic = Traffic(
+        dram_weight=int(moved.weight.sum()) if dram else 0,
+        dram_input=int(moved.input.sum()) if dram else 0,
+        dram_output=int(moved.output.sum()) if dram else 0,
+        dram_membrane=int(at_dram.sum()),
+        weight=_transfers(ports, "weight"),
+        input=_transfers(ports, "input"),
+        output=Transfers(read_bits=output, write_bits=output),
+        membrane_bits=int((at_buffer + at_dram).sum()),
+    )
+    return traffic, ports
+
+
+class _GroupBits(NamedTuple):
+    """Bits of each group, [groups]: fetched, read by the PEs, and produced."""
+
+    weight: IntArray
+    weight_read: IntArray
+    input: IntArray
+    input_read: IntArray
+    output: IntArray
+    membrane: IntArray
+
+
+def _group_bits(
+    workload: LayerWorkload,
+    accelerator: Accelerator,
+    pe_map: PEMap,
+    cell_loads: IntArray,
+) -> _GroupBits:
+    array, bits = accelerator.array, accelerator.bits
+    runs, pixels = workload.runs, workload.pixels
 
     def of_group(cell_values: IntArray) -> IntArray:
         sums = np.bincount(pe_map.cell_group, cell_values, minlength=pe_map.groups)
         return sums.astype(np.int64)
 
     size = of_group(pe_map.cell_sizes())
-    weights = weight_bits(accelerator, size, of_group(cell_loads), pe_map.group_sizes())
+    weight = weight_bits(accelerator, size, of_group(cell_loads), pe_map.group_sizes())
+    folds = -(-pixels // array.pixel_rows) * array.blocks_of(runs)
+    reads = folds if array.mapping == "output_stationary" else 1
 
     # Groups hold whole output channels, in order.
     channels = size // workload.fan_in
@@ -108,67 +166,29 @@ def layer_traffic(
     share = workload.outputs // workload.groups
     conv_groups = (last - 1) // share - (last - channels) // share + 1
     input_bits = bits.activation_bits if workload.direct_coded else bits.spike_bits
-    depth, height, width = workload.image
-    per_conv_group = depth // workload.groups * height * width
-    image = workload.runs * per_conv_group * input_bits
-    fits = (
-        buffers.input is None
-        or image * workload.groups <= buffers.input.capacity_bytes * 8
+    whole_input = prod(workload.image) * runs * input_bits
+    buffer = accelerator.buffers.input
+    if buffer is None or whole_input <= buffer.capacity_bytes * 8:
+        fetched = np.zeros_like(weight)
+        fetched[:1] = whole_input
+    else:
+        fetched = conv_groups * (whole_input // workload.groups)
+    return _GroupBits(
+        weight=weight,
+        weight_read=weight * reads,
+        input=fetched,
+        input_read=conv_groups * workload.fan_in * pixels * runs * input_bits,
+        output=channels * pixels * workload.steps * bits.spike_bits,
+        membrane=2
+        * channels
+        * pixels
+        * bits.membrane_bits
+        * (array.blocks_of(runs) - 1),
     )
-    inputs = conv_groups * image
-    if fits:
-        inputs = zero.copy()
-        inputs[:1] = image * workload.groups
-    pixels = workload.pixels
-    met = conv_groups * workload.fan_in * pixels * workload.runs * input_bits
-
-    outputs = channels * pixels * workload.steps * bits.spike_bits
-    blocks = array.blocks_of(workload.runs)
-    membrane = 2 * channels * pixels * bits.membrane_bits * (blocks - 1)
-    if accelerator.membrane == "resident":
-        membrane = zero
-    at_buffer = membrane if accelerator.membrane == "output_buffer" else zero
-    at_dram = membrane if accelerator.membrane == "dram" else zero
-    folds = -(-pixels // array.pixel_rows) * blocks
-    reads = folds if array.mapping == "output_stationary" else 1
-
-    tables = {
-        "dram": (accelerator.dram, weights + inputs, at_dram, outputs),
-        "weight": (buffers.weight, weights, weights * reads, zero),
-        "input": (buffers.input, inputs, met, zero),
-        "output": (buffers.output, zero, outputs + at_buffer, outputs),
-    }
-    whole = array.barrier == "layer"
-    ports = {
-        name: Port(
-            memory.bandwidth_bits_per_cycle,
-            *(bits.sum(keepdims=True) if whole else bits for bits in by_stage),
-        )
-        for name, (memory, *by_stage) in tables.items()
-        if memory is not None
-    }
-    traffic = Traffic(
-        dram_weight=int(weights.sum()) if accelerator.dram else 0,
-        dram_input=int(inputs.sum()) if accelerator.dram else 0,
-        dram_output=int(outputs.sum()) if accelerator.dram else 0,
-        dram_membrane=int(at_dram.sum()),
-        weight=_transfers(ports, "weight"),
-        input=_transfers(ports, "input"),
-        # Half of the membrane traffic is read, half is written.
-        output=Transfers(
-            int((outputs + at_buffer // 2).sum()), int((outputs + at_buffer // 2).sum())
-        )
-        if buffers.output
-        else Transfers(),
-        membrane_bits=int(membrane.sum()),
-    )
-    return traffic, ports
 
 
 def _transfers(ports: dict[str, Port], name: str) -> Transfers:
     if name not in ports:
         return Transfers()
     port = ports[name]
-    return Transfers(
-        read_bits=int(port.during.sum()), write_bits=int(port.before.sum())
-    )
+    return Transfers(int(port.during.sum()), int(port.before.sum()))

@@ -58,6 +58,8 @@ class LayerWorkload:
         lower bounds of them. ``sample``: draw spikes.
     seed : int
         Of the sample.
+    batch : int, optional
+        Inferences that the results add up. Default: those of `spikes`, else 1.
     direct_coded : bool
         The input is analog and the same in all time steps: the layer runs once, its
         operations are MACs, and only its neurons are updated in every time step.
@@ -77,6 +79,7 @@ class LayerWorkload:
     spike_rate: float | Sequence[float] | FloatArray | None = None
     rate_mode: Literal["bound", "sample"] = "bound"
     seed: int = 0
+    batch: int | None = None
     direct_coded: bool = False
     output_size: Pair = field(init=False)
 
@@ -112,6 +115,13 @@ class LayerWorkload:
         self._whole("timesteps", self.timesteps)
         if self.spikes is not None:
             self._set("spikes", self._checked_spikes(np.asarray(self.spikes)))
+        if self.batch is None:
+            self._set("batch", 1 if self.spikes is None else self.spikes.shape[1])
+        self._whole("batch", self.batch)
+        if self.spikes is not None and self.batch != self.spikes.shape[1]:
+            raise self._error(
+                f"`batch` is {self.batch}, `spikes` have {self.spikes.shape[1]} samples"
+            )
         if self.spike_rate is not None:
             self._set("spike_rate", self._checked_rate(self.spike_rate))
         if self.rate_mode not in ("bound", "sample"):
@@ -168,9 +178,9 @@ class LayerWorkload:
         return 1 if self.direct_coded else self.steps
 
     @property
-    def batch(self) -> int:
-        """Number of inferences that the results add up."""
-        return 1 if self.spikes is None else self.spikes.shape[1]
+    def samples(self) -> int:
+        """Number of inferences."""
+        return self.batch or 1
 
     @property
     def channel_rates(self) -> FloatArray | None:
@@ -184,7 +194,8 @@ class LayerWorkload:
         rates = self.channel_rates
         if rates is None or self.rate_mode == "bound":
             return self.spikes
-        drawn = np.random.default_rng(self.seed).random((self.runs, 1, *self.image))
+        shape = (self.runs, self.samples, *self.image)
+        drawn = np.random.default_rng(self.seed).random(shape)
         return (drawn < rates[:, None, None]).astype(np.uint8)
 
     # -------------------------------------------------------------------- validation

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from balancer import LoadMetrics, PEMap
 from hwmodel import Accelerator, LayerWorkload, evaluate
 from hwmodel.activity import Activity, Cycles, Operations
 from hwmodel.energy import energy
@@ -55,6 +56,13 @@ def test_toy_layer_with_weight_skipping(toy):
 def test_toy_layer_cycles(toy, changes, cycles):
     """Each barrier, the parallel time steps and the input split cost what is known."""
     assert evaluate([toy], array(**changes)).cycles == cycles
+
+
+def test_toy_layer_utilization(toy):
+    """The rule of u-Ticket's code, which rounds the mean up, gives its known value."""
+    metrics = LoadMetrics.of(toy.mask, PEMap.output_channel(toy.mask.shape, 8))
+    assert metrics.mu_ceil == pytest.approx(0.713873, abs=5e-7)
+    assert evaluate([toy], array()).utilization == metrics.mu
 
 
 def test_toy_layer_ideal(toy):

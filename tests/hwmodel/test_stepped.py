@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from balancer import LoadMetrics
 from hwmodel import Accelerator, LayerWorkload, evaluate
 from hwmodel.stepped import simulate
 
@@ -168,6 +169,18 @@ def test_pe_cycles_add_up_to_the_array_s(accelerator, workload):
     pes = accelerator.array.size
     assert cycles.busy + cycles.gated + cycles.idle == pes * cycles.compute
     assert 0 <= cycles.idle_structural <= cycles.idle
+
+
+@given(accelerators(), workloads())
+@settings(deadline=None)
+def test_utilization_is_the_balancer_s(accelerator, workload):
+    """A report's mu is what balancer measures of the mask on the array's map."""
+    pe_map = accelerator.array.pe_map((*workload.mask.shape, 1, 1)[:4])
+    metrics = LoadMetrics.of(workload.mask.reshape(pe_map.shape), pe_map)
+    layer = evaluate([workload], accelerator).layers[0]
+    assert layer.mu == pytest.approx(metrics.mu)
+    assert layer.occupancy == metrics.occupancy
+    assert layer.nonzeros == metrics.nonzeros
 
 
 @given(accelerators(), workloads())

@@ -39,6 +39,7 @@ MASK = np.ones((4, 2, 3, 3), dtype=bool)
         ({"spike_rate": 1.5}, "between 0 and 1"),
         ({"spike_rate": [0.1, 0.2, 0.3]}, "each of the 2 input channels"),
         ({"spike_rate": 0.1, "spikes": np.ones((2, 1, 2, 3, 3))}, "not both"),
+        ({"batch": 2, "spikes": np.ones((2, 1, 2, 3, 3))}, "`spikes` have 1 samples"),
         ({"rate_mode": "guess"}, "accepted: 'bound', 'sample'"),
     ],
 )
@@ -95,6 +96,21 @@ def test_rates_bound_the_expected_cycles_from_below(seed, preset):
     assert bound.layers[0].basis is Basis.LOWER_BOUND
     assert bound.cycles <= cycles * (1 + 1e-9)
     assert bound.activity.operations.sops == pytest.approx(operations)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("rate", [None, 0.25])
+def test_a_batch_adds_up_its_samples(preset, rate):
+    """Three inferences of a layer without spikes cost three times one of it."""
+    mask = np.random.default_rng(5).random((20, 6, 3, 3)) < 0.2
+    fields = {"input_shape": (6, 5, 5), "timesteps": 3, "spike_rate": rate}
+    accelerator = Accelerator.load(preset)
+    one = evaluate([LayerWorkload("a", mask, **fields)], accelerator)
+    three = evaluate([LayerWorkload("a", mask, **fields, batch=3)], accelerator)
+    assert three.inferences == 3
+    assert three.cycles == pytest.approx(3 * one.cycles)
+    assert three.energy_pj == pytest.approx(3 * one.energy_pj)
+    assert three.latency_s == pytest.approx(one.latency_s)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -170,6 +186,15 @@ def test_a_ticket_s_architecture_gives_every_layer_its_input():
     assert [layer.output_size for layer in layers] == [(8, 8), (8, 8), (4, 4), (1, 1)]
     assert [layer.direct_coded for layer in layers] == [True, False, False, False]
     assert [layer.spike_rate for layer in layers] == [None, 0.2, 0.1, 0.1]
+
+
+def test_spikes_of_some_layers_set_the_batch_of_all():
+    """A first layer without spikes is evaluated for as many samples as the others."""
+    masks = masks_of((4, 2, 3, 3), (10, 64))
+    spikes = {"layer1": np.ones((2, 5, 64))}
+    layers, _ = network_workloads(masks, {"timesteps": 2}, spikes=spikes)
+    assert [layer.batch for layer in layers] == [5, 5]
+    assert layers[1].spikes.shape == (2, 5, 64, 1, 1)
 
 
 @pytest.mark.parametrize(
