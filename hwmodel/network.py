@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from hwmodel.errors import WorkloadError
 from hwmodel.workload import LayerWorkload
 
 TOKEN = re.compile(
@@ -66,7 +67,7 @@ def network_workloads(
         **one output pixel** without padding, and `Network.assumption` says so: ratios
         of masks stay right for each layer, sums over layers weigh all layers alike.
     timesteps : int, optional
-        Default: those of `metadata`, else 1.
+        Default: those of `spikes`, else of `metadata`, else 1.
     spikes : mapping of str to ndarray, optional
         Input spikes of layers, as `load_spikes` returns them; see `LayerWorkload`.
         Layers without are evaluated for a batch of the same size.
@@ -78,18 +79,25 @@ def network_workloads(
     Raises
     ------
     WorkloadError
-        A mask, spikes or rates that do not fit.
+        A mask, spikes or rates that do not fit, or spikes or rates of no layer.
     """
     known = dict(metadata or {})
-    steps = timesteps or known.get("timesteps") or 1
     rates = spike_rate
     if rates is None and spikes is None:
         rates = known.get("spike_rates")
+    for name in (*(spikes or ()), *(rates if isinstance(rates, Mapping) else ())):
+        if name not in masks:
+            raise WorkloadError(
+                f"spikes or rates of {name!r}, which is none of the layers "
+                f"{', '.join(masks)}"
+            )
     shapes = {name: np.shape(mask) for name, mask in masks.items()}
     geometries = _geometries(known, list(shapes.values()))
-    batch = {
-        np.shape(array)[1] for array in (spikes or {}).values() if np.ndim(array) > 1
-    }
+    given = [np.shape(array) for array in (spikes or {}).values()]
+    steps = timesteps or max(
+        (shape[0] for shape in given if shape), default=known.get("timesteps") or 1
+    )
+    batch = max((shape[1] for shape in given if len(shape) > 1), default=1)
     workloads = []
     for position, (name, mask) in enumerate(masks.items()):
         place = geometries[position] if geometries else None
@@ -104,7 +112,7 @@ def network_workloads(
                 timesteps=steps,
                 spikes=spikes.get(name) if spikes else None,
                 spike_rate=None if analog else _rate(rates, name, spikes),
-                batch=max(batch, default=1),
+                batch=batch,
                 direct_coded=analog,
             )
         )

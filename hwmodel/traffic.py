@@ -160,6 +160,8 @@ def _group_bits(
     folds = -(-pixels // array.pixel_rows) * array.blocks_of(runs)
     reads = folds if array.mapping == "output_stationary" else 1
 
+    between = array.blocks_of(runs) - 1
+
     # Groups hold whole output channels, in order.
     channels = size // workload.fan_in
     last = np.cumsum(channels)
@@ -179,11 +181,7 @@ def _group_bits(
         input=fetched,
         input_read=conv_groups * workload.fan_in * pixels * runs * input_bits,
         output=channels * pixels * workload.steps * bits.spike_bits,
-        membrane=2
-        * channels
-        * pixels
-        * bits.membrane_bits
-        * (array.blocks_of(runs) - 1),
+        membrane=2 * channels * pixels * bits.membrane_bits * between,
     )
 
 

@@ -130,8 +130,8 @@ def test_sata_idle_cycle_costs_two_thirds_of_an_active_one():
     assert base / (base + added) == pytest.approx(0.68, abs=5e-3)
 
 
-# arXiv 2302.06746: network, data, then LTH and u-Ticket: spike sparsity (%), Work, Idle,
-# latency (all in 1e8), and the energy saved (%)
+# arXiv 2302.06746: network, data, then LTH and u-Ticket: spike sparsity (%), Work,
+# Idle, latency (all in 1e8), and the energy saved (%)
 U_TICKET = [
     ("VGG-16", "CIFAR10", (84.8, 85.9), (1.34, 0.94), (0.41, 0), (0.11, 0.06), 41.8),
     ("VGG-16", "FMNIST", (83.9, 81.4), (1.10, 0.81), (0.42, 0), (0.10, 0.05), 35.4),
