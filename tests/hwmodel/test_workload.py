@@ -200,7 +200,7 @@ def test_spikes_of_some_layers_set_the_batch_of_all():
 def test_spikes_or_rates_of_no_layer_are_refused():
     """A name that no mask has is an error, not silently left out."""
     masks = masks_of((4, 2, 3, 3), (10, 64))
-    with pytest.raises(WorkloadError, match="'layer7'.*layer0, layer1"):
+    with pytest.raises(WorkloadError, match=r"'layer7'.*layer0, layer1"):
         network_workloads(masks, spike_rate={"layer7": 0.5})
     with pytest.raises(WorkloadError, match="'conv'"):
         network_workloads(masks, spikes={"conv": np.ones((2, 1, 64))})
