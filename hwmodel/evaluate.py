@@ -7,7 +7,7 @@
 >>> layer = LayerWorkload("conv", mask, (16, 8, 8), padding=1, spikes=spikes)
 >>> report = evaluate([layer], Accelerator.load("u-ticket"))
 >>> report.cycles, report.idle_cycles
-(12032, 69216)
+(11008, 52480)
 """
 
 from __future__ import annotations

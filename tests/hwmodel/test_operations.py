@@ -57,6 +57,18 @@ def test_sops_equal_a_convolution_of_the_binarized_weights(layer, preset):
     assert done.spikes == images.sum()
 
 
+@pytest.mark.parametrize("skip", ["none", "weight", "spike", "dual"])
+def test_only_pes_that_skip_both_join(skip):
+    """A match is joined where zeros of weights and spikes are skipped, once each."""
+    rng = np.random.default_rng(2)
+    preset = Accelerator.load("generic-45nm").model_dump(exclude_unset=True)
+    array = Accelerator.from_dict(preset | {"array": preset["array"] | {"skip": skip}})
+    mask, spikes = rng.random((6, 9)) < 0.5, rng.random((2, 1, 9)) < 0.5
+    report = evaluate([LayerWorkload("fc", mask, spikes=spikes)], array)
+    met = (mask @ spikes[:, 0].T.astype(int)).sum()
+    assert report.activity.operations.joins == (met if skip == "dual" else 0)
+
+
 @pytest.mark.parametrize(
     ("stride", "padding", "groups", "linear"),
     [(1, 1, 1, False), (2, 0, 2, False), (1, 2, 4, False), (1, 0, 1, True)],

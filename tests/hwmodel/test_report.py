@@ -44,6 +44,7 @@ def test_derived_figures_follow_from_cycles_and_energy(report):
     seconds = report.cycles / 500e6
     assert report.inferences == 2
     assert report.latency_s == pytest.approx(seconds / 2)
+    assert report.energy_per_inference_pj == pytest.approx(report.energy_pj / 2)
     assert report.inferences_per_s == pytest.approx(2 / seconds)
     assert report.pj_per_sop * sops == pytest.approx(report.energy_pj)
     assert report.gsops == pytest.approx(sops / seconds / 1e9)

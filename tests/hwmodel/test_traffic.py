@@ -49,6 +49,28 @@ def test_an_input_that_does_not_fit_is_fetched_by_every_tile():
         assert traffic(buffers=buffers).dram_input == times * 300
 
 
+def test_a_tile_fetches_only_what_its_convolution_groups_read():
+    """Of a depthwise layer, a tile of 16 channels fetches 16 input channels."""
+    layer = LayerWorkload(
+        "depthwise", np.ones((20, 1, 3, 3)), (20, 5, 5), groups=20, timesteps=3
+    )
+    buffer = BASE["buffers"]["input"] | {"capacity_bytes": 1}
+    moved = traffic(layer, buffers=BASE["buffers"] | {"input": buffer})
+    assert moved.dram_input == 20 * 25 * 3
+    assert moved.input.read_bits == 20 * 9 * 9 * 3
+
+
+def test_an_output_stationary_array_reads_weights_for_every_fold():
+    """Nine pixels on four rows are three folds in each of three time steps."""
+    array = {
+        "mapping": "output_stationary", "rows": 4, "cols": 8, "skip": "weight",
+        "barrier": "pixel", "source": "test",
+    }  # fmt: skip
+    moved = traffic(array=array, weight_format="dense")
+    assert moved.weight.read_bits == 720 * 8 * 3 * 3
+    assert moved.weight.write_bits == 720 * 8
+
+
 def test_membranes_move_between_time_steps():
     """Two passages of 180 membranes of 16 bits, each read and written."""
     bits = 2 * 180 * 16 * (3 - 1)
@@ -84,6 +106,22 @@ def test_stages_overlap_memory_with_compute():
     )
     cycles = evaluate([LAYER], slow_accelerator).activity.cycles
     assert cycles.stall == (1152 - 243) + (432 - 243)
+
+
+def test_shares_of_waiting_and_of_membranes():
+    """Idle, stall and membrane energy follow from the cycles and bits by hand."""
+    units = BASE["pe_units"] | {
+        "control": {"base_pj_per_pe_cycle": 2.0, "source": "test"}
+    }
+    report = evaluate([LAYER], Accelerator.from_dict(BASE | {"pe_units": units}))
+    cycles = report.activity.cycles
+    assert report.energy.idle_pj == pytest.approx(2.0 * cycles.idle)
+    assert report.energy.stall_pj == pytest.approx(2.0 * 16 * report.stall_cycles)
+    assert report.stall_cycles > 0
+    bits = 2 * 180 * 16 * 2
+    assert report.energy.membrane_pj == pytest.approx(bits * 0.3125)
+    assert report.layers[0].row()["idle_pj"] == report.energy.idle_pj
+    assert report.layers[0].row()["stall_pj"] == report.energy.stall_pj
 
 
 def test_split_channels_add_their_partial_sums():

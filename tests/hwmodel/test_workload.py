@@ -109,6 +109,8 @@ def test_a_batch_adds_up_its_samples(preset, rate):
     three = evaluate([LayerWorkload("a", mask, **fields, batch=3)], accelerator)
     assert three.inferences == 3
     assert three.cycles == pytest.approx(3 * one.cycles)
+    assert three.busy_cycles == pytest.approx(3 * one.busy_cycles)
+    assert three.idle_cycles == pytest.approx(3 * one.idle_cycles)
     assert three.energy_pj == pytest.approx(3 * one.energy_pj)
     assert three.latency_s == pytest.approx(one.latency_s)
 
@@ -124,6 +126,18 @@ def test_no_spikes_bound_the_results_from_above(preset):
     full = evaluate([LayerWorkload("a", mask, spikes=ones, **fields)], accelerator)
     assert unknown.activity == full.activity
     assert unknown.layers[0].basis in (Basis.UPPER_BOUND, Basis.CYCLES_EXACT)
+
+
+def test_samples_draw_every_channel_at_its_rate():
+    """Channels that always or never spike are drawn so."""
+    rates = np.array([1.0, 0.0, 1.0])
+    layer = LayerWorkload(
+        "a", np.ones((2, 3, 2, 2)), (3, 4, 4), timesteps=2, spike_rate=rates,
+        rate_mode="sample", batch=3,
+    )  # fmt: skip
+    spikes = layer.real_spikes()
+    assert spikes.shape == (2, 3, 3, 4, 4)
+    np.testing.assert_array_equal(spikes, rates[:, None, None] + np.zeros(spikes.shape))
 
 
 def test_samples_are_labelled_and_follow_the_seed():
