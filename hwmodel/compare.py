@@ -1,0 +1,96 @@
+"""Comparisons: two masks on one accelerator, or one mask on many accelerators."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hwmodel.errors import HardwareModelError
+from hwmodel.report import Report, rows_to_csv
+
+RATIOS = ("cycles", "energy_pj", "edp_js", "idle_pe_cycles")
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Reports side by side, with ratios to the first.
+
+    Attributes
+    ----------
+    labels : tuple of str
+        A name for each report, as ``("before", "after")``, or the accelerators' names.
+    reports : tuple of Report
+        Of the same network, so that ratios mean something.
+
+    Raises
+    ------
+    HardwareModelError
+        No reports, not as many labels, or networks with different layers.
+    """
+
+    labels: tuple[str, ...]
+    reports: tuple[Report, ...]
+
+    def __post_init__(self) -> None:
+        if not self.reports or len(self.labels) != len(self.reports):
+            raise HardwareModelError(
+                f"{len(self.labels)} labels for {len(self.reports)} reports; a "
+                "comparison needs one label for each report, and at least one"
+            )
+        first = _layers(self.reports[0])
+        for label, report in zip(self.labels, self.reports, strict=True):
+            if _layers(report) != first:
+                raise HardwareModelError(
+                    f"{label!r} has layers {_layers(report)}, {self.labels[0]!r} has "
+                    f"{first}; names and shapes must agree"
+                )
+
+    @classmethod
+    def of_accelerators(cls, reports: Sequence[Report]) -> Comparison:
+        """Compare one mask on many accelerators, labelled by their names."""
+        return cls(tuple(each.accelerator.name for each in reports), tuple(reports))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row for each report: its summary, and ``_ratio`` columns."""
+        summaries = [report.summary() for report in self.reports]
+        first = summaries[0]
+        return [
+            {"label": label}
+            | summary
+            | {f"{name}_ratio": _ratio(summary[name], first[name]) for name in RATIOS}
+            for label, summary in zip(self.labels, summaries, strict=True)
+        ]
+
+    def layer_rows(self) -> list[dict[str, Any]]:
+        """One row for each layer: cycles and energy of every report."""
+        return [
+            {"layer": layers[0].name}
+            | {
+                f"{label}_{name}": getattr(layer, name)
+                for label, layer in zip(self.labels, layers, strict=True)
+                for name in ("mu", "eta", "cycles", "idle_cycles", "energy_pj")
+            }
+            for layers in zip(*(each.layers for each in self.reports), strict=True)
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Rows and layer rows as plain types that JSON knows."""
+        return {"comparison": self.rows(), "layers": self.layer_rows()}
+
+    def to_json(self) -> str:
+        """Write `to_dict` as JSON."""
+        return json.dumps(self.to_dict(), indent=2)
+
+    def to_csv(self) -> str:
+        """Write `rows` as CSV with a header line."""
+        return rows_to_csv(self.rows())
+
+
+def _layers(report: Report) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    return tuple((layer.name, layer.shape) for layer in report.layers)
+
+
+def _ratio(value: float, first: float) -> float | None:
+    return value / first if first else None

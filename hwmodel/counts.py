@@ -1,0 +1,164 @@
+"""How many weights a cell (the weights of one PE in one group) has at each input.
+
+The work of a cell is the product of these counts with the spikes met there, so a dense
+matrix product does what the PEs do, for any PE map. Cells whose PEs read the same
+inputs share a matrix; a map that splits the inputs gets one narrow matrix for each
+part, so all matrices together are never larger than the weights.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from balancer import PEMap
+from balancer.blocks import Array, BoolArray, IntArray
+
+EXACT_FLOAT32 = 2**24  # whole numbers up to here are exact in 24 bits of significand
+
+
+class Piece(NamedTuple):
+    """Counts of some cells at some inputs.
+
+    Attributes
+    ----------
+    cells : ndarray of int64 [rows]
+        Cells, ascending in the order of `CellCounts.order`.
+    columns : slice
+        Inputs, numbered over all input channels and kernel positions.
+    counts : ndarray of float [rows, columns]
+        Weights of the cell at the input.
+    """
+
+    cells: IntArray
+    columns: slice
+    counts: Array
+
+
+class CellCounts:
+    """Counts of a layer's weights by cell and input, cells sorted by group.
+
+    Parameters
+    ----------
+    mask : ndarray of bool [out, in per group, kernel height, kernel width]
+        Weights that count.
+    pe_map : PEMap
+        Of the same shape.
+    conv_groups : int
+        Groups of the convolution.
+    exact_float32 : bool
+        Whether the products stay whole numbers, so that narrow floats will do.
+
+    Attributes
+    ----------
+    pieces : list of Piece
+        Pieces share no (cell, input) pair.
+    groups, pes : ndarray of int64 [cells]
+        Group and PE of each cell, in sorted order.
+    starts : ndarray of int64 [groups]
+        First cell of each group.
+    """
+
+    def __init__(
+        self, mask: BoolArray, pe_map: PEMap, conv_groups: int, exact_float32: bool
+    ) -> None:
+        order = np.argsort(pe_map.cell_group, kind="stable")
+        self.groups: IntArray = pe_map.cell_group[order].astype(np.int64)
+        self.pes: IntArray = pe_map.cell_pe[order].astype(np.int64)
+        self.starts: IntArray = np.searchsorted(self.groups, np.arange(pe_map.groups))
+        largest = pe_map.cell_sizes().max(initial=0)
+        narrow = exact_float32 and largest < EXACT_FLOAT32
+        self.dtype: npt.DTypeLike = np.float32 if narrow else np.float64
+        place = np.empty(len(order), dtype=np.int64)
+        place[order] = np.arange(len(order))
+        outputs, fan_in = len(mask), mask[0].size
+        # Cells of an array's maps are a part of a channel, or whole channels.
+        self.one_channel = bool(largest <= fan_in)
+        labels = pe_map.cell_labels().reshape(outputs, fan_in)
+        # All maps of an array give one output channel to one group.
+        self.group_of_channel: IntArray = self.groups[place[labels[:, 0]]]
+        self.conv_groups = conv_groups
+        self.inputs = conv_groups * fan_in
+        self.pieces: list[Piece] = []
+        share = outputs // conv_groups
+        for group in range(conv_groups):
+            mine = slice(group * share, (group + 1) * share)
+            kept = np.flatnonzero(mask[mine])
+            cell = place[labels[mine].reshape(-1)[kept]]
+            self._cut(cell, kept % fan_in, group * fan_in)
+
+    def _cut(self, cell: IntArray, column: IntArray, first: int) -> None:
+        """Cut weights into pieces where no PE's inputs straddle the cut."""
+        if not cell.size:
+            return
+        pe = self.pes[cell]
+        # Inside a run of one cell and channel, columns ascend.
+        breaks = (cell[1:] != cell[:-1]) | (column[1:] < column[:-1])
+        last = np.append(np.flatnonzero(breaks), len(cell) - 1)
+        run = np.append(0, last[:-1] + 1)
+        low = np.full(pe.max() + 1, np.iinfo(np.int64).max)
+        high = np.full(pe.max() + 1, -1)
+        np.minimum.at(low, pe[run], column[run])
+        np.maximum.at(high, pe[run], column[last])
+        used = np.flatnonzero(high >= 0)
+        used = used[np.argsort(low[used], kind="stable")]
+        reach = np.maximum.accumulate(high[used])
+        fresh = np.flatnonzero(low[used[1:]] > reach[:-1]) + 1
+        row_of_cell = np.empty(len(self.pes), dtype=np.int64)
+        for pes in np.split(used, fresh):
+            inside = np.isin(pe, pes) if fresh.size else slice(None)
+            start, stop = int(low[pes[0]]), int(high[pes].max()) + 1
+            present = np.zeros(len(self.pes), dtype=bool)
+            present[cell[inside]] = True
+            rows = np.flatnonzero(present)
+            row_of_cell[rows] = np.arange(len(rows))
+            counts = np.zeros((len(rows), stop - start), dtype=self.dtype)
+            flat = counts.reshape(-1)
+            place = row_of_cell[cell[inside]] * (stop - start)
+            place += column[inside] - start
+            if self.one_channel:  # no two weights at one place
+                flat[place] = 1
+            else:
+                np.add.at(flat, place, 1)
+            columns = slice(first + start, first + stop)
+            self.pieces.append(Piece(rows, columns, counts))
+
+    def loads(self, met: Array) -> Array:
+        """Work of each cell.
+
+        Parameters
+        ----------
+        met : ndarray [inputs, ...]
+            Spikes met at each input.
+
+        Returns
+        -------
+        ndarray [cells, ...]
+        """
+        flat = met.reshape(len(met), -1).astype(self.dtype, copy=False)
+        loads = np.zeros((len(self.groups), flat.shape[1]), dtype=self.dtype)
+        for piece in self.pieces:
+            loads[piece.cells] += piece.counts @ flat[piece.columns]
+        return loads.reshape(-1, *met.shape[1:])
+
+    def largest_of_group(self, loads: Array) -> Array:
+        """Largest of each group's cells, [groups, ...] of [cells, ...]."""
+        largest: Array = np.maximum.reduceat(loads, self.starts, axis=0)
+        return largest
+
+    def largest_at_inputs(self, group: int) -> Array:
+        """Largest count of a group's cells at each input, [inputs]."""
+        largest: Array = self.table(group).max(axis=0, initial=0)
+        return largest
+
+    def table(self, group: int) -> Array:
+        """Lay out the counts of one group, [cells of the group, inputs]."""
+        first = self.starts[group]
+        last = np.searchsorted(self.groups, group, side="right")
+        table = np.zeros((last - first, self.inputs))
+        for piece in self.pieces:
+            rows = slice(*np.searchsorted(piece.cells, (first, last)))
+            table[piece.cells[rows] - first, piece.columns] += piece.counts[rows]
+        return table

@@ -1,0 +1,261 @@
+"""Sections of an accelerator description: array, bit widths, PE units, memories.
+
+Every number has its unit in its name, and the `source` beside it says where the numbers
+of its section come from. A section that is left out is not modelled: it costs neither
+cycles nor energy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from balancer import PEMap
+
+Mapping = Literal[
+    "output_channel",
+    "input_channel",
+    "interleaved",
+    "banked",
+    "grid",
+    "output_stationary",
+]
+Skip = Literal["none", "weight", "spike", "dual"]
+Barrier = Literal["activation", "pixel", "timestep", "tile", "layer"]
+
+Whole = Annotated[int, Field(ge=1)]
+WholeOrZero = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Source = Annotated[str, Field(min_length=1)]
+
+
+class Section(BaseModel):
+    """Base of all sections: immutable, no unknown fields, no infinities."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Array(Section):
+    """The PE array: how weights are mapped to PEs, what is skipped, who waits.
+
+    Attributes
+    ----------
+    mapping : str
+        A PE map of `balancer.PEMap`, or ``output_stationary``: PE (r, c) computes the
+        pixel ``e % rows == r`` of the channel ``o % cols == c``.
+    pes : int
+        PEs of the array, for the mappings without rows and columns.
+    rows, cols : int
+        The array, for ``grid`` and ``output_stationary``.
+    skip : str
+        Zeros that cost no cycle: ``none``, those of the weights, of the spikes, or
+        both (``dual``). Zeros that are not skipped cost a gated cycle.
+    barrier : str
+        How often the PEs of a group wait for each other: after every input
+        ``activation``, output ``pixel``, ``timestep``, group (``tile``) or ``layer``.
+    fifo_depth_activations : int
+        Only for the ``activation`` barrier: how many activations the fastest PE may
+        be ahead of the slowest, its own included; 1 is a barrier.
+    timesteps_in_parallel : int or "all"
+        Time steps that a PE handles in one cycle; a weight counts once if any of them
+        brings a spike.
+    barrier_overhead_cycles : int
+        Cycles that every barrier adds, as ``rows + cols - 2`` for a skewed systolic
+        array that fills and empties at every barrier.
+    counting : str
+        ``array``: simulate the array's loads and traffic. ``sata_sim``: the closed
+        forms of SATA_Sim, see `hwmodel.sata_sim`.
+    """
+
+    mapping: Mapping
+    pes: Whole | None = None
+    rows: Whole | None = None
+    cols: Whole | None = None
+    skip: Skip
+    barrier: Barrier
+    fifo_depth_activations: Whole = 1
+    timesteps_in_parallel: Whole | Literal["all"] = 1
+    barrier_overhead_cycles: WholeOrZero = 0
+    counting: Literal["array", "sata_sim"] = "array"
+    source: Source
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Array:
+        two_d = self.mapping in ("grid", "output_stationary")
+        if two_d != (self.rows is not None and self.cols is not None) or (
+            two_d == (self.pes is not None)
+        ):
+            needs = "`rows` and `cols` but not `pes`" if two_d else "`pes` alone"
+            raise ValueError(f"mapping {self.mapping!r} needs {needs} (whole numbers)")
+        if self.mapping == "output_stationary" and self.barrier == "activation":
+            raise ValueError(
+                "mapping 'output_stationary' has no barrier 'activation'; "
+                "accepted: 'pixel', 'timestep', 'tile', 'layer'"
+            )
+        if self.fifo_depth_activations > 1 and self.barrier != "activation":
+            raise ValueError(
+                f"`fifo_depth_activations` is {self.fifo_depth_activations} with "
+                f"barrier {self.barrier!r}; it needs barrier 'activation'"
+            )
+        if self.barrier == "activation" and self.barrier_overhead_cycles:
+            raise ValueError(
+                f"`barrier_overhead_cycles` is {self.barrier_overhead_cycles} with "
+                "barrier 'activation'; it needs 0 or another barrier"
+            )
+        if self.counting == "sata_sim" and self.mapping != "output_stationary":
+            raise ValueError(
+                f"counting 'sata_sim' needs mapping 'output_stationary', "
+                f"not {self.mapping!r}"
+            )
+        return self
+
+    @property
+    def size(self) -> int:
+        """PEs of the array."""
+        if self.rows is not None and self.cols is not None:
+            return self.rows * self.cols
+        assert self.pes is not None  # the validator saw to it
+        return self.pes
+
+    @property
+    def pixel_rows(self) -> int:
+        """Output pixels that the array works on at once."""
+        return (self.rows or 1) if self.mapping == "output_stationary" else 1
+
+    def pe_map(self, shape: Sequence[int]) -> PEMap:
+        """Map the weights of a layer to the PEs.
+
+        Parameters
+        ----------
+        shape : sequence of int
+            Output channels, input channels per output channel, kernel positions.
+
+        Returns
+        -------
+        PEMap
+            For ``output_stationary``: the map of the columns, shared by all rows.
+        """
+        if self.mapping == "output_stationary":
+            return PEMap.output_channel(shape, self.cols or 1)
+        if self.mapping == "grid":
+            return PEMap.grid(shape, self.rows or 1, self.cols or 1)
+        return PEMap.parse(self.mapping, shape, self.size)
+
+    def blocks_of(self, timesteps: int) -> int:
+        """Count the passes over the time steps."""
+        return -(-timesteps // self.parallel(timesteps))
+
+    def parallel(self, timesteps: int) -> int:
+        """Count the time steps of one pass, given how many there are."""
+        together = self.timesteps_in_parallel
+        return timesteps if together == "all" else min(together, timesteps)
+
+
+class BitWidths(Section):
+    """Bits of one weight, sparse index, stream pointer, membrane, spike, activation.
+
+    `pointer_bits` start each PE's stream of a group in the ``csr`` format;
+    `activation_bits` are those of the analog input of a direct-coded layer.
+    """
+
+    weight_bits: Whole
+    index_bits: WholeOrZero
+    pointer_bits: WholeOrZero
+    membrane_bits: Whole
+    spike_bits: Whole = 1
+    activation_bits: Whole = 8
+    source: Source
+
+
+class PEPower(Section):
+    """What something inside every PE burns whether or not the PE works.
+
+    Attributes
+    ----------
+    base_pj_per_pe_cycle : float
+        Per PE and cycle, whether the PE works, waits or stalls.
+    leakage_mw_per_pe : float
+        Static power in one PE.
+    node_nm : float
+        Technology node of the numbers; default: the accelerator's.
+    """
+
+    base_pj_per_pe_cycle: NonNegative = 0.0
+    leakage_mw_per_pe: NonNegative = 0.0
+    node_nm: Positive | None = None
+    source: Source
+
+
+class PEUnit(PEPower):
+    """A unit inside every PE: `op_pj` for each operation, on top of its power."""
+
+    op_pj: NonNegative
+
+
+class PEUnits(Section):
+    """Units of a PE and what counts as an operation of each.
+
+    Attributes
+    ----------
+    accumulate : PEUnit
+        A kept weight meets a spike, or two partial sums are added.
+    mac : PEUnit
+        A kept weight meets a non-zero analog input (direct-coded layer).
+    scratchpad : PEUnit
+        The PE's own storage, once per accumulate or MAC.
+    gated : PEUnit
+        A cycle on a zero that the PE does not skip.
+    lif : PEUnit
+        One neuron's update in one time step.
+    join : PEUnit
+        A match of kept weight and spike found by a PE that skips both.
+    control : PEPower
+        Anything else a PE burns per cycle.
+    """
+
+    accumulate: PEUnit
+    mac: PEUnit
+    scratchpad: PEUnit | None = None
+    gated: PEUnit | None = None
+    lif: PEUnit | None = None
+    join: PEUnit | None = None
+    control: PEPower | None = None
+
+
+class Buffer(Section):
+    """One on-chip buffer; its bandwidth is what reads and writes share."""
+
+    capacity_bytes: Whole
+    read_pj_per_bit: NonNegative
+    write_pj_per_bit: NonNegative
+    bandwidth_bits_per_cycle: Positive | None = None
+    leakage_mw: NonNegative = 0.0
+    node_nm: Positive | None = None
+    source: Source
+
+
+class Buffers(Section):
+    """The on-chip buffers of weights, inputs and outputs."""
+
+    weight: Buffer | None = None
+    input: Buffer | None = None
+    output: Buffer | None = None
+
+
+class Dram(Section):
+    """Off-chip memory; without a bandwidth it never stalls the array."""
+
+    energy_pj_per_bit: NonNegative
+    bandwidth_bits_per_cycle: Positive | None = None
+    source: Source
+
+
+class Static(Section):
+    """Static power of everything that is neither in a PE nor in a buffer."""
+
+    power_mw: NonNegative
+    node_nm: Positive | None = None
+    source: Source
