@@ -14,14 +14,18 @@ if TYPE_CHECKING:  # at run time, only the command that needs them loads them
     from rich.console import Console
 
     from balancer.results import LayerResult, NetworkSolution
+    from balancer.tables import TextTable
     from balancer.ticket import Ticket
+    from hwmodel import Accelerator, Comparison, Report
+    from hwmodel.network import Network
 
 PROGRAM = "balanced-sparsity"
 SETTINGS = (  # the options of `balance` that its result depends on
     *("scope", "pes", "map", "sparsity", "budget", "channel_floor", "nested"),
-    *("layers", "skip", "solver", "time_limit", "work_limit", "seed"),
+    *("layers", "skip", "solver", "time_limit", "work_limit", "seed", "accelerator"),
 )
 PIPE_WIDTH = 160  # columns of a table that no terminal limits
+DEFAULT_ACCELERATOR = "generic-45nm"
 HELP_WIDTH = 78
 WIDE_TABLE = 110  # columns that the full table of `balance` takes
 
@@ -35,6 +39,16 @@ examples:
       share the non-zeros of all layers, for PEs that split the input channels
   %(prog)s net.pt --layer-wise --map 2:4 --skip 'features.0' --json
       two of four input channels everywhere but in the first layer, as JSON
+"""
+
+EVALUATE_EXAMPLES = """\
+examples:
+  %(prog)s --accelerator sata
+      what the shipped ticket costs on SATA
+  %(prog)s before.safetensors --compare runs/x/masks.safetensors --spike-rate 0.15
+      two masks of one network, for inputs that spike in 15 %% of the time steps
+  %(prog)s net.npz --spikes spikes.npz --accelerator loas --accelerator my.yaml --csv
+      recorded spikes on two accelerators, as CSV
 """
 
 
@@ -84,6 +98,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="COMMAND", required=True, parser_class=_Parser
     )
     _add_balance(commands)
+    _add_evaluate(commands)
+    _add_accelerators(commands)
     return parser
 
 
@@ -129,16 +145,22 @@ def _add_balance(commands: Any) -> None:
     )
     array = parser.add_argument_group("accelerator")
     array.add_argument(
-        "--pes", type=int, default=16, metavar="P", help="PEs (default: %(default)s)"
+        "--pes", type=int, metavar="P", help="PEs (default: 16, or the accelerator's)"
     )
     array.add_argument(
         "--map",
-        default="output_channel",
         metavar="MAP",
         help="which PE holds which weight: output_channel (tiles of P output "
         "channels), input_channel (P blocks of input channels), interleaved (output "
         "channel c on PE c mod P), banked (P banks in a row), grid:RxC, or N:M such "
-        "as 2:4 (default: %(default)s)",
+        "as 2:4 (default: output_channel, or the accelerator's)",
+    )
+    array.add_argument(
+        "--accelerator",
+        metavar="NAME|YAML",
+        help="what cycles and energy are calculated for: a preset (see the command "
+        "accelerators) or a description of your own (default: "
+        f"{DEFAULT_ACCELERATOR}, with the map and the PEs asked for)",
     )
     budget = parser.add_argument_group("what to keep")
     amount = budget.add_mutually_exclusive_group()
@@ -224,16 +246,233 @@ def _add_balance(commands: Any) -> None:
     )
 
 
+def _add_evaluate(commands: Any) -> None:
+    parser = commands.add_parser(
+        "evaluate",
+        help="cycles and energy of masks and spikes on an accelerator",
+        description=textwrap.fill(
+            "Calculate what the masks of a ticket cost on a described array of PEs: "
+            "cycles of the slowest PE, waiting, energy. Input sizes come from the "
+            "ticket's architecture and input_shape, where it has them. Without spikes "
+            "or rates every input counts as a spike.",
+            HELP_WIDTH,
+        ),
+        epilog=EVALUATE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=evaluate)
+    parser.add_argument(
+        "ticket",
+        nargs="?",
+        type=Path,
+        metavar="TICKET",
+        help="weights or masks: .safetensors, .npz, .pt, .pth; default: the ticket "
+        "that comes with the package",
+    )
+    parser.add_argument(
+        "--accelerator",
+        action="append",
+        metavar="NAME|YAML",
+        help="a preset (see the command accelerators) or a description of your own; "
+        f"several are compared (default: {DEFAULT_ACCELERATOR})",
+    )
+    parser.add_argument(
+        "--compare",
+        type=Path,
+        metavar="OTHER",
+        help="masks of the same network to put beside those of TICKET",
+    )
+    spikes = parser.add_argument_group("input of the layers")
+    known = spikes.add_mutually_exclusive_group()
+    known.add_argument(
+        "--spikes",
+        type=Path,
+        metavar="FILE",
+        help="recorded spikes of the layers' inputs (.npz, bit-packed)",
+    )
+    known.add_argument(
+        "--spike-rate",
+        type=float,
+        metavar="R",
+        help="probability of a spike at each input and time step; results are bounds "
+        "or expectations (default: the ticket's spike_rates, if any)",
+    )
+    spikes.add_argument(
+        "--timesteps", type=int, metavar="T", help="default: those of spikes or ticket"
+    )
+    spikes.add_argument(
+        "--spiking-input",
+        action="store_true",
+        help="the first layer, too, gets spikes (default: analog input, as MACs)",
+    )
+    output = parser.add_argument_group("output")
+    written = output.add_mutually_exclusive_group()
+    written.add_argument("--json", action="store_true", help="print one JSON document")
+    written.add_argument("--csv", action="store_true", help="print one row a layer")
+    output.add_argument(
+        "--debug", action="store_true", help="show the traceback of an error"
+    )
+
+
+def _add_accelerators(commands: Any) -> None:
+    parser = commands.add_parser(
+        "accelerators",
+        help="list the accelerators that come with the package, or print one",
+        description="List the presets, or print one as YAML to copy and edit.",
+    )
+    parser.set_defaults(run=accelerators)
+    parser.add_argument("name", nargs="?", metavar="NAME")
+    written = parser.add_mutually_exclusive_group()
+    written.add_argument("--json", action="store_true", help="print JSON")
+    written.add_argument(
+        "--debug", action="store_true", help="show the traceback of an error"
+    )
+
+
 def balance(args: argparse.Namespace) -> int:
     """Balance the layers of a ticket; write masks and report; print the table."""
     import json
 
-    from balancer import BalancerError, PEMap, __version__, balance_network
+    from balancer import __version__, balance_network
     from balancer.atomic import replacing
+    from balancer.ticket import save_masks, shipped_ticket
+
+    accelerator = _array_of(args)
+    _check_balance(args)
+    source = args.ticket or shipped_ticket()
+    whole = _open_ticket(source)
+    ticket = _chosen_layers(whole, args.layers, args.skip)
+    settings = {name: getattr(args, name) for name in SETTINGS}
+    masks_path, report_path = _outputs(args.out, source, settings)
+    with replacing(masks_path, report_path) as (masks_file, report_file):
+        with _progress_bar(len(ticket.layers)) as advance, _naming_file(source):
+            network = balance_network(
+                ticket,
+                budget=args.budget,
+                sparsity=args.sparsity,
+                scope=args.scope,
+                pe_map=args.map,
+                pes=args.pes,
+                channel_floor=args.channel_floor,
+                nested=args.nested,
+                solver=args.solver,
+                time_limit=args.time_limit,
+                work_limit=args.work_limit,
+                seed=args.seed,
+                workers=args.workers,
+                progress=advance,
+            )
+        report = network.to_dict()
+        masks = {layer.name: layer.solution.mask for layer in network.layers}
+        report["hardware"] = _add_hardware(report, whole, masks, accelerator)
+        if args.compare:
+            _add_baselines(report, network, ticket, args)
+        report["outputs"] = {"masks": str(masks_path), "report": str(report_path)}
+        metadata = {"source": source.name, "version": __version__, **settings}
+        orders = {layer.name: layer.solution.order for layer in network.layers}
+        save_masks(masks_file, masks, orders, {**metadata, "ticket": whole.metadata})
+        report_file.write_text(json.dumps({**report, "settings": metadata}, indent=1))
+    if args.json:
+        print(json.dumps(report, indent=1))
+    else:
+        _print_balance(report, source, args)
+    if network.cancelled:
+        return _fail(
+            "cancelled: the masks are valid, but slice-greedy chose what was left", 1
+        )
+    return 0
+
+
+def evaluate(args: argparse.Namespace) -> int:
+    """Evaluate a ticket on accelerators; print a table, JSON or CSV."""
+    from balancer.ticket import shipped_ticket
+    from hwmodel import Accelerator, Comparison, load_spikes
+    from hwmodel import evaluate as evaluate_network
+    from hwmodel.tables import comparison_table, report_notes, report_table
+
+    names = args.accelerator or [DEFAULT_ACCELERATOR]
+    if args.compare is not None and len(names) > 1:
+        raise UsageError(
+            "--compare takes one --accelerator; several are compared alone"
+        )
+    described = [Accelerator.load(name) for name in names]
+    spikes = load_spikes(args.spikes) if args.spikes else None
+    source = args.ticket or shipped_ticket()
+    reports, labels, notes = [], [], []
+    for path in [source, *([args.compare] if args.compare else [])]:
+        with _naming_file(path):
+            network = _network(_open_ticket(path), args, spikes)
+            for accelerator in described:
+                reports.append(evaluate_network(network.workloads, accelerator))
+                labels.append(path.name if args.compare else accelerator.name)
+        if network.assumption:
+            notes.append(f"{path.name}: {network.assumption}.")
+    result: Report | Comparison = reports[0]
+    if len(reports) > 1:
+        result = Comparison(tuple(labels), tuple(reports))
+    if args.json:
+        print(result.to_json())
+    elif args.csv:
+        print(result.to_csv(), end="")
+    elif isinstance(result, Comparison):
+        _show(comparison_table(result))
+    else:
+        _show(report_table(result))
+        notes = [*report_notes(result), *notes]
+    if not (args.json or args.csv):
+        for note in notes:
+            _say(note)
+    return 0
+
+
+def accelerators(args: argparse.Namespace) -> int:
+    """List the presets, or print one."""
+    import json
+
+    from balancer.tables import TextTable
+    from hwmodel import Accelerator
+
+    if args.name is not None:
+        one = Accelerator.load(args.name)
+        print(one.model_dump_json(indent=1) if args.json else one.to_yaml(), end="")
+        return 0
+    presets = [Accelerator.load(name) for name in Accelerator.names()]
+    if args.json:
+        print(json.dumps({one.name: one.description for one in presets}, indent=1))
+        return 0
+    rows = [(one.name, one.description) for one in presets]
+    _show(TextTable(("name", "description"), rows, ("name", "description")))
+    return 0
+
+
+def _array_of(args: argparse.Namespace) -> Accelerator | None:
+    """Settle PE map and PEs with the accelerator; None if it cannot have the map."""
+    from hwmodel import Accelerator, AcceleratorError
+
+    if args.accelerator is not None:
+        accelerator = Accelerator.load(args.accelerator)
+        spec, pes = accelerator.array.map_spec
+        for option, given, own in (("map", args.map, spec), ("pes", args.pes, pes)):
+            if given is not None and given != own:
+                raise UsageError(
+                    f"--{option} is {given}, but {accelerator.name} has {own}; leave "
+                    "one of them out"
+                )
+        args.map, args.pes = spec, pes
+        return accelerator
+    args.map, args.pes = args.map or "output_channel", args.pes or 16
+    try:
+        return Accelerator.load(DEFAULT_ACCELERATOR).on_map(args.map, args.pes)
+    except AcceleratorError:
+        return None
+
+
+def _check_balance(args: argparse.Namespace) -> None:
+    """Refuse wrong options before any file is touched."""
+    from balancer import BalancerError, PEMap
     from balancer.problem import budget_of_sparsity
     from balancer.search import Search
     from balancer.solvers import get_solver
-    from balancer.ticket import save_masks, shipped_ticket
 
     try:
         PEMap.parse(args.map, (1, 1), args.pes)
@@ -249,54 +488,67 @@ def balance(args: argparse.Namespace) -> int:
             option = name.replace("_", "-")
             raise UsageError(f"--{option} is {value}; the least is {least}")
 
-    source = args.ticket or shipped_ticket()
-    ticket = _chosen_layers(_open_ticket(source), args.layers, args.skip)
-    settings = {name: getattr(args, name) for name in SETTINGS}
-    masks_path, report_path = _outputs(args.out, source, settings)
-    with replacing(masks_path, report_path) as (masks_file, report_file):
-        with _progress_bar(len(ticket.layers)) as advance:
-            try:
-                network = balance_network(
-                    ticket,
-                    budget=args.budget,
-                    sparsity=args.sparsity,
-                    scope=args.scope,
-                    pe_map=args.map,
-                    pes=args.pes,
-                    channel_floor=args.channel_floor,
-                    nested=args.nested,
-                    solver=args.solver,
-                    time_limit=args.time_limit,
-                    work_limit=args.work_limit,
-                    seed=args.seed,
-                    workers=args.workers,
-                    progress=advance,
-                )
-            except BalancerError as error:
-                text = str(error)
-                about = "" if str(source) in text else f"{source}: "
-                raise type(error)(about + text) from error
-        report = network.to_dict()
-        if args.compare:
-            _add_baselines(report, network, ticket, args)
-        report["outputs"] = {"masks": str(masks_path), "report": str(report_path)}
-        metadata = {"source": source.name, "version": __version__, **settings}
-        save_masks(
-            masks_file,
-            {layer.name: layer.solution.mask for layer in network.layers},
-            {layer.name: layer.solution.order for layer in network.layers},
-            metadata,
-        )
-        report_file.write_text(json.dumps({**report, "settings": metadata}, indent=1))
-    if args.json:
-        print(json.dumps(report, indent=1))
-    else:
-        _print_balance(report, source, args)
-    if network.cancelled:
-        return _fail(
-            "cancelled: the masks are valid, but slice-greedy chose what was left", 1
-        )
-    return 0
+
+@contextmanager
+def _naming_file(path: Path) -> Iterator[None]:
+    """Say in an error which file it is about."""
+    from balancer import BalancerError
+
+    try:
+        yield
+    except BalancerError as error:
+        text = str(error)
+        about = "" if str(path) in text else f"{path}: "
+        raise type(error)(about + text) from error
+
+
+def _network(
+    ticket: Ticket, args: argparse.Namespace, spikes: dict[str, Any] | None
+) -> Network:
+    """Make the workloads that `evaluate` asks for."""
+    from hwmodel import network_workloads
+
+    return network_workloads(
+        {layer.name: layer.read_mask() for layer in ticket.layers},
+        ticket.metadata.get("ticket", ticket.metadata),
+        timesteps=args.timesteps,
+        spikes=spikes,
+        spike_rate=args.spike_rate,
+        direct_coded=not args.spiking_input,
+    )
+
+
+def _add_hardware(
+    report: dict[str, Any],
+    ticket: Ticket,
+    masks: dict[str, Any],
+    accelerator: Accelerator | None,
+) -> dict[str, Any]:
+    """Fill in cycles and energy before and after; return what they rest on."""
+    from hwmodel import WorkloadError, network_workloads
+    from hwmodel import evaluate as evaluate_network
+
+    if accelerator is None:
+        note = "no accelerator has this PE map"
+        return {"accelerator": None, "basis": "", "note": note}
+    found: dict[str, Any] = {"accelerator": accelerator.name, "basis": "", "note": None}
+    before = {layer.name: layer.read_mask() for layer in ticket.layers}
+    about = ticket.metadata.get("ticket", ticket.metadata)
+    try:
+        for suffix, kept in (("_before", before), ("", before | masks)):
+            network = network_workloads(kept, about)
+            chosen = [load for load in network.workloads if load.name in masks]
+            result = evaluate_network(chosen, accelerator)
+            found |= {"basis": ", ".join(result.basis), "note": network.assumption}
+            rows = {row["name"]: row for row in report["layers"]}
+            for row, one in [(report["network"], result)] + [
+                (rows[layer.name], layer) for layer in result.layers
+            ]:
+                row[f"cycles{suffix}"] = one.cycles
+                row[f"energy_pj{suffix}"] = one.energy_pj
+    except WorkloadError as error:
+        found["note"] = str(error)
+    return found
 
 
 def _open_ticket(path: Path) -> Ticket:
@@ -389,99 +641,44 @@ def _add_baselines(
 def _print_balance(
     report: dict[str, Any], source: Path, args: argparse.Namespace
 ) -> None:
-    from rich.table import Table
+    from balancer.tables import baseline_table, network_notes, network_table
 
-    console = _console()
     budgets = "each layer its own budget" if args.scope == "layer" else "one budget"
-    console.print(
-        f"{source.name}: {args.map} map, {args.pes} PEs, {budgets}",
-        highlight=False,
-        soft_wrap=True,
-    )
-    table = Table(box=None, header_style="bold")
-    cells: dict[str, Callable[[dict[str, Any]], str]] = {
-        "layer": lambda row: row["name"],
-        "shape": lambda row: "x".join(map(str, row.get("shape", ()))),
-        "non-zeros": lambda row: f"{row['nonzeros_before']:,} → {row['nonzeros']:,}",
-        "utilization": lambda row: (
-            f"{row['utilization_before']:.3f} → {row['utilization']:.3f}"
-        ),
-        "kept": lambda row: f"{row['kept_fraction']:.4f}",
-        "price": lambda row: f"{row['price_of_balance']:.2%}",
-        "gap": lambda row: f"{row['gap']:.1e}" if row["gap"] else "0",
-        "status": lambda row: row["status"],
-        "solver": lambda row: row["solver"],
-        "time": lambda row: f"{row['seconds'] * 1e3:.1f} ms",
-    }
-    if console.width < WIDE_TABLE:
-        for name in ("shape", "price", "solver", "time"):
-            del cells[name]
-    for name in cells:
-        left = name in ("layer", "shape")
-        table.add_column(name, justify="left" if left else "right", overflow="fold")
-    for row in (*report["layers"], {"name": "network", **report["network"]}):
-        table.add_row(*(text(row) for text in cells.values()))
-    console.print(table)
+    _say(f"{source.name}: {args.map} map, {args.pes} PEs, {budgets}")
+    _show(network_table(report, narrow=_console().width < WIDE_TABLE))
     if args.compare:
-        console.print("\nbeside other methods")
-        console.print(_comparison(report))
-    for note in _notes(report, args):
-        console.print(note, highlight=False, soft_wrap=True)
+        _say("\nbeside other methods")
+        _show(baseline_table(report))
+    hardware, network = report["hardware"], report["network"]
+    if network["energy_pj"] is not None:
+        _say(
+            f"On {hardware['accelerator']} ({hardware['basis']}): cycles "
+            f"{network['cycles_before']:,.0f} → {network['cycles']:,.0f}, energy "
+            f"{network['energy_pj_before']:,.0f} → {network['energy_pj']:,.0f} pJ."
+        )
+    if hardware["note"]:
+        _say(f"Cycles and energy: {hardware['note']}.")
+    for note in network_notes(report):
+        _say(note)
+    _say(f"masks: {report['outputs']['masks']}")
+    _say(f"report: {report['outputs']['report']}")
 
 
-def _comparison(report: dict[str, Any]) -> Any:
+def _show(table: TextTable) -> None:
     from rich.table import Table
 
-    table = Table(box=None, header_style="bold")
-    table.add_column("layer", overflow="fold")
-    table.add_column("method")
-    for name in ("non-zeros", "kept", "utilization", "slots"):
-        table.add_column(name, justify="right")
-    for row in report["layers"]:
-        ours = {**row, "method": f"balance ({row['solver']})"}
-        for index, method in enumerate((*row["baselines"], ours)):
-            table.add_row(
-                "" if index else row["name"],
-                method["method"],
-                f"{method['nonzeros']:,}",
-                f"{method['kept_fraction']:.4f}",
-                f"{method['utilization']:.3f}",
-                f"{method['slots']:,}",
-                style="bold" if method is ours else None,
-            )
-    return table
-
-
-def _notes(report: dict[str, Any], args: argparse.Namespace) -> Iterator[str]:
-    """Say below the table what the numbers alone might hide."""
-    network = report["network"]
-    if network["remainder"]:
-        yield (
-            f"{network['remainder']} non-zeros of the budget are left over: "
-            "no further slice, one weight for every PE, fits."
+    drawn = Table(box=None, header_style="bold")
+    for name in table.header:
+        drawn.add_column(
+            name, justify="left" if name in table.left else "right", overflow="fold"
         )
-    partial = [row for row in report["layers"] if row["occupancy"] < 1]
-    if partial:
-        shares = ", ".join(f"{r['name']} {r['occupancy']:.0%}" for r in partial)
-        yield f"PEs that hold weights: {shares}; the others are idle by structure."
-    if network["dead_channels"]:
-        yield f"{network['dead_channels']} output channels keep no weight."
-    if args.sparsity is None and args.budget is None and ":" not in args.map:
-        dense = [
-            row["name"]
-            for row in report["layers"]
-            if row["nonzeros_before"] == row["weights"]
-        ]
-        if dense:
-            yield (
-                f"Not pruned before, so nothing was pruned: {', '.join(dense)}; "
-                "use --sparsity."
-            )
-    for row in report["layers"]:
-        if row["fallback_reason"]:
-            yield f"{row['name']}: answered by greedy: {row['fallback_reason']}."
-    yield f"masks: {report['outputs']['masks']}"
-    yield f"report: {report['outputs']['report']}"
+    for row in table.rows:
+        drawn.add_row(*row)
+    _console().print(drawn)
+
+
+def _say(text: str) -> None:
+    _console().print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _console() -> Console:

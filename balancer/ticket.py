@@ -87,10 +87,7 @@ class TicketLayer:
             raise TicketError(
                 f"layer {self.name} has a mask, but neither weights nor scores"
             )
-        if "mask" in self.roles:
-            mask = self._mask()
-        else:
-            mask = (self._array("score") if weight is None else weight) != 0
+        mask = self.read_mask(weight)
         if "weight" in self.roles and weight is not None:
             alive = int(np.count_nonzero(weight[~mask]))
             if alive:
@@ -103,7 +100,24 @@ class TicketLayer:
         else:
             assert weight is not None
             scores = np.abs(weight)
-        return LayerArrays(scores, np.ascontiguousarray(mask))
+        return LayerArrays(scores, mask)
+
+    def read_mask(self, weight: Array | None = None) -> BoolArray:
+        """Load the mask alone; without one, what is not zero is kept.
+
+        `weight` spares reading the weights again.
+
+        Raises
+        ------
+        TicketError
+            Arrays that are unreadable or contradict each other.
+        """
+        if "mask" in self.roles:
+            return np.ascontiguousarray(self._mask())
+        if weight is None:
+            weight = self._weight()
+        known: Array = self._array("score") if weight is None else weight
+        return np.not_equal(known, 0)
 
     def _weight(self) -> Array | None:
         for role in ("weight", "unpruned"):

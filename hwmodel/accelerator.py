@@ -174,6 +174,28 @@ class Accelerator(Section):
         nodes["accelerator"] = self.node_nm
         return {name: node for name, node in nodes.items() if node is not None}
 
+    def on_map(self, spec: str, pes: int) -> Accelerator:
+        """Return the same accelerator with another PE map.
+
+        Parameters
+        ----------
+        spec : str
+            Text of a map, as `balancer.PEMap.parse` reads it.
+        pes : int
+            PEs, where `spec` does not say it.
+
+        Raises
+        ------
+        AcceleratorError
+            An n:m map, which prescribes masks and no array.
+        """
+        name, _, size = spec.strip().lower().replace("-", "_").partition(":")
+        rows, _, cols = size.partition("x")
+        shape = {"rows": rows, "cols": cols} if name == "grid" else {"pes": pes}
+        array = self.array.model_dump(exclude={"rows", "cols", "pes"})
+        changed = {"array": array | {"mapping": name} | shape}
+        return self.from_dict(self.model_dump(exclude_unset=True) | changed, self.name)
+
     def to_yaml(self) -> str:
         """Write the description, for `load` to read again."""
         data = self.model_dump(exclude_none=True, exclude_unset=True)

@@ -138,11 +138,17 @@ class Array(Section):
         PEMap
             For ``output_stationary``: the map of the columns, shared by all rows.
         """
-        if self.mapping == "output_stationary":
-            return PEMap.output_channel(shape, self.cols or 1)
+        spec, pes = self.map_spec
+        return PEMap.parse(spec, shape, pes)
+
+    @property
+    def map_spec(self) -> tuple[str, int]:
+        """Text of the PE map for `PEMap.parse`, and the PEs that it has."""
         if self.mapping == "grid":
-            return PEMap.grid(shape, self.rows or 1, self.cols or 1)
-        return PEMap.parse(self.mapping, shape, self.size)
+            return f"grid:{self.rows}x{self.cols}", self.size
+        if self.mapping == "output_stationary":
+            return "output_channel", self.cols or 1
+        return self.mapping, self.size
 
     def blocks_of(self, timesteps: int) -> int:
         """Count the passes over the time steps."""

@@ -1,0 +1,75 @@
+"""What a person reads of a report: tables of text, and notes below them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from balancer.tables import TextTable
+from hwmodel.compare import Comparison
+from hwmodel.report import Report
+
+LAYER_COLUMNS = (
+    *("layer", "shape", "nonzeros", "utilization", "eta", "cycles", "busy_pe_cycles"),
+    *("gated_pe_cycles", "idle_pe_cycles", "stall_cycles", "energy_pj"),
+)
+COMPARED_COLUMNS = (
+    *("label", "cycles", "cycles_ratio", "latency_s", "utilization", "eta"),
+    *("energy_pj", "energy_pj_ratio", "pj_per_sop", "basis"),
+)
+
+
+def report_table(report: Report) -> TextTable:
+    """One line for each layer and one for all."""
+    return _table(LAYER_COLUMNS, report.rows())
+
+
+def comparison_table(comparison: Comparison) -> TextTable:
+    """One line for each report."""
+    return _table(COMPARED_COLUMNS, comparison.rows())
+
+
+def report_notes(report: Report) -> Iterator[str]:
+    """Yield what is true of the whole network."""
+    yield f"{report.accelerator.name}: {', '.join(report.basis)}."
+    yield (
+        f"Latency {report.latency_s:.3e} s, {report.inferences_per_s:,.0f} inferences "
+        f"per second; {report.energy_per_inference_pj:.3e} pJ per inference, energy x "
+        f"delay {report.edp_js:.3e} J s."
+    )
+    if report.pj_per_sop is not None:
+        yield (
+            f"{report.pj_per_sop:.3f} pJ/SOP, {report.gsops:.3f} GSOPS; a SOP is a "
+            "kept weight that meets a spike."
+        )
+    if report.energy_pj:
+        parts = sorted(report.breakdown.items(), key=lambda part: -part[1])
+        shares = ", ".join(
+            f"{name.replace('_', ' ')} {value / report.energy_pj:.1%}"
+            for name, value in parts
+            if value
+        )
+        idle, stall = report.energy.idle_pj, report.energy.stall_pj
+        yield (
+            f"Energy: {shares}; of it, waiting for other PEs "
+            f"{idle / report.energy_pj:.1%}, for memory {stall / report.energy_pj:.1%}."
+        )
+    dense, stored = report.footprint_dense_bytes, report.footprint_bytes
+    yield f"Weights: {dense:,} bytes dense, {stored:,} bytes as stored."
+
+
+def _table(columns: tuple[str, ...], rows: list[dict[str, Any]]) -> TextTable:
+    return TextTable(
+        tuple(name.replace("_", " ") for name in columns),
+        [tuple(_text(row, name) for name in columns) for row in rows],
+        ("layer", "shape", "label", "basis"),
+    )
+
+
+def _text(row: Mapping[str, Any], name: str) -> str:
+    value = row[name]
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:,.3f}" if value == 0 or 1e-3 <= value < 1e6 else f"{value:.3e}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
