@@ -200,6 +200,9 @@ def test_a_ticket_s_architecture_gives_every_layer_its_input():
     assert [layer.output_size for layer in layers] == [(8, 8), (8, 8), (4, 4), (1, 1)]
     assert [layer.direct_coded for layer in layers] == [True, False, False, False]
     assert [layer.spike_rate for layer in layers] == [None, 0.2, 0.1, 0.1]
+    layers, _ = network_workloads(masks, metadata, spike_rate=0.3, direct_coded=False)
+    assert [layer.direct_coded for layer in layers] == [False] * 4
+    assert [layer.spike_rate for layer in layers] == [0.3] * 4
 
 
 def test_spikes_of_some_layers_set_the_batch_of_all():
