@@ -81,7 +81,7 @@ class Comparison:
 
     def to_json(self) -> str:
         """Write `to_dict` as JSON."""
-        return json.dumps(self.to_dict(), indent=2)
+        return json.dumps(self.to_dict(), indent=2, allow_nan=False)
 
     def to_csv(self) -> str:
         """Write `rows` as CSV with a header line."""

@@ -19,7 +19,9 @@ at a barrier is *idle*: ``busy + gated + idle = P * sum of the intervals``.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 
 import numpy as np
@@ -212,17 +214,27 @@ def _by_activation(workload: LayerWorkload, array: PEArray, pe_map: PEMap) -> In
     """Cycles of each group when all activations are broadcast, zeros too."""
     counts = _counts(workload, array, pe_map, narrow=False)
     passes = array.blocks_of(workload.runs) * workload.pixels
-    met = np.broadcast_to(np.True_, (counts.inputs, passes))
-    return np.rint(_queued(array, counts, met)).astype(np.int64)
+    if array.fifo_depth_activations == 1:
+        cycles = _at_every_activation(counts, np.full(counts.inputs, passes))
+    else:
+        all_of_them = np.broadcast_to(np.True_, (counts.inputs, passes))
+        cycles = _queued(array, counts, lambda: [all_of_them])
+    return np.rint(cycles).astype(np.int64)
 
 
-def _queued(array: PEArray, counts: CellCounts, met: Array) -> Array:
+def _at_every_activation(counts: CellCounts, times: Array) -> Array:
+    """Cycles of each group when its PEs wait at every activation, [groups]."""
+    groups = range(len(counts.starts))
+    return np.array([counts.largest_at_inputs(group) @ times for group in groups])
+
+
+def _queued(
+    array: PEArray, counts: CellCounts, met: Callable[[], Iterable[BoolArray]]
+) -> Array:
     """Cycles of each group when activations pass queues, [groups]."""
-    groups, depth = range(len(counts.starts)), array.fifo_depth_activations
-    if depth == 1:
-        times = met.sum(axis=1)
-        return np.array([counts.largest_at_inputs(g) @ times for g in groups])
-    return np.array([queued_cycles(counts, g, met, depth) for g in groups])
+    depth = array.fifo_depth_activations
+    groups = range(len(counts.starts))
+    return np.array([queued_cycles(counts, group, met(), depth) for group in groups])
 
 
 def _skipped(
@@ -236,10 +248,11 @@ def _skipped(
         return _by_pixel(workload, counts, images, rows) + overhead
     met = met_inputs(images, workload, rows)
     if array.barrier == "activation" and array.fifo_depth_activations == 1:
-        return _queued(array, counts, met[..., 0])
+        return _at_every_activation(counts, met[:, :, 0].sum(axis=1))
     if array.barrier == "activation" and images.dtype == np.uint8:
-        fired = list(patches(images, workload, CHUNK, False, bool))
-        return _queued(array, counts, np.concatenate(fired, axis=1))
+        most = CHUNK // counts.inputs
+        fired = partial(patches, images, workload, most, whole_images=False, dtype=bool)
+        return _queued(array, counts, fired)
     if array.barrier == "activation":
         # Expected loads: with endless queues their bound needs no order.
         return counts.largest_of_group(counts.loads(met.sum(axis=(1, 2))))

@@ -60,9 +60,11 @@ class Energy:
     @property
     def breakdown(self) -> dict[str, float]:
         """Dynamic energy of each component, then all base and all leakage, in pJ."""
-        parts = {name: part.dynamic_pj for name, part in self.components.items()}
-        # Neither has operations.
-        del parts["control"], parts["static"]
+        parts = {
+            name: part.dynamic_pj
+            for name, part in self.components.items()
+            if name not in ("control", "static")  # they have no operations
+        }
         parts["base"] = sum(part.base_pj for part in self.components.values())
         parts["leakage"] = sum(part.leakage_pj for part in self.components.values())
         return parts

@@ -11,13 +11,18 @@ are those of EIE (Han et al., ISCA 2016, 10.1109/ISCA.2016.30), the recurrence i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import chain
+
 import numpy as np
 
 from balancer.blocks import BoolArray
 from hwmodel.counts import CellCounts
 
 
-def queued_cycles(counts: CellCounts, group: int, met: BoolArray, depth: int) -> int:
+def queued_cycles(
+    counts: CellCounts, group: int, met: Iterable[BoolArray], depth: int
+) -> int:
     """Count the cycles until the last PE of a group has finished.
 
     Parameters
@@ -26,7 +31,7 @@ def queued_cycles(counts: CellCounts, group: int, met: BoolArray, depth: int) ->
         Weights of the cells at each input.
     group : int
         Group of PEs.
-    met : ndarray of bool [inputs, pixels]
+    met : iterable of ndarray of bool [inputs, pixels]
         Inputs that are broadcast for each output pixel of each time block, in order;
         only those that a channel of the group reads are.
     depth : int
@@ -45,7 +50,7 @@ def queued_cycles(counts: CellCounts, group: int, met: BoolArray, depth: int) ->
     # Latest finish of each of the last `depth` activations.
     latest = np.zeros(depth)
     place = 0
-    for pixel in met.T:
+    for pixel in chain.from_iterable(chunk.T for chunk in met):
         for load in of_input[pixel & listened]:
             np.maximum(finish, latest[place], out=finish)
             finish += load

@@ -29,7 +29,7 @@ class Network(NamedTuple):
     Attributes
     ----------
     workloads : list of LayerWorkload
-        In the order of the masks.
+        In the order in which they run.
     assumption : str or None
         For the reader of the results; None if all geometry is known.
     """
@@ -39,7 +39,7 @@ class Network(NamedTuple):
 
 
 class _Geometry(NamedTuple):
-    input_shape: tuple[int, ...]
+    input_shape: tuple[int, ...] | None = None
     stride: int = 1
     padding: int = 0
 
@@ -48,6 +48,7 @@ def network_workloads(
     masks: Mapping[str, npt.NDArray[Any]],
     metadata: Mapping[str, Any] | None = None,
     *,
+    orders: Mapping[str, npt.NDArray[Any]] | None = None,
     timesteps: int | None = None,
     spikes: Mapping[str, npt.NDArray[Any]] | None = None,
     spike_rate: float | Mapping[str, float] | None = None,
@@ -58,7 +59,9 @@ def network_workloads(
     Parameters
     ----------
     masks : mapping of str to ndarray
-        Mask (or weights) of each layer, in the order in which they run.
+        Mask (or weights) of each layer, in any order. Layers run in the order of the
+        architecture, where one is known; those of equal shape, and all others, in the
+        order of their names, convolutions first and numbers compared as numbers.
     metadata : mapping, optional
         Of a ticket; read are ``architecture`` (text as above), ``input_shape``
         ((channels, height, width)), ``timesteps``, and ``spike_rates`` (for each layer,
@@ -66,6 +69,9 @@ def network_workloads(
         shape are missing or do not fit the masks, every convolution is evaluated for
         **one output pixel** without padding, and `Network.assumption` says so: ratios
         of masks stay right for each layer, sums over layers weigh all layers alike.
+    orders : mapping of str to ndarray of int, optional
+        Schedule position -> output channel, for layers whose channels the accelerator
+        takes in another order than that of the mask.
     timesteps : int, optional
         Default: those of `spikes`, else of `metadata`, else 1.
     spikes : mapping of str to ndarray, optional
@@ -79,75 +85,97 @@ def network_workloads(
     Raises
     ------
     WorkloadError
-        A mask, spikes or rates that do not fit, or spikes or rates of no layer.
+        A mask, order, spikes or rates that do not fit, or that belong to no layer.
     """
     known = dict(metadata or {})
     rates = spike_rate
     if rates is None and spikes is None:
         rates = known.get("spike_rates")
-    for name in (*(spikes or ()), *(rates if isinstance(rates, Mapping) else ())):
+    by_layer = rates if isinstance(rates, Mapping) else {}
+    spikes, orders = spikes or {}, orders or {}
+    for name in (*spikes, *orders, *by_layer):
         if name not in masks:
             raise WorkloadError(
-                f"spikes or rates of {name!r}, which is none of the layers "
+                f"an order, spikes or rates of {name!r}, which is none of the layers "
                 f"{', '.join(masks)}"
             )
-    shapes = {name: np.shape(mask) for name, mask in masks.items()}
-    geometries = _geometries(known, list(shapes.values()))
-    given = [np.shape(array) for array in (spikes or {}).values()]
+    given = [np.shape(array) for array in spikes.values()]
     steps = timesteps or max(
         (shape[0] for shape in given if shape), default=known.get("timesteps") or 1
     )
     batch = max((shape[1] for shape in given if len(shape) > 1), default=1)
+    names = sorted(masks, key=lambda name: _run_key(name, masks[name]))
+    shapes = [np.shape(masks[name]) for name in names]
+    geometries = _geometries(known, shapes)
+    assumption = None
+    if geometries is None:
+        geometries = [(place, _Geometry()) for place in range(len(names))]
+        if any(len(shape) == 4 for shape in shapes):
+            assumption = (
+                "input sizes are unknown (no architecture and input_shape that fit the "
+                "masks): every convolution is evaluated for one output pixel"
+            )
     workloads = []
-    for position, (name, mask) in enumerate(masks.items()):
-        place = geometries[position] if geometries else None
+    for position, (place, geometry) in enumerate(geometries):
+        name = names[place]
         analog = direct_coded and position == 0
+        rate = by_layer.get(name) if isinstance(rates, Mapping) else rates
         workloads.append(
             LayerWorkload(
                 name,
-                mask,
-                input_shape=place.input_shape if place else None,
-                stride=place.stride if place else 1,
-                padding=place.padding if place else 0,
+                _scheduled(name, masks[name], orders.get(name)),
+                **geometry._asdict(),
                 timesteps=steps,
-                spikes=spikes.get(name) if spikes else None,
-                spike_rate=None if analog else _rate(rates, name, spikes),
+                spikes=spikes.get(name),
+                spike_rate=None if analog or name in spikes else rate,
                 batch=batch,
                 direct_coded=analog,
             )
         )
-    assumption = None
-    if geometries is None and any(len(shape) == 4 for shape in shapes.values()):
-        assumption = (
-            "input sizes are unknown (no architecture and input_shape that fit the "
-            "masks): every convolution is evaluated for one output pixel"
-        )
     return Network(workloads, assumption)
 
 
-def _rate(
-    rates: float | Mapping[str, float] | None,
-    name: str,
-    spikes: Mapping[str, npt.NDArray[Any]] | None,
-) -> float | None:
-    if spikes and name in spikes:
-        return None
-    return rates.get(name) if isinstance(rates, Mapping) else rates
+def _run_key(name: str, mask: npt.NDArray[Any]) -> tuple[bool, list[tuple[int, str]]]:
+    """Order names as layers run: convolutions first, numbers as numbers."""
+    words = re.findall(r"\d+|\D+", name)
+    key = [(int(word), "") if word.isdecimal() else (-1, word) for word in words]
+    return np.ndim(mask) == 2, key
+
+
+def _scheduled(
+    name: str, mask: npt.NDArray[Any], order: npt.NDArray[Any] | None
+) -> npt.NDArray[Any]:
+    """Output channels in the order in which the accelerator takes them."""
+    if order is None:
+        return mask
+    if not np.array_equal(np.sort(order), np.arange(len(mask))):
+        raise WorkloadError(
+            f"layer {name!r}: the order must hold each of its {len(mask)} output "
+            "channels once"
+        )
+    scheduled: npt.NDArray[Any] = mask[order]
+    return scheduled
 
 
 def _geometries(
     known: Mapping[str, Any], shapes: Sequence[tuple[int, ...]]
-) -> list[_Geometry] | None:
-    """Geometry of every layer, or None if the metadata do not tell it."""
+) -> list[tuple[int, _Geometry]] | None:
+    """Place among `shapes` and geometry of each layer in the order in which they run.
+
+    None if the metadata do not tell it.
+    """
     text, image = known.get("architecture"), known.get("input_shape")
     if not isinstance(text, str) or not image or len(image) != 3:
         return None
-    found = list(_walk(text, tuple(int(size) for size in image)))
-    return (
-        [geometry for _, geometry in found]
-        if [shape for shape, _ in found] == list(shapes)
-        else None
-    )
+    free = list(range(len(shapes)))
+    found = []
+    for shape, geometry in _walk(text, tuple(int(size) for size in image)):
+        place = next((place for place in free if shapes[place] == shape), None)
+        if place is None:
+            return None
+        free.remove(place)
+        found.append((place, geometry))
+    return None if free else found
 
 
 def _walk(

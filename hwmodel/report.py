@@ -79,9 +79,9 @@ class Report:
         return self.cycles / self.inferences / self.accelerator.frequency_hz
 
     @property
-    def inferences_per_s(self) -> float:
-        """Throughput, one inference after another; infinite without work."""
-        return 1 / self.latency_s if self.latency_s else float("inf")
+    def inferences_per_s(self) -> float | None:
+        """Throughput, one inference after another; None without work."""
+        return 1 / self.latency_s if self.latency_s else None
 
     @property
     def utilization(self) -> float:
@@ -238,11 +238,8 @@ class Report:
         }
 
     def to_json(self) -> str:
-        """Write `to_dict` as JSON; what is infinite is null."""
-        data = self.to_dict()
-        if not self.cycles:
-            data["inferences_per_s"] = None
-        return json.dumps(data, indent=2, allow_nan=False)
+        """Write `to_dict` as JSON; figures that need work or energy may be null."""
+        return json.dumps(self.to_dict(), indent=2, allow_nan=False)
 
     def to_csv(self) -> str:
         """Write `rows` as CSV with a header line."""

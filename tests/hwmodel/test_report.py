@@ -101,6 +101,8 @@ def test_a_report_without_any_work_is_still_a_file():
     assert report.cycles == 0
     assert (report.eta, report.utilization, report.pj_per_sop) == (1.0, 1.0, None)
     assert json.loads(report.to_json())["inferences_per_s"] is None
+    comparison = Comparison(("a", "b"), (report, report))
+    assert json.loads(comparison.to_json())["comparison"][1]["cycles_ratio"] is None
 
 
 def test_two_masks_compare_on_one_accelerator(report):

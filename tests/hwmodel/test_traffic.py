@@ -132,3 +132,5 @@ def test_split_channels_add_their_partial_sums():
     }  # fmt: skip
     report = evaluate([LAYER], Accelerator.from_dict(BASE | {"array": array}))
     assert report.activity.operations.psum_adds == 3 * 20 * 9 * 3
+    additions = 3 * 20 * 9 * 3 + report.activity.operations.accumulates
+    assert report.breakdown["accumulate"] == pytest.approx(0.1 * additions)

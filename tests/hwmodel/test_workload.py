@@ -200,6 +200,42 @@ def test_a_ticket_s_architecture_gives_every_layer_its_input():
     assert [layer.output_size for layer in layers] == [(8, 8), (8, 8), (4, 4), (1, 1)]
     assert [layer.direct_coded for layer in layers] == [True, False, False, False]
     assert [layer.spike_rate for layer in layers] == [None, 0.2, 0.1, 0.1]
+    layers, _ = network_workloads(masks, metadata, spike_rate=0.3, direct_coded=False)
+    assert [layer.direct_coded for layer in layers] == [False] * 4
+    assert [layer.spike_rate for layer in layers] == [0.3] * 4
+
+
+def test_layers_run_in_the_order_of_the_architecture_not_of_the_file():
+    """Names sorted as texts are put in order by shapes and the numbers in names."""
+    shapes = {
+        "classifier": (10, 64),
+        "features.0": (4, 2, 3, 3),
+        "features.10": (4, 4, 3, 3),
+        "features.3": (4, 4, 3, 3),
+    }
+    masks = {name: np.ones(shape, dtype=bool) for name, shape in shapes.items()}
+    metadata = {"architecture": "4c3-4c3-mp2-4c3-fc10", "input_shape": (2, 8, 8)}
+    expected = ["features.0", "features.3", "features.10", "classifier"]
+    layers, _ = network_workloads(masks, metadata)
+    assert [layer.name for layer in layers] == expected
+    assert [layer.pixels for layer in layers] == [64, 64, 16, 1]
+    layers, _ = network_workloads(masks)
+    assert [layer.name for layer in layers] == expected
+    assert [layer.direct_coded for layer in layers] == [True, False, False, False]
+
+
+def test_an_order_of_channels_decides_who_shares_a_tile():
+    """Two heavy channels in one tile cost less than one in each of two tiles."""
+    mask = np.zeros((32, 8), dtype=bool)
+    mask[[0, 16]] = True
+    order = np.array([0, 16, *range(1, 16), *range(17, 32)])
+    u_ticket = Accelerator.load("u-ticket")
+    apart = network_workloads({"fc": mask}).workloads
+    together = network_workloads({"fc": mask}, orders={"fc": order}).workloads
+    assert evaluate(apart, u_ticket).cycles == 16
+    assert evaluate(together, u_ticket).cycles == 8
+    with pytest.raises(WorkloadError, match="32 output channels once"):
+        network_workloads({"fc": mask}, orders={"fc": order[:16]})
 
 
 def test_spikes_of_some_layers_set_the_batch_of_all():
