@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import textwrap
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,6 +67,7 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status: 0, 1 (work failed) or 2 (bad usage)."""
     debug = "--debug" in (sys.argv[1:] if argv is None else argv)
+    warnings.showwarning = _show_warning
     try:
         args = _parser().parse_args(argv)
         run: Callable[[argparse.Namespace], int] = args.run
@@ -81,6 +83,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             raise
         return _fail(str(error), 1)
+
+
+def _show_warning(message: Warning | str, *_: Any) -> None:
+    print(f"{PROGRAM}: warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _fail(message: str, status: int) -> int:
@@ -364,7 +370,7 @@ def balance(args: argparse.Namespace) -> int:
             )
         report = network.to_dict()
         masks = {layer.name: layer.solution.mask for layer in network.layers}
-        report["hardware"] = _add_hardware(report, whole, masks, accelerator)
+        _add_hardware(report, whole, masks, accelerator)
         if args.compare:
             _add_baselines(report, network, ticket, args)
         report["outputs"] = {"masks": str(masks_path), "report": str(report_path)}
@@ -460,7 +466,8 @@ def _array_of(args: argparse.Namespace) -> Accelerator | None:
                 )
         args.map, args.pes = spec, pes
         return accelerator
-    args.map, args.pes = args.map or "output_channel", args.pes or 16
+    args.map = args.map or "output_channel"
+    args.pes = 16 if args.pes is None else args.pes
     try:
         return Accelerator.load(DEFAULT_ACCELERATOR).on_map(args.map, args.pes)
     except AcceleratorError:
@@ -508,9 +515,11 @@ def _network(
     """Make the workloads that `evaluate` asks for."""
     from hwmodel import network_workloads
 
+    orders = {layer.name: layer.read_order() for layer in ticket.layers}
     return network_workloads(
         {layer.name: layer.read_mask() for layer in ticket.layers},
         ticket.metadata.get("ticket", ticket.metadata),
+        orders={name: order for name, order in orders.items() if order is not None},
         timesteps=args.timesteps,
         spikes=spikes,
         spike_rate=args.spike_rate,
@@ -523,15 +532,17 @@ def _add_hardware(
     ticket: Ticket,
     masks: dict[str, Any],
     accelerator: Accelerator | None,
-) -> dict[str, Any]:
-    """Fill in cycles and energy before and after; return what they rest on."""
+) -> None:
+    """Fill in cycles and energy before and after, and what they rest on."""
     from hwmodel import WorkloadError, network_workloads
     from hwmodel import evaluate as evaluate_network
 
+    totals = report["network"]
+    totals |= {"accelerator": None, "basis": None}
+    totals["hardware_note"] = "no accelerator has this PE map"
     if accelerator is None:
-        note = "no accelerator has this PE map"
-        return {"accelerator": None, "basis": "", "note": note}
-    found: dict[str, Any] = {"accelerator": accelerator.name, "basis": "", "note": None}
+        return
+    rows = {row["name"]: row for row in report["layers"]}
     before = {layer.name: layer.read_mask() for layer in ticket.layers}
     about = ticket.metadata.get("ticket", ticket.metadata)
     try:
@@ -539,16 +550,15 @@ def _add_hardware(
             network = network_workloads(kept, about)
             chosen = [load for load in network.workloads if load.name in masks]
             result = evaluate_network(chosen, accelerator)
-            found |= {"basis": ", ".join(result.basis), "note": network.assumption}
-            rows = {row["name"]: row for row in report["layers"]}
-            for row, one in [(report["network"], result)] + [
-                (rows[layer.name], layer) for layer in result.layers
-            ]:
+            totals["basis"] = ", ".join(result.basis)
+            totals["hardware_note"] = network.assumption
+            layers = [(rows[layer.name], layer) for layer in result.layers]
+            for row, one in [(totals, result), *layers]:
                 row[f"cycles{suffix}"] = one.cycles
                 row[f"energy_pj{suffix}"] = one.energy_pj
+        totals["accelerator"] = accelerator.name
     except WorkloadError as error:
-        found["note"] = str(error)
-    return found
+        totals["hardware_note"] = str(error)
 
 
 def _open_ticket(path: Path) -> Ticket:
@@ -649,15 +659,15 @@ def _print_balance(
     if args.compare:
         _say("\nbeside other methods")
         _show(baseline_table(report))
-    hardware, network = report["hardware"], report["network"]
+    network = report["network"]
     if network["energy_pj"] is not None:
         _say(
-            f"On {hardware['accelerator']} ({hardware['basis']}): cycles "
+            f"On {network['accelerator']} ({network['basis']}): cycles "
             f"{network['cycles_before']:,.0f} → {network['cycles']:,.0f}, energy "
             f"{network['energy_pj_before']:,.0f} → {network['energy_pj']:,.0f} pJ."
         )
-    if hardware["note"]:
-        _say(f"Cycles and energy: {hardware['note']}.")
+    if network["hardware_note"]:
+        _say(f"Cycles and energy: {network['hardware_note']}.")
     for note in network_notes(report):
         _say(note)
     _say(f"masks: {report['outputs']['masks']}")

@@ -99,8 +99,13 @@ def network_notes(report: Row) -> Iterator[str]:
         yield f"PEs that hold weights: {shares}; the others are idle by structure."
     if network["dead_channels"]:
         yield f"{network['dead_channels']} output channels keep no weight."
-    if whole := [row["name"] for row in layers if row["nonzeros"] == row["weights"]]:
-        yield f"Nothing pruned in {', '.join(whole)}; --sparsity says how much to."
+    dense = [
+        row["name"]
+        for row in layers
+        if row["nonzeros_before"] == row["nonzeros"] == row["weights"]
+    ]
+    if dense:
+        yield f"Dense, as before: {', '.join(dense)}; use --sparsity to prune."
     for row in layers:
         if row["fallback_reason"]:
             yield f"{row['name']}: answered by greedy: {row['fallback_reason']}."

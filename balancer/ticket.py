@@ -119,6 +119,30 @@ class TicketLayer:
         known: Array = self._array("score") if weight is None else weight
         return np.not_equal(known, 0)
 
+    def read_order(self) -> npt.NDArray[np.int32] | None:
+        """Load the order of the output channels, if there is one.
+
+        Returns
+        -------
+        ndarray of int32 [output channels] or None
+            Schedule position -> channel.
+
+        Raises
+        ------
+        TicketError
+            Numbers that are no permutation of the channels.
+        """
+        if "order" not in self.roles:
+            return None
+        order = self.file.read(self.roles["order"])
+        channels = np.arange(self.shape[0])
+        if order.dtype.kind not in "iu" or not np.array_equal(np.sort(order), channels):
+            raise TicketError(
+                f"layer {self.name}: its order is no permutation of {len(channels)} "
+                "output channels"
+            )
+        return order.astype(np.int32)
+
     def _weight(self) -> Array | None:
         for role in ("weight", "unpruned"):
             if role in self.roles:
@@ -174,14 +198,15 @@ class Ticket:
             stem, _, last = key.rpartition(".")
             role = _ROLES.get(last) if stem else None
             name = stem if role else key
-            if len(shape) < 2:
-                continue
-            roles.setdefault(name, {})[role or "weight"] = key
-            shapes.setdefault(name, shape)
-        if not roles:
+            if role == "order":
+                roles.setdefault(name, {})[role] = key
+            elif len(shape) >= 2:
+                roles.setdefault(name, {})[role or "weight"] = key
+                shapes.setdefault(name, shape)
+        if not shapes:
             raise TicketError("holds no weights or masks of two or more dimensions")
         return cls(
-            tuple(TicketLayer(n, shapes[n], r, file) for n, r in roles.items()),
+            tuple(TicketLayer(n, shapes[n], roles[n], file) for n in shapes),
             file.metadata(),
         )
 

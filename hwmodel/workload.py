@@ -72,11 +72,11 @@ class LayerWorkload:
     input_shape: tuple[int, ...] | None = None
     stride: int | Pair = 1
     padding: int | Pair = 0
-    dilation: int | Pair = 1
-    groups: int = 1
     timesteps: int | None = None
     spikes: npt.NDArray[np.uint8] | None = None
     spike_rate: float | Sequence[float] | FloatArray | None = None
+    dilation: int | Pair = 1
+    groups: int = 1
     rate_mode: Literal["bound", "sample"] = "bound"
     seed: int = 0
     batch: int | None = None

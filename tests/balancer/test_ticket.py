@@ -51,6 +51,15 @@ def test_every_kind_of_layer_is_understood(
     assert ticket.metadata == {"round": 3}
 
 
+@pytest.mark.parametrize("order", [[0, 1, 2], [0, 1, 2, 2], [0.0, 1.0, 2.0, 3.0]])
+def test_an_order_that_is_none_is_refused(tmp_path, order):
+    """An order names every output channel once."""
+    path = written(tmp_path, {"a.weight": PRUNED, "a.order": np.array(order)})
+    [layer] = open_ticket(path).layers
+    with pytest.raises(TicketError, match="no permutation of 4 output channels"):
+        layer.read_order()
+
+
 @pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
 def test_masks_survive_a_round_trip(tmp_path, suffix):
     """Masks, orders and metadata are read back as they were written."""
@@ -59,9 +68,9 @@ def test_masks_survive_a_round_trip(tmp_path, suffix):
     ticket = open_ticket(path)
     [layer] = ticket.layers
     assert ticket.metadata == {"pes": 16}
-    assert layer.roles == {"mask": "a.mask"}
-    np.testing.assert_array_equal(layer.file.read("a.mask"), MASK)
-    np.testing.assert_array_equal(layer.file.read("a.order"), order)
+    assert layer.roles == {"mask": "a.mask", "order": "a.order"}
+    np.testing.assert_array_equal(layer.read_mask(), MASK)
+    np.testing.assert_array_equal(layer.read_order(), order)
     with pytest.raises(TicketError, match="layer a has a mask, but neither weights"):
         layer.read()
 
