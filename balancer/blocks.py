@@ -55,10 +55,9 @@ class Window:
         return prod(self.shape[self.cell_axes :])
 
     def _view(self, flat: Array) -> Array:
-        strides = tuple(stride * flat.itemsize for stride in self.strides)
-        return np.lib.stride_tricks.as_strided(
-            flat[self.offset :], self.shape, strides, writeable=flat.flags.writeable
-        )
+        size = flat.itemsize
+        strides = tuple(stride * size for stride in self.strides)
+        return np.ndarray(self.shape, flat.dtype, flat, self.offset * size, strides)
 
     def chunks(self) -> Iterator[tuple[slice, Window]]:
         """Yield the block in pieces that fit a cache, each with its rows."""
@@ -77,6 +76,12 @@ class Window:
     def read(self, flat: Array) -> Array:
         """Return the block as a matrix [cells, width]: a view wherever one exists."""
         return self._view(flat).reshape(self.cells, self.width)
+
+    def count(self, mask: BoolArray) -> Array:
+        """Count the True entries of each cell, [cells], copying nothing."""
+        counts = count_rows(self._view(mask))
+        inner = counts.reshape(self.cells, -1)
+        return inner.sum(axis=1, dtype=np.int64) if inner.shape[1] > 1 else inner[:, 0]
 
     def write(self, flat: Array, values: Array) -> None:
         """Store a matrix [cells, width] in the block's places of `flat`."""
@@ -116,6 +121,10 @@ class Gather:
         """Return the block as a matrix [cells, width] (a copy)."""
         return flat[self.index]
 
+    def count(self, mask: BoolArray) -> Array:
+        """Count the True entries of each cell, [cells]."""
+        return count_rows(mask[self.index])
+
     def write(self, flat: Array, values: Array) -> None:
         """Store a matrix [cells, width] in the block's places of `flat`."""
         flat[self.index] = values
@@ -125,8 +134,13 @@ Block: TypeAlias = Window | Gather
 
 
 def count_rows(block: BoolArray) -> Array:
-    """Count the True entries of each row of a block."""
-    # Sums of a narrow type keep the reduction in the processor's vector units.
-    narrow = np.uint16 if block.shape[1] < 2**16 else np.uint64
-    counts: Array = np.add.reduce(block.view(np.uint8), axis=1, dtype=narrow)
+    """Count the True entries along the last axis."""
+    # Sums of a narrow type keep the reduction in the processor's vector units, and
+    # counting the bits of eight entries at once leaves an eighth to sum.
+    width = block.shape[-1]
+    narrow = np.uint16 if width < 2**16 else np.uint64
+    entries = block.view(np.uint8)
+    if width % 8 == 0 and block.strides[-1] == 1:
+        entries = np.bitwise_count(block.view(np.uint64))
+    counts: Array = np.add.reduce(entries, axis=-1, dtype=narrow)
     return counts

@@ -19,7 +19,7 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from balancer.blocks import Block, BoolArray, IntArray, count_rows
+from balancer.blocks import Block, BoolArray, IntArray
 from balancer.cells import (
     Cells,
     Layer,
@@ -322,9 +322,7 @@ class PEMap:
         flat = np.ascontiguousarray(mask).reshape(-1)
         loads = np.empty(self.cells, dtype=np.int64)
         for cells, block in self.numbered_blocks():
-            of_block = loads[cells]
-            for rows, chunk in block.chunks():
-                of_block[rows] = count_rows(chunk.read(flat))
+            loads[cells] = block.count(flat)
         return loads
 
     def loads(self, mask: BoolArray) -> IntArray:

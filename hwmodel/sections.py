@@ -8,6 +8,7 @@ cycles nor energy.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -138,8 +139,7 @@ class Array(Section):
         PEMap
             For ``output_stationary``: the map of the columns, shared by all rows.
         """
-        spec, pes = self.map_spec
-        return PEMap.parse(spec, shape, pes)
+        return _pe_map(*self.map_spec, tuple(shape))
 
     @property
     def map_spec(self) -> tuple[str, int]:
@@ -158,6 +158,12 @@ class Array(Section):
         """Count the time steps of one pass, given how many there are."""
         together = self.timesteps_in_parallel
         return timesteps if together == "all" else min(together, timesteps)
+
+
+@lru_cache(maxsize=64)
+def _pe_map(spec: str, pes: int, shape: tuple[int, ...]) -> PEMap:
+    """Make a map once: networks repeat shapes, and masks of one are compared."""
+    return PEMap.parse(spec, shape, pes)
 
 
 class BitWidths(Section):
