@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from balancer.blocks import Array, BoolArray, IntArray
 from balancer.pe_map import PEMap
@@ -61,16 +62,22 @@ class LoadMetrics:
         BalancerError
             A mask that is not boolean or not of the layer's shape.
         """
-        loads = pe_map.loads(mask)
+        return cls.of_loads(pe_map.cell_loads(mask), pe_map)
+
+    @classmethod
+    def of_loads(cls, cell_loads: IntArray, pe_map: PEMap) -> LoadMetrics:
+        """Measure loads that are counted already, [cells]."""
         present = pe_map.group_sizes()
-        largest = loads.max(axis=1, initial=0)
-        total = int(loads.sum())
+        largest = pe_map.largest_of_group(cell_loads)
+        sums = np.bincount(pe_map.cell_group, cell_loads, minlength=pe_map.groups)
+        mean = sums / np.maximum(present, 1)
+        total = int(cell_loads.sum())
         slots = int(largest.sum()) * pe_map.pes
         held = int(present @ largest)
         return cls(
             nonzeros=total,
-            mu=_mu(loads, present, largest, rounded_up=False),
-            mu_ceil=_mu(loads, present, largest, rounded_up=True),
+            mu=_mu(mean, largest, present),
+            mu_ceil=_mu(np.ceil(mean), largest, present),
             eta=total / slots if slots else 1.0,
             occupancy=pe_map.occupancy,
             idle_unbalanced=held - total,
@@ -79,20 +86,13 @@ class LoadMetrics:
         )
 
 
-def _mu(
-    loads: IntArray, present: IntArray, largest: IntArray, rounded_up: bool
-) -> float:
+def _mu(mean: npt.NDArray[np.float64], largest: IntArray, present: IntArray) -> float:
+    """Average the paper's formula over the groups with any load."""
     busy = largest > 0
     if not busy.any():
         return 1.0
-    loads, present, largest = loads[busy], present[busy], largest[busy]
-    mean = loads.sum(axis=1) / present
-    if rounded_up:
-        mean = np.ceil(mean)
-    waiting = np.zeros(len(loads))
-    several = present > 1
-    n = present[several]
-    waiting[several] = (1 - mean[several] / largest[several]) * n / (n - 1)
+    n = present[busy]
+    waiting = (1 - mean[busy] / largest[busy]) * n / np.maximum(n - 1, 1)
     return float(np.mean(1 - waiting))
 
 

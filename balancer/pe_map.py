@@ -318,7 +318,18 @@ class PEMap:
         Returns
         -------
         ndarray of int64 [cells]
+
+        Raises
+        ------
+        BalancerError
+            A mask that is not boolean or not of the layer's shape.
         """
+        mask = np.asarray(mask)
+        if mask.dtype != np.bool_ or mask.shape != self.shape:
+            raise BalancerError(
+                f"the mask is {mask.dtype} {mask.shape}; "
+                f"this PE map needs bool {self.shape}"
+            )
         flat = np.ascontiguousarray(mask).reshape(-1)
         loads = np.empty(self.cells, dtype=np.int64)
         for cells, block in self.numbered_blocks():
@@ -336,19 +347,8 @@ class PEMap:
         Returns
         -------
         ndarray of int64 [groups, pes]
-            0 where a PE holds no weights.
-
-        Raises
-        ------
-        BalancerError
-            A mask that is not boolean or not of the layer's shape.
+            0 where a PE holds no weights. Raises as `cell_loads`.
         """
-        mask = np.asarray(mask)
-        if mask.dtype != np.bool_ or mask.shape != self.shape:
-            raise BalancerError(
-                f"the mask is {mask.dtype} {mask.shape}; "
-                f"this PE map needs bool {self.shape}"
-            )
         table = np.zeros((self.groups, self.pes), dtype=np.int64)
         table[self.cell_group, self.cell_pe] = self.cell_loads(mask)
         return table

@@ -115,7 +115,10 @@ def main() -> None:
     total = fastest(lambda: [x.mask.sum() for x in plain], args.repeat)
     maps = [weight_skip.array.pe_map((*x.mask.shape, 1, 1)[:4]) for x in plain]
     by_pe = fastest(
-        lambda: [p.cell_loads(x.mask) for p, x in zip(maps, plain, strict=True)],
+        lambda: [
+            p.cell_loads(x.mask.reshape(p.shape))
+            for p, x in zip(maps, plain, strict=True)
+        ],
         args.repeat,
     )
     masks_only = fastest(lambda: evaluate(plain, weight_skip), args.repeat)

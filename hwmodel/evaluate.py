@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from balancer.blocks import IntArray
+from balancer import LoadMetrics
 from balancer.pe_map import PEMap
 from hwmodel import sata_sim
 from hwmodel.accelerator import Accelerator
@@ -79,7 +79,7 @@ def evaluate_layer(workload: LayerWorkload, accelerator: Accelerator) -> LayerRe
     array = accelerator.array
     shape = (*workload.mask.shape, 1, 1)[:4]
     pe_map = array.pe_map(shape)
-    cell_loads = pe_map.cell_loads(workload.mask)
+    cell_loads = pe_map.cell_loads(workload.mask.reshape(shape))
     computed = compute(workload, array, pe_map, cell_loads)
     kept = int(cell_loads.sum())
     operations = _operations(workload, accelerator, pe_map, computed)
@@ -104,7 +104,7 @@ def evaluate_layer(workload: LayerWorkload, accelerator: Accelerator) -> LayerRe
         nonzeros=kept,
         activity=activity,
         energy=energy(accelerator, activity),
-        mu=_mu(pe_map, cell_loads),
+        mu=LoadMetrics.of_loads(cell_loads, pe_map).mu,
         eta=_eta(activity, array.size),
         occupancy=pe_map.occupancy,
         footprint_dense_bytes=-(-pe_map.weights * accelerator.bits.weight_bits // 8),
@@ -153,21 +153,6 @@ def _of_samples(traffic: Traffic, samples: int) -> Traffic:
         output=scaled(traffic.output),
         membrane_bits=traffic.membrane_bits * samples,
     )
-
-
-def _mu(pe_map: PEMap, cell_loads: IntArray) -> float:
-    """Calculate the u-Ticket paper's utilization from loads counted already.
-
-    `balancer.LoadMetrics` has the formula and its source; it counts the mask again.
-    """
-    largest = pe_map.largest_of_group(cell_loads)
-    busy = largest > 0
-    if not busy.any():
-        return 1.0
-    n = pe_map.group_sizes()[busy]
-    sums = np.bincount(pe_map.cell_group, cell_loads, minlength=pe_map.groups)[busy]
-    waiting = (1 - sums / n / largest[busy]) * n / np.maximum(n - 1, 1)
-    return float(np.mean(1 - waiting))
 
 
 def _eta(activity: Activity, pes: int) -> float:

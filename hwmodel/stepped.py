@@ -64,7 +64,10 @@ def simulate(workload: LayerWorkload, accelerator: Accelerator) -> Cycles:
     array = accelerator.array
     pe_map = array.pe_map((*workload.mask.shape, 1, 1)[:4])
     _, ports = layer_traffic(
-        workload, accelerator, pe_map, pe_map.cell_loads(workload.mask)
+        workload,
+        accelerator,
+        pe_map,
+        pe_map.cell_loads(workload.mask.reshape(pe_map.shape)),
     )
     total = Cycles()
     for sample in range(spikes.shape[1]):
