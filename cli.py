@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # at run time, only the command that needs them loads them
     from balancer.results import LayerResult, NetworkSolution
     from balancer.tables import TextTable
     from balancer.ticket import Ticket
-    from hwmodel import Accelerator, Comparison, Report
+    from hwmodel import Accelerator, Comparison, LayerReport, Report
     from hwmodel.network import Network
 
 PROGRAM = "balanced-sparsity"
@@ -67,7 +67,7 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status: 0, 1 (work failed) or 2 (bad usage)."""
     debug = "--debug" in (sys.argv[1:] if argv is None else argv)
-    warnings.showwarning = _show_warning
+    warnings.showwarning = lambda message, *_: _warn(str(message))
     try:
         args = _parser().parse_args(argv)
         run: Callable[[argparse.Namespace], int] = args.run
@@ -85,8 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(str(error), 1)
 
 
-def _show_warning(message: Warning | str, *_: Any) -> None:
-    print(f"{PROGRAM}: warning: {' '.join(str(message).split())}", file=sys.stderr)
+def _warn(message: str) -> None:
+    print(f"{PROGRAM}: warning: {' '.join(message.split())}", file=sys.stderr)
 
 
 def _fail(message: str, status: int) -> int:
@@ -552,13 +552,19 @@ def _add_hardware(
             result = evaluate_network(chosen, accelerator)
             totals["basis"] = ", ".join(result.basis)
             totals["hardware_note"] = network.assumption
-            layers = [(rows[layer.name], layer) for layer in result.layers]
-            for row, one in [(totals, result), *layers]:
-                row[f"cycles{suffix}"] = one.cycles
-                row[f"energy_pj{suffix}"] = one.energy_pj
+            totals |= _costs(result, suffix)
+            for layer in result.layers:
+                rows[layer.name] |= _costs(layer, suffix)
         totals["accelerator"] = accelerator.name
     except WorkloadError as error:
         totals["hardware_note"] = str(error)
+
+
+def _costs(report: Report | LayerReport, suffix: str) -> dict[str, float]:
+    return {
+        f"cycles{suffix}": report.cycles,
+        f"energy_pj{suffix}": report.energy_pj,
+    }
 
 
 def _open_ticket(path: Path) -> Ticket:

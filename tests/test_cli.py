@@ -12,6 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 import cli
 from balancer.ticket import shipped_ticket
+from hwmodel import Accelerator, save_spikes
 
 LAYER_KEYS = {
     *("name", "shape", "weights", "nonzeros_before", "nonzeros", "utilization_before"),
@@ -186,6 +187,17 @@ NAN = np.full((4, 4), np.nan, dtype=np.float32)
         (["balance", "nan.safetensors"], 1, "nan.safetensors: layer w: score (0, 0)"),
         (["balance", "odd.safetensors"], 1, "odd.safetensors: layer w: its"),
         (["balance", "--out", "text.safetensors/x"], 1, "cannot write"),
+        (["balance", "--accelerator", "tpu"], 1, "neither a preset (eie, "),
+        (["evaluate", "--accelerator", "bad.yaml"], 1, "bad.yaml: `array.pes` is "),
+        (["evaluate", "--spike-rate", "2"], 1, "must lie between 0 and 1"),
+        (["evaluate", "--spikes", "missing.npz"], 1, "missing.npz"),
+        (["evaluate", "--spikes", "a", "--spike-rate", ".1"], 2, "not allowed with"),
+        (
+            ["evaluate", "--compare", "odd.safetensors"],
+            1,
+            "names and shapes must agree",
+        ),
+        (["accelerators", "tpu"], 1, "neither a preset (eie, "),
         (["balnce"], 2, "invalid choice"),
         ([], 2, "COMMAND"),
     ],
@@ -194,6 +206,8 @@ def test_every_mistake_is_one_line(capsys, tmp_path, args, status, message):
     """Mistakes end with status 1 or 2, one line on stderr, and no files."""
     Path("text.safetensors").write_text("no ticket")
     Path("folder").mkdir()
+    preset = Accelerator.load("u-ticket").to_yaml()
+    Path("bad.yaml").write_text(preset.replace("pes: 16", "pes: many"))
     ticket("nan.safetensors", **{"w.weight": NAN, "w.mask": ONES > 0})
     ticket("odd.safetensors", **{"w.weight": ONES, "w.mask": ONES[:2] > 0})
     before = sorted(tmp_path.rglob("*"))
@@ -210,7 +224,97 @@ def test_debug_shows_the_traceback(capsys):
         cli.main(["balance", "missing.npz", "--debug"])
 
 
-@pytest.mark.parametrize("args", [["--help"], ["balance", "--help"]])
+def test_evaluate_reports_the_shipped_ticket(capsys):
+    """`evaluate` gives a row a layer, in the order in which they run, and the sums."""
+    status, out, err = run(capsys, "evaluate", "--json")
+    assert (status, err) == (0, "")
+    report = json.loads(out)
+    names = [layer["layer"] for layer in report["layers"]]
+    assert names == ["features.0", "features.3", "features.7", "classifier"]
+    for key in ("cycles", "energy_pj"):
+        total = sum(layer[key] for layer in report["layers"])
+        assert report[key] == pytest.approx(total)
+    assert sum(report["breakdown_pj"].values()) == pytest.approx(report["energy_pj"])
+    _, out, _ = run(capsys, "evaluate")
+    assert all(name in out for name in (*names, "total", "pJ/SOP", "inferences"))
+
+
+def test_evaluate_writes_csv(capsys):
+    """`evaluate --csv` is a header, a line a layer, and a line of totals."""
+    _, out, _ = run(capsys, "evaluate", "--csv", "--accelerator", "u-ticket")
+    lines = out.splitlines()
+    assert lines[0].startswith("layer,shape,weights,nonzeros")
+    assert [line.split(",")[0] for line in lines[1:]] == [
+        *("features.0", "features.3", "features.7", "classifier", "total")
+    ]
+
+
+def test_balanced_masks_take_fewer_cycles(capsys):
+    """`balance` and `evaluate --compare` agree on the cycles saved, which are many."""
+    report = balanced(capsys, "--accelerator", "u-ticket", "--out", "masks.npz")
+    totals = report["network"]
+    assert totals["cycles"] < 0.5 * totals["cycles_before"]
+    assert totals["energy_pj"] < totals["energy_pj_before"]
+    args = (shipped_ticket(), "--compare", "masks.npz", "--accelerator", "u-ticket")
+    _, out, _ = run(capsys, "evaluate", *args, "--json")
+    rows = json.loads(out)["comparison"]
+    cycles = [totals["cycles_before"], totals["cycles"]]
+    assert [row["cycles"] for row in rows] == cycles
+    assert rows[1]["cycles_ratio"] == pytest.approx(cycles[1] / cycles[0])
+    _, out, _ = run(capsys, "evaluate", *args)
+    assert "masks.npz" in out
+
+
+def test_evaluate_compares_accelerators(capsys):
+    """Several accelerators give a line each."""
+    names = ("sata", "loas")
+    options = [part for name in names for part in ("--accelerator", name)]
+    _, out, _ = run(capsys, "evaluate", *options, "--spike-rate", "0.1")
+    assert [line.split()[0] for line in out.splitlines()[1:]] == list(names)
+
+
+def test_recorded_spikes_make_results_exact(capsys):
+    """With spikes of every layer nothing is a bound; half the spikes cost less."""
+    rng = np.random.default_rng(0)
+    shapes = {"features.0": (1, 8, 8), "features.3": (32, 8, 8)}
+    shapes |= {"features.7": (64, 4, 4), "classifier": (1024,)}
+    cycles = []
+    for rate in (0.2, 0.1):
+        spikes = {
+            name: rng.random((1 if name == "features.0" else 4, 2, *shape)) < rate
+            for name, shape in shapes.items()
+        }
+        save_spikes("spikes.npz", spikes)
+        _, out, _ = run(capsys, "evaluate", "--spikes", "spikes.npz", "--json")
+        report = json.loads(out)
+        assert (report["basis"], report["inferences"]) == ("exact", 2)
+        cycles.append(report["busy_pe_cycles"])
+    assert cycles[1] < cycles[0]
+
+
+def test_a_printed_accelerator_can_be_edited_and_used(capsys):
+    """`accelerators NAME` prints YAML that `--accelerator` reads again."""
+    _, out, _ = run(capsys, "accelerators", "u-ticket")
+    Path("mine.yaml").write_text(out.replace("pes: 16", "pes: 8"))
+    status, out, _ = run(capsys, "balance", "--accelerator", "mine.yaml")
+    assert status == 0
+    assert "output_channel map, 8 PEs" in out
+    _, out, _ = run(capsys, "accelerators")
+    assert all(name in out for name in ("eie", "loas", "sata", "systolic", "u-ticket"))
+
+
+def test_an_accelerator_brings_its_map(capsys):
+    """`balance --accelerator` takes map and PEs from it and refuses others."""
+    _, out, _ = run(capsys, "balance", "--accelerator", "systolic")
+    assert "input_channel map, 16 PEs" in out
+    status, _, err = run(
+        capsys, "balance", "--accelerator", "systolic", "--map", "banked"
+    )
+    assert status == 2
+    assert "--map is banked, but systolic has input_channel" in err
+
+
+@pytest.mark.parametrize("args", [[], ["balance"], ["evaluate"], ["accelerators"]])
 def test_help_has_examples_and_needs_no_packages(args):
     """Help is printed without importing NumPy, OR-Tools or torch."""
     code = (
@@ -221,11 +325,14 @@ def test_help_has_examples_and_needs_no_packages(args):
         "    assert not heavy, heavy"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, *args], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, *args, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert "usage: balanced-sparsity" in done.stdout
-    if len(args) > 1:
-        assert "--sparsity 0.98" in done.stdout
+    if args[:1] in (["balance"], ["evaluate"]):
+        assert "examples:" in done.stdout
 
 
 def test_a_pipe_gets_no_progress_bar():
