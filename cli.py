@@ -26,9 +26,10 @@ SETTINGS = (  # the options of `balance` that its result depends on
     *("layers", "skip", "solver", "time_limit", "work_limit", "seed", "accelerator"),
 )
 PIPE_WIDTH = 160  # columns of a table that no terminal limits
-DEFAULT_ACCELERATOR = "generic-45nm"
+# Skips zero weights only, so its cycles are exact without knowing any spike.
+DEFAULT_ACCELERATOR = "u-ticket"
 HELP_WIDTH = 78
-WIDE_TABLE = 110  # columns that the full table of `balance` takes
+WIDE_TABLE = 128  # columns that the full table of `balance` takes
 
 BALANCE_EXAMPLES = """\
 examples:
@@ -538,7 +539,7 @@ def _add_hardware(
     from hwmodel import evaluate as evaluate_network
 
     totals = report["network"]
-    totals |= {"accelerator": None, "basis": None}
+    totals |= {"accelerator": None, "basis": None, "energy_unit": None}
     totals["hardware_note"] = "no accelerator has this PE map"
     if accelerator is None:
         return
@@ -556,6 +557,7 @@ def _add_hardware(
             for layer in result.layers:
                 rows[layer.name] |= _costs(layer, suffix)
         totals["accelerator"] = accelerator.name
+        totals["energy_unit"] = accelerator.energy_unit
     except WorkloadError as error:
         totals["hardware_note"] = str(error)
 
@@ -670,7 +672,8 @@ def _print_balance(
         _say(
             f"On {network['accelerator']} ({network['basis']}): cycles "
             f"{network['cycles_before']:,.0f} → {network['cycles']:,.0f}, energy "
-            f"{network['energy_pj_before']:,.0f} → {network['energy_pj']:,.0f} pJ."
+            f"{network['energy_pj_before']:,.0f} → {network['energy_pj']:,.0f} "
+            f"{network['energy_unit']}."
         )
     if network["hardware_note"]:
         _say(f"Cycles and energy: {network['hardware_note']}.")

@@ -46,6 +46,8 @@ class Accelerator(Section):
     mixed_nodes_reason : str, optional
         Why numbers of several nodes may be added up. Without it such a description
         warns.
+    energy_unit : str
+        What the numbers that are written as pJ stand for, if not for pJ.
     frequency_hz : float
         Clock of the array; its source stands in `array`.
     array : Array
@@ -73,6 +75,7 @@ class Accelerator(Section):
     description: Source
     node_nm: Positive | None = None
     mixed_nodes_reason: Source | None = None
+    energy_unit: Source = "pJ"
     frequency_hz: Positive
     array: Array
     bits: BitWidths

@@ -32,14 +32,14 @@ def comparison_table(comparison: Comparison) -> TextTable:
 def report_notes(report: Report) -> Iterator[str]:
     """Yield what is true of the whole network."""
     yield f"{report.accelerator.name}: {', '.join(report.basis)}."
+    unit = report.accelerator.energy_unit
     yield (
         f"Latency {report.latency_s:.3e} s, {report.inferences_per_s:,.0f} inferences "
-        f"per second; {report.energy_per_inference_pj:.3e} pJ per inference, energy x "
-        f"delay {report.edp_js:.3e} J s."
+        f"per second; {report.energy_per_inference_pj:.3e} {unit} per inference."
     )
     if report.pj_per_sop is not None:
         yield (
-            f"{report.pj_per_sop:.3f} pJ/SOP, {report.gsops:.3f} GSOPS; a SOP is a "
+            f"{report.pj_per_sop:.3f} {unit}/SOP, {report.gsops:.3f} GSOPS; a SOP is a "
             "kept weight that meets a spike."
         )
     if report.energy_pj:
