@@ -236,7 +236,7 @@ def test_evaluate_reports_the_shipped_ticket(capsys):
         assert report[key] == pytest.approx(total)
     assert sum(report["breakdown_pj"].values()) == pytest.approx(report["energy_pj"])
     _, out, _ = run(capsys, "evaluate")
-    assert all(name in out for name in (*names, "total", "pJ/SOP", "inferences"))
+    assert all(name in out for name in (*names, "total", "E_d/SOP", "inferences"))
 
 
 def test_evaluate_writes_csv(capsys):
