@@ -21,6 +21,7 @@ from balancer.errors import (
     TicketError,
     VerificationError,
 )
+from balancer.expected_work import WorkSolution, balance_expected_work
 from balancer.metrics import LoadMetrics, network_utilization, utilization
 from balancer.network import balance_network
 from balancer.pe_map import PEMap
@@ -44,6 +45,8 @@ __all__ = [
     "Termination",
     "TicketError",
     "VerificationError",
+    "WorkSolution",
+    "balance_expected_work",
     "balance_network",
     "network_utilization",
     "register_solver",
