@@ -26,7 +26,7 @@ def accelerator(barrier: str) -> Accelerator:
 def row(name: str, mask: np.ndarray, spikes: np.ndarray, kept: str, gap: str) -> str:
     workload = LayerWorkload("conv", mask, (64, 8, 8), padding=1, spikes=spikes)
     reports = [evaluate([workload], accelerator(barrier)) for barrier in BARRIERS]
-    etas = "".join(f"{report.eta:10.3f}" for report in reports)
+    etas = "".join(f"{report.eta:14.3f}" for report in reports)
     return (
         f"{name:24}{np.count_nonzero(mask):10}{kept:>9}{gap:>9}{etas}"
         f"{reports[-1].cycles:14}"
@@ -44,7 +44,7 @@ def main() -> None:
         drawn = rng.lognormal(-(spread**2) / 2, spread, 64)
         rates = np.clip(0.15 * drawn, 0, 1)
         spikes = rng.random((4, 1, 64, 8, 8)) < rates[:, None, None]
-        columns = "".join(f"{f'eta {barrier}':>13}"[-10:] for barrier in BARRIERS)
+        columns = "".join(f"{'eta ' + barrier:>14}" for barrier in BARRIERS)
         print(f"{name:24}{'non-zeros':>10}{'kept':>9}{'gap':>9}{columns}  cycles, tile")
         print(row("by count", by_count.mask, spikes, "1.0000", "0"))
         for tolerance in (None, 0.3, 0.1, 0.02):
