@@ -8,12 +8,14 @@
     >>> solution.status.value, solution.gap, solution.loads.max(axis=1).tolist()
     ('optimal', 0.0, [3, 2])
 
-Modules, from the ground up: `pe_map`, `problem`, `allocation`, `slices`, `search`,
-`solution`, `solvers`, `solve`, `metrics`, `baselines`, `ticket`, `network`.
+Modules, from the ground up: `pe_map`, `problem`, `multipliers`, `allocation`, `slices`,
+`budgets`, `search`, `solution`, `solvers`, `solve`, `metrics`, `baselines`, `ticket`,
+`layers`, `shared`, `network`, `frontier`.
 """
 
 import logging
 
+from balancer.budgets import LayerCost, Tradeoff
 from balancer.errors import (
     BalancerError,
     InfeasibleError,
@@ -21,6 +23,7 @@ from balancer.errors import (
     TicketError,
     VerificationError,
 )
+from balancer.frontier import latency_frontier
 from balancer.metrics import LoadMetrics, network_utilization, utilization
 from balancer.network import balance_network
 from balancer.pe_map import PEMap
@@ -34,6 +37,7 @@ __all__ = [
     "BalancerError",
     "Cancellation",
     "InfeasibleError",
+    "LayerCost",
     "LoadMetrics",
     "PEMap",
     "Progress",
@@ -43,8 +47,10 @@ __all__ = [
     "Status",
     "Termination",
     "TicketError",
+    "Tradeoff",
     "VerificationError",
     "balance_network",
+    "latency_frontier",
     "network_utilization",
     "register_solver",
     "solve",
