@@ -10,7 +10,7 @@
 
 Modules, from the ground up: `pe_map`, `problem`, `multipliers`, `allocation`, `slices`,
 `budgets`, `search`, `solution`, `solvers`, `solve`, `metrics`, `baselines`, `ticket`,
-`layers`, `shared`, `network`, `frontier`.
+`layers`, `shared`, `network`, `frontier`; `two_way`.
 """
 
 import logging
@@ -32,6 +32,12 @@ from balancer.search import Cancellation, Progress
 from balancer.solution import Solution, Status, Termination
 from balancer.solve import solve
 from balancer.solvers import register_solver, solver_names
+from balancer.two_way import (
+    TransposableProblem,
+    TwoWayProblem,
+    TwoWaySolution,
+    solve_two_way,
+)
 
 __all__ = [
     "BalancerError",
@@ -48,12 +54,16 @@ __all__ = [
     "Termination",
     "TicketError",
     "Tradeoff",
+    "TransposableProblem",
+    "TwoWayProblem",
+    "TwoWaySolution",
     "VerificationError",
     "balance_network",
     "latency_frontier",
     "network_utilization",
     "register_solver",
     "solve",
+    "solve_two_way",
     "solver_names",
     "utilization",
 ]
