@@ -30,20 +30,26 @@ def all_masks(size):
 
 @st.composite
 def two_maps(draw, max_weights=10):
-    """Two maps of one layer with any loads that their cells can take."""
+    """Two maps of one layer, with any loads or with those of a mask."""
     first = draw(pe_maps(max_weights))
     shape, size = first.shape, first.weights
-    labels = [
-        np.array(draw(st.lists(st.integers(0, most), min_size=size, max_size=size)))
-        for most in (1, 2)
-    ]
-    second = PEMap.from_labels(*(label.reshape(shape).astype(int) for label in labels))
-    loads = []
-    for pe_map in (first, second):
-        most = pe_map.least_of_group(pe_map.cell_sizes())
-        loads.append(np.array([draw(st.integers(0, m)) for m in most.tolist()], int))
+
+    def digits(most):
+        drawn = draw(st.lists(st.integers(0, most), min_size=size, max_size=size))
+        return np.array(drawn, dtype=int).reshape(shape)
+
     values = draw(scores(size)).reshape(shape)
-    return values, first, second, *loads
+    if draw(st.booleans()):
+        second = PEMap.from_labels(digits(1), digits(2))
+        loads = []
+        for pe_map in (first, second):
+            most = pe_map.least_of_group(pe_map.cell_sizes()).tolist()
+            loads.append(np.array([draw(st.integers(0, m)) for m in most], dtype=int))
+        return values, first, second, *loads
+    # One PE in each group: any mask is balanced, and its loads are feasible.
+    first, second = (PEMap.from_labels(digits(3), 0) for _ in range(2))
+    mask = digits(1) == 1
+    return values, first, second, *(m.loads(mask)[:, 0] for m in (first, second))
 
 
 @given(two_maps())
