@@ -8,12 +8,14 @@
     >>> solution.status.value, solution.gap, solution.loads.max(axis=1).tolist()
     ('optimal', 0.0, [3, 2])
 
-Modules, from the ground up: `pe_map`, `problem`, `allocation`, `slices`, `search`,
-`solution`, `solvers`, `solve`, `metrics`, `baselines`, `ticket`, `network`.
+Modules, from the ground up: `pe_map`, `problem`, `multipliers`, `allocation`, `slices`,
+`budgets`, `search`, `solution`, `solvers`, `solve`, `metrics`, `baselines`, `ticket`,
+`layers`, `shared`, `network`, `frontier`; `two_way`.
 """
 
 import logging
 
+from balancer.budgets import LayerCost, Tradeoff
 from balancer.errors import (
     BalancerError,
     InfeasibleError,
@@ -22,6 +24,7 @@ from balancer.errors import (
     VerificationError,
 )
 from balancer.expected_work import WorkSolution, balance_expected_work
+from balancer.frontier import latency_frontier
 from balancer.metrics import LoadMetrics, network_utilization, utilization
 from balancer.network import balance_network
 from balancer.pe_map import PEMap
@@ -30,11 +33,18 @@ from balancer.search import Cancellation, Progress
 from balancer.solution import Solution, Status, Termination
 from balancer.solve import solve
 from balancer.solvers import register_solver, solver_names
+from balancer.two_way import (
+    TransposableProblem,
+    TwoWayProblem,
+    TwoWaySolution,
+    solve_two_way,
+)
 
 __all__ = [
     "BalancerError",
     "Cancellation",
     "InfeasibleError",
+    "LayerCost",
     "LoadMetrics",
     "PEMap",
     "Progress",
@@ -44,13 +54,19 @@ __all__ = [
     "Status",
     "Termination",
     "TicketError",
+    "Tradeoff",
+    "TransposableProblem",
+    "TwoWayProblem",
+    "TwoWaySolution",
     "VerificationError",
     "WorkSolution",
     "balance_expected_work",
     "balance_network",
+    "latency_frontier",
     "network_utilization",
     "register_solver",
     "solve",
+    "solve_two_way",
     "solver_names",
     "utilization",
 ]

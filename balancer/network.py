@@ -8,75 +8,41 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from math import prod
-from typing import Literal, NamedTuple, Protocol, TypeAlias, TypeVar, cast
+from types import MappingProxyType
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from balancer.blocks import Array
-from balancer.errors import BalancerError, InfeasibleError
+from balancer.allocation import ROUNDING
+from balancer.budgets import BUDGETS, LayerCost, Resource, Tradeoff
+from balancer.errors import BalancerError, VerificationError
+from balancer.layers import (
+    Floors,
+    Job,
+    Layer,
+    MapMaker,
+    as_layers,
+    map_maker,
+    naming,
+)
 from balancer.metrics import LoadMetrics, top_k, top_k_sum
-from balancer.pe_map import PEMap
-from balancer.problem import RetentionProblem, budget_of_sparsity
+from balancer.problem import RetentionProblem
 from balancer.results import LayerResult, NetworkSolution
 from balancer.search import Cancellation, Search
-from balancer.slices import LayerSlices, settle
+from balancer.shared import RankedNetwork
 from balancer.solution import Answer, Solution, Termination, conclude, rounded_bound
-from balancer.solve import ask, solve
-from balancer.solvers import SliceSolver, get_solver
+from balancer.solve import solve
 from balancer.ticket import LayerArrays, Ticket
 
-MapMaker: TypeAlias = Callable[[tuple[int, ...]], PEMap]
 Result = TypeVar("Result")
 
 # Below this many weights a second thread costs more than it saves.
 WEIGHTS_WORTH_A_THREAD = 2_000_000
-
-
-class Layer(Protocol):
-    """A named layer whose arrays can be read, as often as needed."""
-
-    @property
-    def name(self) -> str:
-        """Name in reports and mask files."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the weights."""
-
-    def read(self) -> LayerArrays:
-        """Load scores and mask."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ArrayLayer:
-    """A layer of which only the scores are known.
-
-    Attributes
-    ----------
-    name : str
-        Name in reports and mask files.
-    scores : ndarray of float
-        Non-negative saliency; what is zero counts as pruned so far.
-    """
-
-    name: str
-    scores: Array
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the weights."""
-        return self.scores.shape
-
-    def read(self) -> LayerArrays:
-        """Return scores and mask."""
-        return LayerArrays(self.scores, self.scores != 0)
 
 
 def balance_network(
@@ -87,8 +53,13 @@ def balance_network(
     scope: Literal["layer", "global"] = "layer",
     pe_map: str | MapMaker = "output_channel",
     pes: int = 16,
-    channel_floor: int = 0,
+    channel_floor: int | Mapping[str, int] = 0,
+    min_load: int | Mapping[str, int] = 0,
     nested: bool = False,
+    nonzero_budget: int | None = None,
+    latency_budget: float | None = None,
+    energy_budget: float | None = None,
+    costs: Mapping[str, LayerCost] | None = None,
     solver: str = "auto",
     time_limit: float = 30.0,
     work_limit: float | None = None,
@@ -115,10 +86,21 @@ def balance_network(
         A text for `PEMap.parse`, or a function from a weight shape to a PE map.
     pes : int
         PEs of the array, where `pe_map` is a text that does not say it.
-    channel_floor : int
-        Least number of weights that every output channel keeps.
+    channel_floor : int or mapping of str to int
+        Least number of weights that every output channel keeps: of all layers, or of
+        those named.
+    min_load : int or mapping of str to int
+        Least load of every group, likewise.
     nested : bool
         Keep only weights of the masks that are read.
+    nonzero_budget : int, optional
+        Another name of `budget` beside the next two.
+    latency_budget, energy_budget : float, optional
+        Most cycles and energy of the network by `costs`, with the global scope: up to 1
+        a fraction of what the layer-wise solution takes, above 1 in absolute terms.
+    costs : mapping of str to LayerCost, optional
+        What the masks of each layer take from the hardware. They are needed for these
+        budgets; without them cycles and energy are only reported.
     solver, time_limit, work_limit, seed, cancellation
         As in `solve`, for each program.
     workers : int, optional
@@ -138,19 +120,28 @@ def balance_network(
     BalancerError
         As `RetentionProblem` and `solve` do, naming the layer.
     InfeasibleError
-        No masks satisfy the constraints.
+        No masks satisfy the constraints; for a budget the message says the least
+        possible value and which floors need it.
     """
     begun = time.perf_counter()
-    if isinstance(layers, Ticket):
-        chosen: Sequence[Layer] = layers.layers
-    elif isinstance(layers, Mapping):
-        chosen = [ArrayLayer(name, np.asarray(s)) for name, s in layers.items()]
-    else:
-        chosen = list(layers)
+    chosen = as_layers(layers)
+    if nonzero_budget is not None:
+        if budget is not None:
+            raise BalancerError(
+                "`budget` and `nonzero_budget` say the same thing; give one"
+            )
+        budget = nonzero_budget
     search = Search(time_limit, work_limit, seed, None, cancellation or Cancellation())
-    make_map = _map_maker(pe_map, pes)
-    job = _Job(budget, sparsity, make_map, channel_floor, nested, solver, search)
+    floors = Floors(channel_floor, min_load)
+    make_map = map_maker(pe_map, pes)
+    job = Job(budget, sparsity, make_map, floors, nested, solver, search, costs)
     job.check([layer.name for layer in chosen], scope)
+    limits = given_limits(latency_budget, energy_budget)
+    if limits and (scope != "global" or costs is None):
+        raise BalancerError(
+            f"`{BUDGETS[next(iter(limits))]}` is shared by the layers: it needs "
+            "scope='global' and the `costs` of all layers"
+        )
     report = progress or (lambda result: None)
     if scope == "layer":
         if workers is None:
@@ -161,11 +152,47 @@ def balance_network(
         results = _run(tasks, workers, search.cancellation, report)
         totals = _Totals.of(results)
     else:
-        task = partial(_balance_globally, job, chosen, report)
+        task = partial(_balance_globally, job, chosen, limits, report)
         [(results, totals)] = _run([task], 1, search.cancellation, lambda whole: None)
+    cycles, energy = _spent(results, costs)
+    for resource, limit in totals.limits.items():
+        spent = cycles if resource == "cycles" else energy
+        if spent is None or spent > limit * (1 + ROUNDING):
+            raise VerificationError(f"{spent} {resource} exceed the limit of {limit}")
     return NetworkSolution(
-        scope, tuple(results), *totals, seconds=time.perf_counter() - begun
+        scope,
+        tuple(results),
+        *totals,
+        cycles=cycles,
+        energy=energy,
+        seconds=time.perf_counter() - begun,
     )
+
+
+def given_limits(
+    latency_budget: float | None, energy_budget: float | None
+) -> dict[Resource, float]:
+    """Collect the budgets that are given."""
+    given: dict[Resource, float | None] = {
+        "cycles": latency_budget,
+        "energy": energy_budget,
+    }
+    return {name: limit for name, limit in given.items() if limit is not None}
+
+
+def _spent(
+    results: Sequence[LayerResult], costs: Mapping[str, LayerCost] | None
+) -> tuple[float | None, float | None]:
+    """Cycles and energy of masks, from the loads counted in them."""
+    if costs is None:
+        return None, None
+    pairs = [(costs[result.name], result.solution) for result in results]
+    slices = [int(mine.loads.max(axis=1, initial=0).sum()) for _, mine in pairs]
+    cycles = sum(c.cycles(s) for (c, _), s in zip(pairs, slices, strict=True))
+    energy = sum(
+        c.energy(s, mine.nonzeros) for (c, mine), s in zip(pairs, slices, strict=True)
+    )
+    return cycles, energy
 
 
 class _Totals(NamedTuple):
@@ -174,6 +201,8 @@ class _Totals(NamedTuple):
     budget: int
     kept_unstructured: float
     bound: float
+    limits: Mapping[Resource, float] = MappingProxyType({})
+    alternatives: Mapping[str, Tradeoff] = MappingProxyType({})
 
     @classmethod
     def of(cls, results: Sequence[LayerResult]) -> _Totals:
@@ -185,72 +214,12 @@ class _Totals(NamedTuple):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """What to do with every layer: the parameters of `balance_network`."""
-
-    budget: int | Mapping[str, int] | None
-    sparsity: float | None
-    make_map: MapMaker
-    channel_floor: int
-    nested: bool
-    solver: str
-    search: Search
-
-    def check(self, names: Sequence[str], scope: str) -> None:
-        """Refuse what is wrong before any work is done."""
-        solver = get_solver(self.solver)
-        if scope not in ("layer", "global"):
-            raise BalancerError(f"`scope` is {scope!r}; accepted: layer, global")
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise BalancerError(f"layers named twice: {', '.join(twice)}")
-        if self.budget is not None and self.sparsity is not None:
-            raise BalancerError("`budget` and `sparsity` say the same thing; give one")
-        if scope == "global" and isinstance(self.budget, Mapping):
-            raise BalancerError(
-                "with the global scope `budget` is one number for all layers"
-            )
-        if scope == "global" and not isinstance(solver, SliceSolver):
-            raise BalancerError(
-                f"the solver {self.solver} answers one layer at a time; with the "
-                "global scope use cp-sat or greedy"
-            )
-        if isinstance(self.budget, Mapping) and not set(self.budget) <= set(names):
-            unknown = sorted(set(self.budget) - set(names))
-            raise BalancerError(
-                f"`budget` names {', '.join(unknown)}; accepted: {', '.join(names)}"
-            )
-
-    def problem(self, arrays: LayerArrays, budget: int | None) -> RetentionProblem:
-        """State the program of one layer; None is the budget that its map implies."""
-        return RetentionProblem(
-            arrays.scores,
-            self.make_map(arrays.scores.shape),
-            budget,
-            channel_floor=self.channel_floor,
-            previous_mask=arrays.mask if self.nested else None,
-        )
-
-    def own_budget(self, name: str, arrays: LayerArrays) -> int | None:
-        """Budget of one layer by itself; None if its map implies it."""
-        if isinstance(self.budget, Mapping):
-            if name in self.budget:
-                return self.budget[name]
-        elif self.budget is not None:
-            return self.budget
-        if self.sparsity is not None:
-            return budget_of_sparsity(self.sparsity, arrays.scores.size)
-        if self.make_map(arrays.scores.shape).fixed_load is not None:
-            return None
-        return int(np.count_nonzero(arrays.mask))
-
-
-def _balance_layer(job: _Job, layer: Layer) -> LayerResult:
+def _balance_layer(job: Job, layer: Layer) -> LayerResult:
     """Balance one layer under its own budget."""
-    with _naming(layer):
+    with naming(layer):
         arrays = layer.read()
-        problem = job.problem(arrays, job.own_budget(layer.name, arrays))
+        budget = job.own_budget(layer.name, arrays)
+        problem = job.problem(layer.name, arrays, budget)
         search = job.search
         solution = solve(
             problem,
@@ -264,27 +233,30 @@ def _balance_layer(job: _Job, layer: Layer) -> LayerResult:
 
 
 def _balance_globally(
-    job: _Job, layers: Sequence[Layer], report: Callable[[LayerResult], None]
+    job: Job,
+    layers: Sequence[Layer],
+    given: Mapping[Resource, float],
+    report: Callable[[LayerResult], None],
 ) -> tuple[list[LayerResult], _Totals]:
-    """Balance all layers under one budget: one program over all their slices."""
-    slices, budget = _rank_all(job, layers)
-    allocator = settle(slices, budget)
-    (allocation, termination), solver, reason = ask(
-        job.solver,
-        job.search,
-        lambda chosen: cast("SliceSolver", chosen).allocate(allocator, job.search),
-    )
+    """Balance all layers under shared budgets: one program over all their slices."""
+    network = RankedNetwork.of(job, layers)
+    limits, alternatives = network.limits(given), {}
+    if job.costs is not None:
+        alternatives["layer-wise"] = network.program.tradeoff(network.layer_wise)
+    if limits:
+        unlimited, *_ = network.answer({})
+        alternatives["non-zeros only"] = network.program.tradeoff(unlimited)
+    allocation, termination, solver, reason = network.answer(limits)
     if reason is not None and job.search.cancellation.cancelled:
         termination = Termination.CANCELLED
-    nonzeros = allocator.nonzeros(allocation)
-    results, best, first = [], np.empty(0), 0
-    for layer, own in zip(layers, slices, strict=True):
+    nonzeros = network.program.tradeoff(allocation).nonzeros
+    results, best = [], np.empty(0)
+    of_layers = network.program.of_layers(allocation.loads)
+    for layer, own, loads in zip(layers, network.slices, of_layers, strict=True):
         begun = time.perf_counter()
-        loads = allocation.loads[first : first + own.groups]
-        first += own.groups
-        with _naming(layer):
+        with naming(layer):
             arrays = layer.read()
-            problem = job.problem(arrays, own.nonzeros(loads))
+            problem = job.problem(layer.name, arrays, own.nonzeros(loads))
             solution = conclude(
                 problem,
                 Answer(own.mask(loads, problem), own.bound(problem), termination),
@@ -298,40 +270,9 @@ def _balance_globally(
             best = top_k(np.concatenate([best, of_layer]), nonzeros)
     kept = float(sum(result.solution.kept for result in results))
     unstructured = float(best.sum(dtype=np.float64))
-    return results, _Totals(budget, unstructured, rounded_bound(allocation.bound, kept))
-
-
-def _rank_all(job: _Job, layers: Sequence[Layer]) -> tuple[list[LayerSlices], int]:
-    """Rank the weights of every layer, and find the budget of all together."""
-    weights = sum(prod(layer.shape) for layer in layers)
-    budget = cast("int | None", job.budget)
-    if job.sparsity is not None:
-        budget = budget_of_sparsity(job.sparsity, weights)
-
-    def read(layer: Layer) -> RetentionProblem:
-        return job.problem(layer.read(), prod(layer.shape))
-
-    slices, own_budgets = [], 0
-    for layer in layers:
-        with _naming(layer):
-            arrays = layer.read()
-            problem = job.problem(arrays, arrays.scores.size)
-            if budget is None:
-                own = job.own_budget(layer.name, arrays)
-                share = problem.least if own is None else own
-                own_budgets += share
-            else:
-                share = budget * arrays.scores.size // max(1, weights)
-            mean_load = share / max(1, problem.pe_map.cells)
-            slices.append(LayerSlices(problem, mean_load, partial(read, layer)))
-    budget = own_budgets if budget is None else budget
-    least = sum(own.least for own in slices)
-    if not least <= budget <= weights:
-        raise InfeasibleError(
-            f"`budget` is {budget} for all layers; their bounds and floors need at "
-            f"least {least}, and they have {weights} weights"
-        )
-    return slices, budget
+    bound = rounded_bound(allocation.bound, kept)
+    totals = _Totals(network.budget, unstructured, bound, limits, alternatives)
+    return results, totals
 
 
 def _result(
@@ -345,25 +286,6 @@ def _result(
         kept_unstructured=top_k_sum(problem.allowed_scores(), solution.nonzeros),
         solution=solution,
     )
-
-
-@contextmanager
-def _naming(layer: Layer) -> Iterator[None]:
-    """Say in an error which layer it is about."""
-    try:
-        yield
-    except BalancerError as error:
-        text = str(error)
-        if text.startswith(f"layer {layer.name}"):
-            raise
-        raise type(error)(f"layer {layer.name}: {text}") from error
-
-
-def _map_maker(pe_map: str | MapMaker, pes: int) -> MapMaker:
-    if not isinstance(pe_map, str):
-        return pe_map
-    PEMap.parse(pe_map, (1, 1), pes)  # a wrong text fails now, not at the first layer
-    return lambda shape: PEMap.parse(pe_map, shape, pes)
 
 
 def _run(

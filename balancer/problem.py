@@ -108,7 +108,7 @@ class RetentionProblem:
             max_load = pe_map.weights
         # A frozen dataclass sets its fields through its dictionary.
         self.__dict__.update(
-            scores=_scores(scores, shape),
+            scores=checked_scores(scores, shape),
             pe_map=pe_map,
             budget=_budget(budget, sparsity, pe_map),
             min_load=_counts("min_load", min_load, groups, "groups"),
@@ -253,7 +253,8 @@ class RetentionProblem:
         return lower, upper
 
 
-def _scores(scores: npt.ArrayLike, shape: tuple[int, ...]) -> Array:
+def checked_scores(scores: npt.ArrayLike, shape: tuple[int, ...]) -> Array:
+    """Return scores as finite non-negative floats of a shape, or refuse them."""
     array = np.asarray(scores)
     if array.dtype.kind not in "fiub":
         raise BalancerError(f"scores are {array.dtype}; real numbers are needed")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal
 
+from balancer.budgets import Resource, Tradeoff
 from balancer.metrics import LoadMetrics, fraction, network_eta, network_utilization
 from balancer.solution import PROOF_TOLERANCE, Solution, Status, Termination
 
@@ -92,6 +94,13 @@ class NetworkSolution:
         layer, or over the whole network for the global scope.
     bound : float
         Total score that no masks within the budgets exceed.
+    limits : mapping of {"cycles", "energy"} to float
+        Most of what else all layers may take, in absolute terms.
+    alternatives : mapping of str to Tradeoff
+        With costs, what other allocations of the same non-zeros keep and take:
+        ``"layer-wise"`` and, where cycles or energy are limited, ``"non-zeros only"``.
+    cycles, energy : float or None
+        What the masks take by the costs of the layers; energy in their unit (pJ).
     seconds : float
         Wall-clock time of everything, reading included.
     """
@@ -101,6 +110,10 @@ class NetworkSolution:
     budget: int
     kept_unstructured: float
     bound: float
+    limits: Mapping[Resource, float]
+    alternatives: Mapping[str, Tradeoff]
+    cycles: float | None
+    energy: float | None
     seconds: float
 
     @property
@@ -174,8 +187,13 @@ class NetworkSolution:
                 "solver": "+".join(solvers),
                 "seconds": self.seconds,
                 "cycles_before": None,
-                "cycles": None,
+                "cycles": self.cycles,
                 "energy_pj_before": None,
-                "energy_pj": None,
+                "energy_pj": self.energy,
+                "latency_budget": self.limits.get("cycles"),
+                "energy_budget": self.limits.get("energy"),
+                "alternatives": {
+                    name: other.to_dict() for name, other in self.alternatives.items()
+                },
             },
         }

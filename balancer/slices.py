@@ -41,6 +41,13 @@ class LayerSlices:
     read : callable, optional
         Gives the problem once more when the weights have to be looked at again, so that
         they need not stay in memory; default: they stay.
+
+    Attributes
+    ----------
+    lower, upper : ndarray of int64 [groups]
+        Least and greatest load of each group.
+    group_sizes : ndarray of int64 [groups]
+        PEs of each group that hold weights: the non-zeros of a slice.
     """
 
     def __init__(
@@ -50,9 +57,9 @@ class LayerSlices:
         read: Callable[[], RetentionProblem] | None = None,
     ) -> None:
         self._read = read or (lambda: problem)
-        self._lower, self._upper = problem.lower, problem.upper
+        self.lower, self.upper = problem.lower, problem.upper
         self._budget = problem.budget
-        self._group_sizes = problem.pe_map.group_sizes()
+        self.group_sizes = problem.pe_map.group_sizes()
         self._must_keep_value = 0.0
         if problem.must_keep is not None:
             value = problem.scores[problem.must_keep].sum(dtype=np.float64)
@@ -60,31 +67,31 @@ class LayerSlices:
         if mean_load is None:
             mean_load = problem.budget / max(1, problem.pe_map.cells)
         guess = max(LEAST_DEPTH, int(DEPTH_IN_MEAN_LOADS * mean_load) + 1)
-        depth = max(guess, int(self._lower.max(initial=0)))
-        depth = min(depth, int(self._upper.max(initial=0)))
+        depth = max(guess, int(self.lower.max(initial=0)))
+        depth = min(depth, int(self.upper.max(initial=0)))
         self._ranking = Ranking(problem.keys(), problem.pe_map, depth)
 
     def deepen(self, groups: BoolArray) -> None:
         """Rank several times as many weights in the marked groups."""
-        depth = np.minimum(self._ranking.depth * DEEPENING, self._upper)
+        depth = np.minimum(self._ranking.depth * DEEPENING, self.upper)
         self._ranking.deepen(self._read().keys(), groups, depth)
 
     def program(self) -> SliceProgram:
         """State the program over the slices ranked so far."""
-        known = np.minimum(self._upper, self._ranking.depth)
+        known = np.minimum(self.upper, self._ranking.depth)
         values, base = self._ranking.slice_sums(known), self._must_keep_value
-        if self._lower.any():
-            base += self._ranking.finite_sum(self._lower)
+        if self.lower.any():
+            base += self._ranking.finite_sum(self.lower)
             first = np.cumsum(known) - known
             position = np.arange(len(values)) - np.repeat(first, known)
-            values = values[position >= np.repeat(self._lower, known)]
+            values = values[position >= np.repeat(self.lower, known)]
         return SliceProgram(
             values=values,
-            counts=known - self._lower,
-            cost=self._group_sizes,
-            lower=self._lower,
-            complete=known == self._upper,
-            budget=self._budget,
+            counts=known - self.lower,
+            cost=self.group_sizes[:, None],
+            lower=self.lower,
+            complete=known == self.upper,
+            budget=np.array([self._budget]),
             base=base,
         )
 
@@ -100,31 +107,39 @@ class LayerSlices:
     @property
     def groups(self) -> int:
         """Lock-step groups of the layer."""
-        return len(self._group_sizes)
+        return len(self.group_sizes)
 
     @property
     def least(self) -> int:
         """Least non-zeros that the bounds allow."""
-        return self.nonzeros(self._lower)
+        return self.nonzeros(self.lower)
 
     def nonzeros(self, loads: IntArray) -> int:
         """Non-zeros of the mask with these loads."""
-        return int(self._group_sizes @ loads)
+        return int(self.group_sizes @ loads)
 
 
-def settle(layers: Sequence[LayerSlices], budget: int) -> SliceAllocator:
+def settle(
+    layers: Sequence[LayerSlices],
+    budget: int | IntArray,
+    further_cost: IntArray | None = None,
+) -> SliceAllocator:
     """Presolve the joint program of `layers`, ranked as deep as its answer needs.
 
     Parameters
     ----------
     layers : sequence of LayerSlices
-        Layers under one budget; some may be deepened.
-    budget : int
-        Most non-zeros of all layers together.
+        Layers under the same budgets; some may be deepened.
+    budget : int or ndarray of int64 [budgets]
+        Most non-zeros of all layers together, and what else they may take.
+    further_cost : ndarray of int64 [groups of all layers, budgets - 1], optional
+        What a slice takes from the budgets after the first.
     """
+    limits = np.atleast_1d(budget)
     while True:
         programs = [layer.program() for layer in layers]
-        allocator = SliceAllocator(SliceProgram.join(programs, budget))
+        joint = SliceProgram.join(programs, limits, further_cost)
+        allocator = SliceAllocator(joint)
         exhausted = allocator.greedy.exhausted
         if not exhausted.any():
             return allocator

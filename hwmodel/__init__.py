@@ -5,7 +5,8 @@
 ('eie', 'generic-45nm', 'loas', 'sata', 'systolic', 'u-ticket')
 
 Modules, from the ground up: `sections`, `accelerator`, `workload`, `inputs`, `counts`,
-`compute`, `traffic`, `latency`, `energy`, `report`, `evaluate`, `network`; `stepped` is
+`compute`, `traffic`, `latency`, `energy`, `report`, `evaluate`, `network`,
+`slice_costs`; `stepped` is
 the slow reference. Every equation stands in ``docs/hardware-model.md``.
 """
 
@@ -21,6 +22,7 @@ from hwmodel.evaluate import evaluate, evaluate_many
 from hwmodel.layer_report import Basis, LayerReport
 from hwmodel.network import network_workloads
 from hwmodel.report import Report
+from hwmodel.slice_costs import slice_costs
 from hwmodel.spike_files import load_spikes, save_spikes
 from hwmodel.workload import LayerWorkload
 
@@ -40,4 +42,5 @@ __all__ = [
     "load_spikes",
     "network_workloads",
     "save_spikes",
+    "slice_costs",
 ]

@@ -73,14 +73,16 @@ class CpSatSolver:
         cp_model = or_tools.load()
         core = allocator.core()
         sure = allocator.take({c.cost: c.sure for c in core}, fill=False)
-        room = allocator.free_budget - sum(c.cost * c.sure for c in core)
         values = np.concatenate([c.values for c in core])
-        costs = np.concatenate([np.full(len(c.values), c.cost) for c in core])
+        cost = np.array([c.cost for c in core])
+        room = allocator.free_budget - np.array([c.sure for c in core]) @ cost
+        costs = np.repeat(cost, [len(c.values) for c in core], axis=0)
         scaled = or_tools.Scaled.of(values, self.integer_bits)
 
         model = cp_model.CpModel()
         chosen = [model.new_bool_var("") for _ in values]
-        model.add(cp_model.LinearExpr.weighted_sum(chosen, costs.tolist()) <= room)
+        for taken_of, most in zip(costs.T.tolist(), room.tolist(), strict=True):
+            model.add(cp_model.LinearExpr.weighted_sum(chosen, taken_of) <= most)
         model.maximize(cp_model.LinearExpr.weighted_sum(chosen, scaled.values))
         ends = np.cumsum([len(c.values) for c in core])
         chains = [
@@ -90,7 +92,7 @@ class CpSatSolver:
         for chain, number in zip(chains, hint, strict=True):
             for position, variable in enumerate(chain):
                 model.add_hint(variable, position < number)
-                if position:  # the best of a size first: fewer equal answers to search
+                if position:  # the best of a cost first: fewer equal answers to search
                     model.add_implication(variable, chain[position - 1])
         outcome = or_tools.maximize(
             model, search, lambda objective: sure.kept + scaled.real(objective)
