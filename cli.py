@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:  # at run time, only the command that needs them loads them
     from rich.console import Console
 
+    from balancer.budgets import LayerCost
     from balancer.results import LayerResult, NetworkSolution
     from balancer.tables import TextTable
     from balancer.ticket import Ticket
@@ -22,7 +23,8 @@ if TYPE_CHECKING:  # at run time, only the command that needs them loads them
 
 PROGRAM = "balanced-sparsity"
 SETTINGS = (  # the options of `balance` that its result depends on
-    *("scope", "pes", "map", "sparsity", "budget", "channel_floor", "nested"),
+    *("scope", "pes", "map", "sparsity", "budget", "latency_budget", "energy_budget"),
+    *("channel_floor", "nested"),
     *("layers", "skip", "solver", "time_limit", "work_limit", "seed", "accelerator"),
 )
 PIPE_WIDTH = 160  # columns of a table that no terminal limits
@@ -39,6 +41,8 @@ examples:
       prune every layer to 98 %%, and show what other methods keep
   %(prog)s net.npz --global --map input_channel --out masks.npz
       share the non-zeros of all layers, for PEs that split the input channels
+  %(prog)s net.safetensors --global --latency-budget 0.7 --frontier 10
+      in 70 %% of the cycles that balanced layers take, and the curve of what is possible
   %(prog)s net.pt --layer-wise --map 2:4 --skip 'features.0' --json
       two of four input channels everywhere but in the first layer, as JSON
 """
@@ -182,6 +186,23 @@ def _add_balance(commands: Any) -> None:
         type=int,
         metavar="K",
         help="most non-zeros, of each layer or with --global of all together",
+    )
+    budget.add_argument(
+        "--latency-budget",
+        type=float,
+        metavar="F",
+        help="with --global: most cycles on the accelerator; up to 1 a fraction of "
+        "what the layer-wise masks take, above 1 in cycles",
+    )
+    budget.add_argument(
+        "--energy-budget", type=float, metavar="F", help="the same for the energy"
+    )
+    budget.add_argument(
+        "--frontier",
+        type=int,
+        metavar="N",
+        help="with --global: also show N points of the magnitude that can be kept in "
+        "so many cycles",
     )
     budget.add_argument(
         "--channel-floor",
@@ -350,6 +371,7 @@ def balance(args: argparse.Namespace) -> int:
     whole = _open_ticket(source)
     ticket = _chosen_layers(whole, args.layers, args.skip)
     settings = {name: getattr(args, name) for name in SETTINGS}
+    costs = _slice_costs(whole, ticket, accelerator) if _limits_cost(args) else None
     masks_path, report_path = _outputs(args.out, source, settings)
     with replacing(masks_path, report_path) as (masks_file, report_file):
         with _progress_bar(len(ticket.layers)) as advance, _naming_file(source):
@@ -362,6 +384,9 @@ def balance(args: argparse.Namespace) -> int:
                 pes=args.pes,
                 channel_floor=args.channel_floor,
                 nested=args.nested,
+                latency_budget=args.latency_budget,
+                energy_budget=args.energy_budget,
+                costs=costs,
                 solver=args.solver,
                 time_limit=args.time_limit,
                 work_limit=args.work_limit,
@@ -369,7 +394,10 @@ def balance(args: argparse.Namespace) -> int:
                 workers=args.workers,
                 progress=advance,
             )
+            frontier = _frontier(ticket, costs or {}, args) if args.frontier else None
         report = network.to_dict()
+        if frontier is not None:
+            report["frontier"] = frontier
         masks = {layer.name: layer.solution.mask for layer in network.layers}
         _add_hardware(report, whole, masks, accelerator)
         if args.compare:
@@ -490,11 +518,68 @@ def _check_balance(args: argparse.Namespace) -> None:
             budget_of_sparsity(args.sparsity, 0)
     except BalancerError as error:
         raise UsageError(str(error)) from error
-    for name, least in (("workers", 1), ("budget", 0), ("channel_floor", 0)):
+    for name, least in (
+        ("workers", 1),
+        ("budget", 0),
+        ("channel_floor", 0),
+        ("frontier", 1),
+    ):
         value = getattr(args, name)
         if value is not None and value < least:
             option = name.replace("_", "-")
             raise UsageError(f"--{option} is {value}; the least is {least}")
+    if _limits_cost(args) and args.scope != "global":
+        raise UsageError(
+            "--latency-budget, --energy-budget and --frontier share one budget among "
+            "layers; they need --global"
+        )
+
+
+def _limits_cost(args: argparse.Namespace) -> bool:
+    return any(
+        value is not None
+        for value in (args.latency_budget, args.energy_budget, args.frontier)
+    )
+
+
+def _slice_costs(
+    whole: Ticket, chosen: Ticket, accelerator: Accelerator | None
+) -> dict[str, LayerCost]:
+    """Say what a slice of each layer costs on the accelerator."""
+    from hwmodel import network_workloads, slice_costs
+
+    if accelerator is None:
+        raise UsageError("no accelerator has this PE map, so cycles are not known")
+    masks = {layer.name: layer.read_mask() for layer in whole.layers}
+    about = whole.metadata.get("ticket", whole.metadata)
+    names = {layer.name for layer in chosen.layers}
+    workloads = network_workloads(masks, about).workloads
+    return slice_costs([load for load in workloads if load.name in names], accelerator)
+
+
+def _frontier(
+    ticket: Ticket, costs: dict[str, LayerCost], args: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """Calculate what `--frontier` shows."""
+    from balancer import latency_frontier
+
+    points = latency_frontier(
+        ticket,
+        costs,
+        points=args.frontier,
+        budget=args.budget,
+        sparsity=args.sparsity,
+        energy_budget=args.energy_budget,
+        pe_map=args.map,
+        pes=args.pes,
+        channel_floor=args.channel_floor,
+        nested=args.nested,
+        solver=args.solver,
+        time_limit=args.time_limit,
+        work_limit=args.work_limit,
+        seed=args.seed,
+    )
+    return [point.to_dict() for point in points]
 
 
 @contextmanager
@@ -659,7 +744,12 @@ def _add_baselines(
 def _print_balance(
     report: dict[str, Any], source: Path, args: argparse.Namespace
 ) -> None:
-    from balancer.tables import baseline_table, network_notes, network_table
+    from balancer.tables import (
+        baseline_table,
+        frontier_table,
+        network_notes,
+        network_table,
+    )
 
     budgets = "each layer its own budget" if args.scope == "layer" else "one budget"
     _say(f"{source.name}: {args.map} map, {args.pes} PEs, {budgets}")
@@ -667,8 +757,11 @@ def _print_balance(
     if args.compare:
         _say("\nbeside other methods")
         _show(baseline_table(report))
+    if "frontier" in report:
+        _say("\nmagnitude that can be kept in so many cycles")
+        _show(frontier_table(report))
     network = report["network"]
-    if network["energy_pj"] is not None:
+    if network["accelerator"] is not None:
         _say(
             f"On {network['accelerator']} ({network['basis']}): cycles "
             f"{network['cycles_before']:,.0f} → {network['cycles']:,.0f}, energy "

@@ -86,14 +86,34 @@ def baseline_table(report: Row) -> TextTable:
     return TextTable(header, rows, ("layer", "method"))
 
 
+def frontier_table(report: Row) -> TextTable:
+    """One line for each point of magnitude and latency."""
+    full = report["frontier"][-1]["kept"]
+    rows = [
+        (
+            f"{point['latency_budget']:,.0f}",
+            f"{point['cycles']:,.0f}",
+            f"{point['nonzeros']:,}",
+            f"{point['kept'] / full:.4f}" if full else "",
+            f"{point['gap']:.1e}" if point["gap"] else "0",
+        )
+        for point in report["frontier"]
+    ]
+    return TextTable(("budget", "cycles", "non-zeros", "kept", "gap"), rows, ())
+
+
 def network_notes(report: Row) -> Iterator[str]:
     """Yield what the numbers of the table might hide."""
     layers, network = report["layers"], report["network"]
+    limits = (network["latency_budget"], network["energy_budget"])
+    limited = any(limit is not None for limit in limits)
+    for name, other in network["alternatives"].items() if limited else ():
+        share = other["kept"] / network["kept"] if network["kept"] else 1.0
+        yield f"{name}: {share:.4f} of this magnitude, {other['cycles']:,.0f} cycles."
     if network["remainder"]:
-        yield (
-            f"{network['remainder']} non-zeros of the budget are left over: "
-            "no further slice, one weight for every PE, fits."
-        )
+        what = "one weight for every PE"
+        why = f"no further slice, {what}, fits" if not limited else "the others bind"
+        yield f"{network['remainder']} non-zeros of the budget are left over: {why}."
     if partial := [row for row in layers if row["occupancy"] < 1]:
         shares = ", ".join(f"{row['name']} {row['occupancy']:.0%}" for row in partial)
         yield f"PEs that hold weights: {shares}; the others are idle by structure."

@@ -110,6 +110,30 @@ def test_global_shares_one_budget(capsys):
     assert all(row["utilization"] == 1.0 for row in report["layers"])
 
 
+def test_a_latency_budget_is_kept(capsys):
+    """`--latency-budget` bounds the cycles that the hardware model then finds."""
+    loose = balanced(capsys, "--layer-wise")["network"]
+    tight = balanced(capsys, "--global", "--latency-budget", 0.7)["network"]
+    assert tight["cycles"] <= 0.7 * loose["cycles"]
+    assert tight["kept"] > 0.98 * loose["kept"]
+    assert tight["alternatives"]["layer-wise"]["cycles"] == loose["cycles"]
+    _, out, _ = run(capsys, "balance", "--global", "--latency-budget", 0.7)
+    assert "layer-wise:" in out
+
+
+def test_the_frontier_rises(capsys):
+    """`--frontier` gives as many points as asked, more cycles keeping more."""
+    report = balanced(capsys, "--global", "--frontier", 4)
+    points = report["frontier"]
+    assert len(points) == 4
+    for less, more in zip(points, points[1:], strict=False):
+        assert less["cycles"] < more["cycles"]
+        assert less["kept"] < more["kept"]
+    assert all(point["cycles"] <= point["latency_budget"] for point in points)
+    _, out, _ = run(capsys, "balance", "--global", "--frontier", 4)
+    assert "magnitude that can be kept" in out
+
+
 def test_layers_and_skip_choose_by_glob(capsys):
     """`--layers` keeps matching names, `--skip` drops them."""
     rows = balanced(capsys, "--layers", "features.*", "--skip", "*.3")["layers"]
@@ -187,6 +211,9 @@ NAN = np.full((4, 4), np.nan, dtype=np.float32)
         (["balance", "nan.safetensors"], 1, "nan.safetensors: layer w: score (0, 0)"),
         (["balance", "odd.safetensors"], 1, "odd.safetensors: layer w: its"),
         (["balance", "--out", "text.safetensors/x"], 1, "cannot write"),
+        (["balance", "--latency-budget", "0.7"], 2, "they need --global"),
+        (["balance", "--frontier", "0"], 2, "--frontier is 0"),
+        (["balance", "--global", "--energy-budget", "-1"], 1, "`energy_budget` is -1"),
         (["balance", "--accelerator", "tpu"], 1, "neither a preset (eie, "),
         (["evaluate", "--accelerator", "bad.yaml"], 1, "bad.yaml: `array.pes` is "),
         (["evaluate", "--spike-rate", "2"], 1, "must lie between 0 and 1"),

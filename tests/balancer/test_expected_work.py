@@ -61,8 +61,6 @@ def test_loads_budget_and_claims_hold(case):
     for loads, here in zip(solution.loads, present, strict=True):
         assert np.ptp(loads[here]) <= solution.tolerance + 1e-9
     assert solution.nonzeros + solution.remainder == problem.budget
-    again = balance_expected_work(problem, work)
-    np.testing.assert_array_equal(solution.mask, again.mask)
 
 
 def layer(spread):
