@@ -42,7 +42,7 @@ examples:
   %(prog)s net.npz --global --map input_channel --out masks.npz
       share the non-zeros of all layers, for PEs that split the input channels
   %(prog)s net.safetensors --global --latency-budget 0.7 --frontier 10
-      in 70 %% of the cycles that balanced layers take, and the curve of what is possible
+      in 70 %% of the cycles that balanced layers take, and the curve around it
   %(prog)s net.pt --layer-wise --map 2:4 --skip 'features.0' --json
       two of four input channels everywhere but in the first layer, as JSON
 """

@@ -1,5 +1,6 @@
 """The command line: tables, JSON, files, and one clear line for every mistake."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -126,7 +127,7 @@ def test_the_frontier_rises(capsys):
     report = balanced(capsys, "--global", "--frontier", 4)
     points = report["frontier"]
     assert len(points) == 4
-    for less, more in zip(points, points[1:], strict=False):
+    for less, more in itertools.pairwise(points):
         assert less["cycles"] < more["cycles"]
         assert less["kept"] < more["kept"]
     assert all(point["cycles"] <= point["latency_budget"] for point in points)
