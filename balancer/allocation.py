@@ -7,7 +7,7 @@ $$\max_k \sum_g \sum_{j \le k_g} v_g(j) \quad\text{s.t.}\quad
   \sum_g c_{gb} k_g \le K_b \;\; \forall b, \quad \ell_g \le k_g \le u_g .$$
 
 This is resource allocation with separable concave returns (Fox 1966,
-10.1287/opre.14.2.266; Frederickson & Johnson 1982, 10.1016/0022-0000(82)90053-1):
+10.1287/mnsc.13.3.210; Frederickson & Johnson 1982, 10.1016/0022-0000(82)90053-1):
 
 * With one budget, taking the slices in the order of their value per cost, until the
   next one does not fit, solves the linear relaxation and the Lagrangian dual; the

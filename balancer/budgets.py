@@ -73,7 +73,7 @@ class LayerCost:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if not 0 <= value < math.inf:
+            if not _is_number(value) or not 0 <= value < math.inf:
                 raise BalancerError(
                     f"`{field.name}` is {value!r}; a finite number of at least 0 is "
                     "needed"
@@ -217,11 +217,12 @@ class NetworkProgram:
         of_layers = self._least_of_layers(resource)
         worst = int(np.argmax(of_layers))
         load = int(self.slices[worst].lower.max(initial=0))
+        floors = f"whose floors need loads up to {load}" if load else "with no weight"
         raise InfeasibleError(
             f"`{BUDGETS[resource]}` is {limit:.12g} ({resource}); the least possible "
             f"is {least:.12g}, most of it {of_layers[worst]:.12g} by layer "
-            f"{self._names[worst]}, whose floors need loads up to {load}; raise the "
-            "budget or lower `channel_floor` and `min_load`"
+            f"{self._names[worst]}, {floors}; raise the budget or lower "
+            "`channel_floor` and `min_load`"
         )
 
     def _in_units(self, resource: Resource, limit: float) -> tuple[int, IntArray]:
@@ -256,10 +257,14 @@ def in_absolute_terms(name: str, budget: float, of_layer_wise: float) -> float:
     BalancerError
         A budget that is not above 0.
     """
-    number = isinstance(budget, (int, float, np.number))
-    if isinstance(budget, bool) or not number or not budget > 0:
+    if not _is_number(budget) or not budget > 0:
         raise BalancerError(
             f"`{name}` is {budget!r}; a fraction of what the layer-wise solution takes "
             "(above 0, up to 1), or a larger number in absolute terms, is needed"
         )
     return float(budget) * of_layer_wise if budget <= 1 else float(budget)
+
+
+def _is_number(value: object) -> bool:
+    number = isinstance(value, (int, float, np.number))
+    return number and not isinstance(value, bool)

@@ -137,7 +137,9 @@ class Job:
         check_names("budget", self.budget, names)
         self.floors.check(names)
         check_names("costs", self.costs, names)
-        missing = [] if self.costs is None else sorted(set(names) - set(self.costs))
+        costs = self.costs or {}
+        missing = [] if self.costs is None else sorted(set(names) - set(costs))
+        missing += [name for name in costs if not isinstance(costs[name], LayerCost)]
         if missing:
             raise BalancerError(
                 f"`costs` lacks {', '.join(missing)}; every layer needs a LayerCost"

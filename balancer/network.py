@@ -99,8 +99,8 @@ def balance_network(
         Most cycles and energy of the network by `costs`, with the global scope: up to 1
         a fraction of what the layer-wise solution takes, above 1 in absolute terms.
     costs : mapping of str to LayerCost, optional
-        What the masks of each layer take from the hardware. They are needed for these
-        budgets; without them cycles and energy are only reported.
+        What the masks of each layer take from the hardware. These budgets need them;
+        without a budget, cycles and energy are only reported.
     solver, time_limit, work_limit, seed, cancellation
         As in `solve`, for each program.
     workers : int, optional

@@ -71,11 +71,15 @@ class RankedNetwork:
             budget = budget_of_sparsity(job.sparsity, weights)
         elif budget is None:
             budget = sum(shares)
-        least = sum(own.least for own in slices)
-        if not least <= budget <= weights:
+        least = [own.least for own in slices]
+        if not sum(least) <= budget <= weights:
+            most = ""
+            if any(least):
+                worst = int(np.argmax(least))
+                most = f", most of it {least[worst]} by layer {layers[worst].name}"
             raise InfeasibleError(
                 f"`budget` is {budget} for all layers; their bounds and floors need at "
-                f"least {least}, and they have {weights} weights"
+                f"least {sum(least)}{most}, and they have {weights} weights"
             )
         program = NetworkProgram([layer.name for layer in layers], slices, job.costs)
         return cls(job, program, slices, shares, budget)

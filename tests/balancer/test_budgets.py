@@ -279,6 +279,7 @@ def test_the_frontier_rises_to_the_unlimited_solution():
         ({"scope": "layer"}, "`latency_budget` is shared .* scope='global'"),
         ({"costs": None}, "and the `costs` of all layers"),
         ({"costs": {"a": LayerCost(1)}}, "`costs` lacks b"),
+        ({"costs": {"a": 64, "b": LayerCost(1)}}, "`costs` lacks a"),
         ({"costs": {"c": LayerCost(1)}}, "`costs` names c; accepted: a, b"),
         ({"latency_budget": 0}, "`latency_budget` is 0; a fraction"),
         ({"latency_budget": True}, "`latency_budget` is True; a fraction"),
@@ -301,7 +302,7 @@ def test_what_cannot_be_is_refused(changes, message):
         balance_network(layers, **(given | changes))
 
 
-@pytest.mark.parametrize("value", [-1, float("nan"), float("inf")])
+@pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), "1", True])
 def test_costs_are_finite_and_not_negative(value):
     """A cost that no hardware has is refused by its name."""
     with pytest.raises(BalancerError, match="`base_energy` is"):

@@ -16,9 +16,15 @@ def accelerators(draw):
     """Arrays that skip zero weights, with and without memories."""
     name = draw(st.sampled_from(["u-ticket", "generic-45nm"]))
     data = Accelerator.load(name).model_dump(exclude_unset=True)
+    mapping = draw(
+        st.sampled_from(
+            ["output_channel", "input_channel", "banked", "grid", "output_stationary"]
+        )
+    )
+    sides = ("rows", "cols") if mapping in ("grid", "output_stationary") else ("pes",)
     data["array"] = {
-        "mapping": draw(st.sampled_from(["output_channel", "input_channel", "banked"])),
-        "pes": draw(st.integers(1, 5)),
+        "mapping": mapping,
+        **{side: draw(st.integers(1, 5)) for side in sides},
         "skip": "weight",
         "barrier": draw(st.sampled_from(["pixel", "timestep", "tile"])),
         "timesteps_in_parallel": draw(st.sampled_from([1, 2, "all"])),
