@@ -139,6 +139,24 @@ class Ranking:
             sums[(start[group][:, None] + j)[asked]] += added[asked]
         return sums
 
+    def table(self) -> npt.NDArray[np.float64]:
+        """Sum the j-th best keys over the PEs of each group, for groups that are alike.
+
+        Returns
+        -------
+        ndarray of float64 [groups, depth]
+            As `slice_sums`, for cells that are all ranked to the same depth.
+        """
+        groups = self.pe_map.groups
+        shape = (groups, int(self.depth.max(initial=0)))
+        return sum(
+            (
+                tier.best.reshape(groups, -1, shape[1]).sum(axis=1, dtype=np.float64)
+                for tier in self._tiers
+            ),
+            start=np.zeros(shape),
+        )
+
     def finite_sum(self, loads: IntArray) -> float:
         """Total of the finite ones among the best ``loads[g]`` keys of each cell."""
         total = 0.0

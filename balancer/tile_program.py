@@ -120,8 +120,7 @@ class TileProgram:
             depth = min(deepest, int(DEPTH_IN_MEAN_LOADS * mean) + 1)
         while True:
             ranking = Ranking(keys, channel_map, depth)
-            known = np.full(layer.channels, depth)
-            values = ranking.slice_sums(known).reshape(layer.channels, depth)
+            values = ranking.table()
             price, best = _best_slices(values, budget)
             if depth == deepest or values[:, -1].max() <= price:
                 break
@@ -174,9 +173,10 @@ class TileProgram:
         """
         order = np.argsort(tile, kind="stable")
         first = np.cumsum(self.sizes) - self.sizes
-        sums = np.add.reduceat(self.values[order], first, axis=0)
         upper = np.minimum.reduceat(self.capacity[order], first)
         upper = np.minimum(self.upper, upper)
+        belongs = tile == np.arange(len(self.sizes))[:, None]
+        sums = belongs.astype(np.float64) @ self.values
         if (self.lower > upper).any() or self.sizes @ self.lower > self.budget:
             return None
         position = np.arange(sums.shape[1])
