@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from balancer.allocation import ROUNDING
 from balancer.search import Progress, Search
 from balancer.solution import Termination
 
@@ -50,6 +51,14 @@ class Clock:
     def near_enough(self, kept: float, bound: float) -> bool:
         """Whether the gap limit is reached."""
         return bound - kept <= self.search.gap_limit * bound
+
+    def ending(self, kept: float, bound: float) -> Termination:
+        """Why a search with this answer and bound has stopped."""
+        if bound <= kept * (1 + ROUNDING):
+            return Termination.PROVED
+        if self.near_enough(kept, bound):
+            return Termination.GAP_LIMIT
+        return self.interrupted or Termination.COMPLETED
 
     def report(self, kept: float, bound: float) -> None:
         """Tell the caller of a better answer or bound."""

@@ -23,7 +23,7 @@ from balancer.blocks import Array
 from balancer.errors import BalancerError, InfeasibleError
 from balancer.metrics import LoadMetrics, top_k, top_k_sum
 from balancer.pe_map import PEMap
-from balancer.problem import RetentionProblem, budget_of_sparsity
+from balancer.problem import Order, RetentionProblem, budget_of_sparsity
 from balancer.results import LayerResult, NetworkSolution
 from balancer.search import Cancellation, Search
 from balancer.slices import LayerSlices, settle
@@ -89,9 +89,11 @@ def balance_network(
     pes: int = 16,
     channel_floor: int = 0,
     nested: bool = False,
+    order: Order = "fixed",
     solver: str = "auto",
     time_limit: float = 30.0,
     work_limit: float | None = None,
+    gap_limit: float = 0.0,
     seed: int = 0,
     workers: int | None = None,
     progress: Callable[[LayerResult], None] | None = None,
@@ -119,7 +121,10 @@ def balance_network(
         Least number of weights that every output channel keeps.
     nested : bool
         Keep only weights of the masks that are read.
-    solver, time_limit, work_limit, seed, cancellation
+    order : {"fixed", "sorted", "optimized"}
+        Order of the channels, as in `RetentionProblem`; the global scope takes only
+        ``"fixed"``.
+    solver, time_limit, work_limit, gap_limit, seed, cancellation
         As in `solve`, for each program.
     workers : int, optional
         Layers that are solved at the same time, in threads. The masks do not depend on
@@ -147,9 +152,11 @@ def balance_network(
         chosen = [ArrayLayer(name, np.asarray(s)) for name, s in layers.items()]
     else:
         chosen = list(layers)
-    search = Search(time_limit, work_limit, seed, None, cancellation or Cancellation())
+    search = Search(
+        time_limit, work_limit, seed, None, cancellation or Cancellation(), gap_limit
+    )
     make_map = _map_maker(pe_map, pes)
-    job = _Job(budget, sparsity, make_map, channel_floor, nested, solver, search)
+    job = _Job(budget, sparsity, make_map, channel_floor, nested, order, solver, search)
     job.check([layer.name for layer in chosen], scope)
     report = progress or (lambda result: None)
     if scope == "layer":
@@ -194,6 +201,7 @@ class _Job:
     make_map: MapMaker
     channel_floor: int
     nested: bool
+    order: Order
     solver: str
     search: Search
 
@@ -202,6 +210,10 @@ class _Job:
         solver = get_solver(self.solver)
         if scope not in ("layer", "global"):
             raise BalancerError(f"`scope` is {scope!r}; accepted: layer, global")
+        if scope == "global" and self.order != "fixed":
+            raise BalancerError(
+                f"`order` is {self.order!r}; the global scope takes only 'fixed'"
+            )
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise BalancerError(f"layers named twice: {', '.join(twice)}")
@@ -230,6 +242,7 @@ class _Job:
             budget,
             channel_floor=self.channel_floor,
             previous_mask=arrays.mask if self.nested else None,
+            order=self.order,
         )
 
     def own_budget(self, name: str, arrays: LayerArrays) -> int | None:
@@ -257,6 +270,7 @@ def _balance_layer(job: _Job, layer: Layer) -> LayerResult:
             job.solver,
             time_limit=search.time_limit,
             work_limit=search.work_limit,
+            gap_limit=search.gap_limit,
             seed=search.seed,
             cancellation=search.cancellation,
         )
@@ -337,11 +351,12 @@ def _rank_all(job: _Job, layers: Sequence[Layer]) -> tuple[list[LayerSlices], in
 def _result(
     layer: Layer, arrays: LayerArrays, problem: RetentionProblem, solution: Solution
 ) -> LayerResult:
+    scheduled = problem.in_schedule(solution.mask, solution.order)
     return LayerResult(
         name=layer.name,
         shape=layer.shape,
         before=LoadMetrics.of(arrays.mask, problem.pe_map),
-        after=LoadMetrics.of(solution.mask, problem.pe_map),
+        after=LoadMetrics.of(scheduled, problem.pe_map),
         kept_unstructured=top_k_sum(problem.allowed_scores(), solution.nonzeros),
         solution=solution,
     )

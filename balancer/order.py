@@ -20,19 +20,23 @@ In all other maps (``interleaved``, ``banked``, labels) the order is fixed.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from balancer.allocation import SliceAllocator, SliceProgram
 from balancer.blocks import Array, BoolArray, IntArray
 from balancer.clock import Clock
-from balancer.errors import BalancerError, InfeasibleError, SolverUnavailableError
+from balancer.errors import BalancerError, SolverUnavailableError
 from balancer.metrics import top_k, top_k_sum
+from balancer.order_blocks import BlockSearch
 from balancer.order_tiles import TileSearch
 from balancer.pe_map import PEMap
 from balancer.problem import RetentionProblem
 from balancer.search import Search
 from balancer.solution import Answer
+from balancer.solvers.greedy import GreedySolver
 from balancer.tile_program import TileProgram
-
 
 ORDER_SOLVER = "assignment"
 
@@ -60,17 +64,10 @@ def sorted_order(pe_map: PEMap, nonzeros: IntArray) -> IntArray:
     -------
     ndarray of int64 [channels]
         Schedule position -> channel; equal channels stay in their order.
-
-    Raises
-    ------
-    BalancerError
-        A map whose channels cannot be permuted.
     """
     descending = np.argsort(-nonzeros, kind="stable")
     if pe_map.order_axis == 0:
         return descending
-    if pe_map.order_axis is None:
-        raise BalancerError(f"the map {pe_map.name!r} does not permute channels")
     block = block_of_position(pe_map)
     sizes = np.bincount(block)
     # Deal k gives one channel to every block that still has room, every other deal in
@@ -94,22 +91,30 @@ def block_of_position(pe_map: PEMap) -> IntArray:
     return np.repeat(np.arange(pe_map.pes), sizes)
 
 
-def channel_nonzeros(mask: BoolArray, axis: int) -> IntArray:
-    """Count the non-zeros of each channel along an axis of the weights."""
-    others = tuple(a for a in range(mask.ndim) if a != axis)
-    return np.count_nonzero(mask, axis=others)
+def channel_nonzeros(mask: BoolArray, pe_map: PEMap) -> IntArray:
+    """Count the non-zeros of each channel that the map permutes, [channels].
+
+    Raises
+    ------
+    BalancerError
+        A map whose channels cannot be permuted.
+    """
+    if pe_map.order_axis is None:
+        raise BalancerError(f"the map {pe_map.name!r} does not permute channels")
+    others = tuple(axis for axis in range(mask.ndim) if axis != pe_map.order_axis)
+    counts: IntArray = np.count_nonzero(mask, axis=others)
+    return counts
 
 
 def start_order(problem: RetentionProblem) -> IntArray:
     """Order the channels by what unstructured pruning to the budget leaves of them."""
     layer = problem.pe_map
-    assert layer.order_axis is not None
     scores: Array = problem.scores
     if problem.previous_mask is not None:
         scores = np.where(problem.previous_mask, scores, 0)
     least = top_k(scores, problem.budget).min(initial=np.inf)
     kept = (scores >= least) & (scores > 0)
-    return sorted_order(layer, channel_nonzeros(kept, layer.order_axis))
+    return sorted_order(layer, channel_nonzeros(kept, layer))
 
 
 def optimize(problem: RetentionProblem, search: Search) -> Answer:
@@ -128,11 +133,18 @@ def optimize(problem: RetentionProblem, search: Search) -> Answer:
         raise SolverUnavailableError("a limit of 0 leaves no time to search")
     if search.cancellation.cancelled:
         raise SolverUnavailableError("cancelled before the search began")
-    return _optimize_tiles(problem, search)
+    if problem.pe_map.cells == 0:
+        raise SolverUnavailableError("the layer has no weights")
+    if problem.pe_map.order_axis == 0:
+        return _optimize_tiles(problem, search)
+    return _optimize_blocks(problem, search)
 
 
 def _check(problem: RetentionProblem) -> None:
-    for name in ("forced", "channel_floor"):
+    names = ["forced", "channel_floor"]
+    if problem.pe_map.order_axis == 1:
+        names.append("previous_mask")
+    for name in names:
         value = getattr(problem, name)
         if value is not None and value.any():
             raise BalancerError(
@@ -154,5 +166,95 @@ def _optimize_tiles(problem: RetentionProblem, search: Search) -> Answer:
     except KeyboardInterrupt:
         search.cancellation.cancel()
     return Answer(
-        program.mask(tiles.best), tiles.bound, tiles.ending(), tiles.best.order
+        program.mask(tiles.best),
+        tiles.bound,
+        clock.ending(tiles.best.kept, tiles.bound),
+        tiles.best.order,
     )
+
+
+def _optimize_blocks(problem: RetentionProblem, search: Search) -> Answer:
+    clock, layer = Clock(search), problem.pe_map
+    per_input = np.moveaxis(problem.scores.reshape(*layer.shape[:2], -1), 1, 0)
+    if layer.fixed_load is not None:  # every kernel position is a row of its own
+        per_input = per_input.reshape(layer.shape[1], -1, 1)
+    natural = np.arange(layer.shape[1])
+    best = max(
+        (_InOrder.of(problem, order) for order in (start_order(problem), natural)),
+        key=lambda found: found.kept,
+    )
+    bound = max(_block_bound(problem), best.kept)
+    try:
+        while not (clock.interrupted or clock.near_enough(best.kept, bound)):
+            loads = best.loads[: per_input.shape[1]]
+            blocks = BlockSearch(
+                per_input, block_of_position(layer), best.order, loads, clock
+            )
+            blocks.descend()
+            found = _InOrder.of(problem, blocks.order)
+            settled = np.array_equal(found.loads, best.loads)
+            if found.kept > best.kept:
+                best = found
+                clock.report(best.kept, bound)
+            if settled:
+                blocks.kick(lambda kept: clock.report(kept, bound))
+                best = max(
+                    (best, _InOrder.of(problem, blocks.order)),
+                    key=lambda found: found.kept,
+                )
+                break
+    except KeyboardInterrupt:
+        search.cancellation.cancel()
+    mask = layer.schedule(best.mask, np.argsort(best.order))
+    return Answer(mask, bound, clock.ending(best.kept, bound), best.order)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _InOrder:
+    """The best mask of one order of the input channels.
+
+    Its groups are all of one size, or of fixed load: slice-greedy is optimal.
+    """
+
+    order: IntArray
+    mask: BoolArray  # of the scheduled weights
+    loads: IntArray  # [groups]
+    kept: float
+
+    @classmethod
+    def of(cls, problem: RetentionProblem, order: IntArray) -> _InOrder:
+        layer, scheduled = problem.pe_map, problem.scheduled(order)
+        mask = GreedySolver().solve(scheduled, Search()).mask
+        loads = layer.largest_of_group(layer.cell_loads(mask))
+        kept = float(scheduled.scores[mask].sum(dtype=np.float64))
+        return cls(order, mask, loads, kept)
+
+
+def _block_bound(problem: RetentionProblem) -> float:
+    """Total score that no order of the input channels exceeds.
+
+    Whatever the blocks, k weights of each of b blocks are b k weights of the row.
+    """
+    layer, blocks = problem.pe_map, np.bincount(block_of_position(problem.pe_map))
+    rows = problem.scores.reshape(*layer.shape[:2], -1)
+    if layer.fixed_load is not None:
+        n = int(layer.name.split(":")[0])
+        number = layer.shape[1] - int(np.minimum(blocks, n).sum())
+        best = np.partition(rows, min(number, layer.shape[1] - 1), axis=1)[:, number:]
+        return float(best.sum(dtype=np.float64))
+    used = np.count_nonzero(blocks)
+    deepest = int(problem.upper.max())
+    best = -np.sort(-rows.reshape(layer.groups, -1), axis=1)[:, : deepest * used]
+    values = best.reshape(layer.groups, deepest, used).sum(axis=2, dtype=np.float64)
+    position = np.arange(deepest)
+    lower, upper = problem.lower[:, None], problem.upper[:, None]
+    program = SliceProgram(
+        values=values[(position >= lower) & (position < upper)],
+        counts=problem.upper - problem.lower,
+        cost=layer.group_sizes(),
+        lower=problem.lower,
+        complete=np.ones(layer.groups, dtype=bool),
+        budget=problem.budget,
+        base=float(values[position < lower].sum()),
+    )
+    return SliceAllocator(program).greedy.bound

@@ -1,11 +1,11 @@
 """Channel order for tiles of output channels: search and proof.
 
-1. **Alternate**: from the sorted and from the natural order, best loads for the tiles and
-   best tiles for the loads in turn, until nothing changes.
+1. **Alternate**: from the better of the sorted and the natural order, best loads for
+   the tiles and best tiles for the loads in turn, until nothing changes.
 2. **Bound**: prices from `tile_bound`.
-3. **Prove**: with few tiles, all splits of the budget whose bound is above what is kept,
-   best bound first, each with its optimal tiles. When they are used up, or the next
-   bound is not above what is kept, the answer is optimal.
+3. **Prove**: with few tiles, all splits of the budget whose bound is above what is
+   kept, best bound first, each with its optimal tiles. When they are used up, or the
+   next bound is not above what is kept, the answer is optimal.
 4. **Improve**, where there are too many splits: move slices between two tiles, best
    bound first, each move with its optimal tiles.
 """
@@ -18,7 +18,6 @@ from balancer.allocation import ROUNDING
 from balancer.assignment import assign
 from balancer.blocks import IntArray
 from balancer.clock import Clock
-from balancer.solution import Termination
 from balancer.tile_bound import TileBound
 from balancer.tile_program import TileProgram, Tiling
 
@@ -93,15 +92,6 @@ class TileSearch:
             self.best.kept * (1 + ROUNDING), self.bound
         )
 
-    def ending(self) -> Termination:
-        """Why the search has stopped."""
-        assert self.best is not None
-        if self.bound <= self.best.kept * (1 + ROUNDING):
-            return Termination.PROVED
-        if self._clock.near_enough(self.best.kept, self.bound):
-            return Termination.GAP_LIMIT
-        return self._clock.interrupted or Termination.COMPLETED
-
     def _assigned(self, loads: IntArray) -> Tiling:
         """Tiles that are optimal for the loads."""
         program = self.program
@@ -161,7 +151,7 @@ class TileSearch:
         return True
 
     def _neighbours(self, loads: IntArray) -> IntArray:
-        """Splits that move slices from one tile to another, [splits, tiles]."""
+        """List splits that move slices from a tile to another, [splits, tiles]."""
         program, tiles = self.program, len(loads)
         # Of tiles with equal load and size one stands for all.
         _, of_kind = np.unique(
@@ -169,11 +159,15 @@ class TileSearch:
             axis=1,
             return_index=True,
         )
-        last = tiles - 1 - np.unique(
-            np.stack([loads, program.sizes, program.lower, program.upper])[:, ::-1],
-            axis=1,
-            return_index=True,
-        )[1]
+        last = (
+            tiles
+            - 1
+            - np.unique(
+                np.stack([loads, program.sizes, program.lower, program.upper])[:, ::-1],
+                axis=1,
+                return_index=True,
+            )[1]
+        )
         pairs = [(a, b) for a in of_kind for b in last if a != b]
         splits = np.repeat(loads[None], len(pairs) * len(MOVES), axis=0)
         row = np.arange(len(splits))

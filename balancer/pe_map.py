@@ -275,18 +275,23 @@ class PEMap:
             return 1
         return None
 
-    def schedule(self, array: Array, order: npt.NDArray[Any] | None) -> Array:
+    def schedule(self, array: Array, order: npt.NDArray[Any]) -> Array:
         """Put the channels of an array in the order in which the PEs take them.
 
         Parameters
         ----------
         array : ndarray
             In the shape of the weights.
-        order : ndarray of int or None
-            Schedule position -> channel, along `order_axis`; None changes nothing.
+        order : ndarray of int
+            Schedule position -> channel, along `order_axis`.
+
+        Raises
+        ------
+        BalancerError
+            A map whose channels cannot be permuted.
         """
-        if order is None or self.order_axis is None:
-            return array
+        if self.order_axis is None:
+            raise BalancerError(f"the map {self.name!r} does not permute channels")
         return np.take(array, order, axis=self.order_axis)
 
     @property

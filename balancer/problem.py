@@ -195,6 +195,12 @@ class RetentionProblem:
             self.scores, self.pe_map, self.budget, **(kept | changes)
         )
 
+    def in_schedule(self, mask: BoolArray, order: npt.NDArray[Any]) -> BoolArray:
+        """Put a mask in the order in which the PEs take it: itself in a fixed order."""
+        if self.order == "fixed":
+            return mask
+        return self.pe_map.schedule(mask, order)
+
     def scheduled(self, order: IntArray) -> RetentionProblem:
         """Return the problem of fixed order whose weights are in a given order.
 
@@ -209,13 +215,7 @@ class RetentionProblem:
             No mask satisfies the constraints in this order.
         """
         layer, floor = self.pe_map, self.channel_floor
-        masks = {
-            name: None if mask is None else layer.schedule(mask, order)
-            for name, mask in (
-                ("previous_mask", self.previous_mask),
-                ("forced", self.forced),
-            )
-        }
+        nested, forced = self.previous_mask, self.forced
         return RetentionProblem(
             layer.schedule(self.scores, order),
             layer,
@@ -223,7 +223,8 @@ class RetentionProblem:
             min_load=self.min_load,
             max_load=self.max_load,
             channel_floor=floor[order] if layer.order_axis == 0 else floor,
-            **masks,
+            previous_mask=None if nested is None else layer.schedule(nested, order),
+            forced=None if forced is None else layer.schedule(forced, order),
         )
 
     @cached_property
@@ -356,8 +357,8 @@ def _order(order: Order, layer: PEMap) -> Order:
         raise BalancerError(f"`order` is {order!r}; accepted: {', '.join(ORDERS)}")
     if order != "fixed" and layer.order_axis is None:
         raise BalancerError(
-            f"`order` is {order!r}; the map {layer.name!r} takes only 'fixed': channels "
-            "are permuted in output_channel, grid, input_channel and n:m maps"
+            f"`order` is {order!r}; the map {layer.name!r} takes only 'fixed' "
+            "(order is for output_channel, grid, input_channel and n:m maps)"
         )
     return order
 

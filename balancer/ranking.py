@@ -148,14 +148,11 @@ class Ranking:
             As `slice_sums`, for cells that are all ranked to the same depth.
         """
         groups = self.pe_map.groups
-        shape = (groups, int(self.depth.max(initial=0)))
-        return sum(
-            (
-                tier.best.reshape(groups, -1, shape[1]).sum(axis=1, dtype=np.float64)
-                for tier in self._tiers
-            ),
-            start=np.zeros(shape),
-        )
+        table = np.zeros((groups, int(self.depth.max(initial=0))))
+        for tier in self._tiers:
+            cells = tier.best.reshape(groups, len(tier.rows) // groups, table.shape[1])
+            table += cells.sum(axis=1, dtype=np.float64)
+        return table
 
     def finite_sum(self, loads: IntArray) -> float:
         """Total of the finite ones among the best ``loads[g]`` keys of each cell."""

@@ -214,11 +214,9 @@ class _Check:
         fixed = problem.order == "fixed"
         natural = np.arange(layer.shape[0 if fixed else layer.order_axis or 0])
         if not np.array_equal(order if fixed else np.sort(order), natural):
-            raise VerificationError(
-                f"the order is not {'the natural one' if fixed else 'a permutation'} of "
-                f"{len(natural)} channels"
-            )
-        self.loads = layer.loads(mask if fixed else layer.schedule(mask, order))
+            kind = "the natural order" if fixed else "a permutation"
+            raise VerificationError(f"`order` is not {kind} of {len(natural)} channels")
+        self.loads = layer.loads(problem.in_schedule(mask, order))
         positions = np.flatnonzero(mask)
         scores: Array = problem.scores.reshape(-1)
         self.kept = float(scores[positions].sum(dtype=np.float64))

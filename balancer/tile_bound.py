@@ -9,13 +9,13 @@ w_n(k) = \max_{|S| = n} \sum_{c \in S} \bigl( F_c(k) - \lambda k - u_c \bigr), \
 L(\lambda, u) = \lambda K + \sum_c u_c + \sum_t \max_{\ell_t \le k \le u_t} w_{n_t}(k).
 $$
 
-Every $L$ is a bound over all orders. Its least value is that of the linear program whose
-columns are all possible tiles (Dantzig & Wolfe 1960, 10.1287/opre.8.1.101); subgradient
-steps of Polyak's length (1969, 10.1016/0041-5553(69)90061-5) come near it.
+Every $L$ is a bound over all orders. Its least value is that of the linear program
+whose columns are all possible tiles (Dantzig & Wolfe 1960, 10.1287/opre.8.1.101);
+subgradient steps of Polyak's length (1969, 10.1016/0041-5553(69)90061-5) come near it.
 
-The same prices bound every single **split** of the budget: loads $k_t$ are worth at most
-$L - \sum_t (\max_k w_{n_t}(k) - w_{n_t}(k_t)) - \lambda (K - \sum_t n_t k_t)$. Splits
-whose bound is not above what is kept already need no look.
+The same prices bound every single **split** of the budget: loads $k_t$ are worth at
+most $L - \sum_t (\max_k w_{n_t}(k) - w_{n_t}(k_t)) - \lambda (K - \sum_t n_t k_t)$.
+Splits whose bound is not above what is kept already need no look.
 """
 
 from __future__ import annotations
@@ -134,12 +134,9 @@ class TileBound:
             if norm == 0 or step < LEAST_STEP:
                 return
             length = step * (prices.bound - kept) / norm
-            prices = self._evaluate(
-                max(
-                    program.floor_price, prices.of_slice - length * scale * prices.slack
-                ),
-                prices.of_channel - length * prices.excess,
-            )
+            of_slice = float(prices.of_slice - length * scale * prices.slack)
+            of_channel = prices.of_channel - length * prices.excess
+            prices = self._evaluate(max(program.floor_price, of_slice), of_channel)
             clock.spend(program.totals.size)
             if prices.bound < self.best.bound:
                 self.best, stalled = prices, 0
@@ -187,7 +184,8 @@ class TileBound:
             lost = worth.max() - worth
             bound -= lost[loads[:, tiles.tiles] - tiles.lower].sum(axis=1)
         room = self.program.budget - loads @ self.program.sizes
-        return bound - self.best.of_slice * room
+        bound -= self.best.of_slice * room
+        return bound
 
     def splits_above(self, kept: float) -> IntArray | None:
         """List all splits that may be worth more than `kept`, best bound first.
