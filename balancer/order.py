@@ -108,13 +108,17 @@ def channel_nonzeros(mask: BoolArray, pe_map: PEMap) -> IntArray:
 
 def start_order(problem: RetentionProblem) -> IntArray:
     """Order the channels by what unstructured pruning to the budget leaves of them."""
+    return sorted_order(problem.pe_map, _unstructured_nonzeros(problem))
+
+
+def _unstructured_nonzeros(problem: RetentionProblem) -> IntArray:
     layer = problem.pe_map
     scores: Array = problem.scores
     if problem.previous_mask is not None:
         scores = np.where(problem.previous_mask, scores, 0)
     least = top_k(scores, problem.budget).min(initial=np.inf)
     kept = (scores >= least) & (scores > 0)
-    return sorted_order(layer, channel_nonzeros(kept, layer))
+    return channel_nonzeros(kept, layer)
 
 
 def optimize(problem: RetentionProblem, search: Search) -> Answer:
@@ -155,9 +159,11 @@ def _check(problem: RetentionProblem) -> None:
 
 def _optimize_tiles(problem: RetentionProblem, search: Search) -> Answer:
     clock = Clock(search)
-    program = TileProgram.of(problem)
+    nonzeros = _unstructured_nonzeros(problem)
+    blocks = problem.pe_map.cells // problem.pe_map.channels
+    program = TileProgram.of(problem, -(-int(nonzeros.max()) // blocks))
     tiles = TileSearch(program, clock)
-    tiles.begin(start_order(problem))
+    tiles.begin(sorted_order(problem.pe_map, nonzeros))
     tiles.begin(np.arange(problem.pe_map.channels))
     if tiles.best is None:
         raise SolverUnavailableError("no mask in sorted or natural order")

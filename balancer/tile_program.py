@@ -33,11 +33,12 @@ from balancer.pe_map import PEMap
 from balancer.problem import RetentionProblem
 from balancer.ranking import Ranking, mark
 
-# Layers with fewer channel slices are ranked to the bottom; larger ones first to some
-# mean loads, for only channels far above the mean reach deeper.
+# Layers with fewer channel slices are ranked to the bottom. In larger ones no tile needs
+# a load far above the most that unstructured pruning leaves of a channel.
 SLICES_WORTH_RANKING = 2**17
-DEPTH_IN_MEAN_LOADS = 8
-DEEPENING = 3
+DEPTH_IN_LARGEST_LOADS = 1.1
+LEAST_DEPTH = 16
+DEEPENING = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,8 +106,12 @@ class TileProgram:
     _keys: Array
 
     @classmethod
-    def of(cls, problem: RetentionProblem) -> TileProgram:
-        """State the program of a layer with weights whose map forms tiles."""
+    def of(cls, problem: RetentionProblem, largest_load: int) -> TileProgram:
+        """State the program of a layer with weights whose map forms tiles.
+
+        `largest_load` is the most that unstructured pruning to the budget leaves of a
+        channel, per block of its input channels.
+        """
         layer = problem.pe_map
         blocks = layer.cells // layer.channels
         channel_map = PEMap.grid(layer.shape, 1, blocks)
@@ -116,8 +121,8 @@ class TileProgram:
         deepest = int(min(problem.upper.max(), budget // sizes.min()))
         depth = deepest
         if layer.channels * deepest > SLICES_WORTH_RANKING:
-            mean = budget / layer.channels
-            depth = min(deepest, int(DEPTH_IN_MEAN_LOADS * mean) + 1)
+            enough = int(DEPTH_IN_LARGEST_LOADS * largest_load) + LEAST_DEPTH
+            depth = min(deepest, max(enough, int(problem.lower.max())))
         while True:
             ranking = Ranking(keys, channel_map, depth)
             values = ranking.table()
