@@ -127,8 +127,7 @@ def optimize(problem: RetentionProblem, search: Search) -> Answer:
     Raises
     ------
     BalancerError
-        Constraints that an optimized order cannot hold: forced weights, and floors that
-        differ from channel to channel.
+        Constraints that an optimized order cannot hold, see `RetentionProblem`.
     SolverUnavailableError
         No OR-Tools, no time, or no mask in the orders the search begins with.
     """
@@ -145,16 +144,18 @@ def optimize(problem: RetentionProblem, search: Search) -> Answer:
 
 
 def _check(problem: RetentionProblem) -> None:
-    names = ["forced", "channel_floor"]
-    if problem.pe_map.order_axis == 1:
-        names.append("previous_mask")
-    for name in names:
-        value = getattr(problem, name)
-        if value is not None and value.any():
-            raise BalancerError(
-                f"`{name}` cannot be held in an optimized order; take 'sorted' or "
-                "'fixed'"
-            )
+    """Refuse constraints whose masks the search might leave."""
+    refused = {
+        "forced": problem.forced is not None,
+        "channel_floor": not problem.floors_in_any_order,
+        "previous_mask": problem.previous_mask is not None
+        and problem.pe_map.order_axis == 1,
+    }
+    for name in (name for name, present in refused.items() if present):
+        raise BalancerError(
+            f"this `{name}` cannot be held in an optimized order of the map "
+            f"{problem.pe_map.name!r}; take the order 'sorted' or 'fixed'"
+        )
 
 
 def _optimize_tiles(problem: RetentionProblem, search: Search) -> Answer:

@@ -70,7 +70,10 @@ class RetentionProblem:
     order : {"fixed", "sorted", "optimized"}
         Which channels share a tile or block: those that are neighbours in the weights,
         those that `balancer.order.sorted_order` puts together, or whichever keep most;
-        see `balancer.order`. Bounds on loads hold for the groups of the schedule.
+        see `balancer.order`. Bounds on loads hold for the groups of the schedule. An
+        optimized order takes no forced weights; floors only if they are the same for
+        all output channels or the map is ``input_channel``; and a previous mask only
+        where output channels are permuted.
 
     Raises
     ------
@@ -195,6 +198,19 @@ class RetentionProblem:
             self.scores, self.pe_map, self.budget, **(kept | changes)
         )
 
+    @property
+    def floors_in_any_order(self) -> bool:
+        """Whether the floors bound the same loads in every order there may be.
+
+        So it is if every output channel has the same floor and fills places of equal
+        size in a tile, or if it has a group of its own.
+        """
+        if self.order == "fixed" or not self.channel_floor.any():
+            return True
+        if self.pe_map.order_axis == 0:
+            return bool((self.channel_floor == self.channel_floor[0]).all())
+        return self.pe_map.fixed_load is None
+
     def in_schedule(self, mask: BoolArray, order: npt.NDArray[Any]) -> BoolArray:
         """Put a mask in the order in which the PEs take it: itself in a fixed order."""
         if self.order == "fixed":
@@ -276,7 +292,7 @@ class RetentionProblem:
             upper = np.minimum(upper, layer.fixed_load)
             reasons.append(f"the {layer.name} pattern")
         fixed = self.order == "fixed"
-        if fixed and self.channel_floor.any():
+        if self.channel_floor.any() and self.floors_in_any_order:
             lower = np.maximum(lower, self._floors.group_floor)
             reasons.append("`channel_floor`")
         if fixed and self.must_keep is not None:

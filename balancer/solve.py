@@ -41,7 +41,8 @@ def solve(
         The program of one layer.
     solver : str
         ``"auto"`` (``"cp-sat"``), ``"cp-sat"``, ``"greedy"``, ``"binary"``, or a name
-        from `balancer.solvers.register_solver`.
+        from `balancer.solvers.register_solver`. An optimized order has a search of its
+        own (``"assignment"``), whichever is asked.
     time_limit : float
         Wall-clock seconds for the search proper; reading and verifying a layer come on
         top. With 0 there is no search, and slice-greedy answers.
@@ -72,7 +73,7 @@ def solve(
     BalancerError
         An unknown solver or a senseless limit or seed.
     InfeasibleError
-        No mask satisfies the problem.
+        No mask satisfies the problem, or none in the sorted and the natural order.
     SolverUnavailableError
         Neither the solver nor slice-greedy has an answer. Only floors of channels that
         cross the cells of a labelled map lead here.
@@ -130,6 +131,9 @@ def _optimized(
         return optimize_order(problem, search), ORDER_SOLVER, None
     except SolverUnavailableError as error:
         reason = str(error)
+    except KeyboardInterrupt:
+        search.cancellation.cancel()
+        reason = "cancelled"
     logger.warning("no optimized order (%s); the sorted one is taken", reason)
     answer, name, _ = _sorted(problem, FALLBACK, search)
     if search.cancellation.cancelled:

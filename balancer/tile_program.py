@@ -33,8 +33,8 @@ from balancer.pe_map import PEMap
 from balancer.problem import RetentionProblem
 from balancer.ranking import Ranking, mark
 
-# Layers with fewer channel slices are ranked to the bottom. In larger ones no tile needs
-# a load far above the most that unstructured pruning leaves of a channel.
+# Layers with fewer channel slices are ranked to the bottom. In larger ones no tile
+# needs a load far above the most that unstructured pruning leaves of a channel.
 SLICES_WORTH_RANKING = 2**17
 DEPTH_IN_LARGEST_LOADS = 1.1
 LEAST_DEPTH = 16
@@ -136,7 +136,7 @@ class TileProgram:
             capacity = allowed.sum(axis=1)
             values = np.where(allowed, values, 0.0)
             short = np.flatnonzero(capacity < depth)
-            values[short, capacity[short]] = -2.0 * (best + 1.0)
+            values[short, capacity[short]] = -2.0 * best or -1.0
         totals = np.zeros((layer.channels, depth + 1))
         np.cumsum(values, axis=1, out=totals[:, 1:])
         return cls(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from balancer import (
     BalancerError,
     Cancellation,
+    InfeasibleError,
     PEMap,
     RetentionProblem,
     Status,
@@ -34,7 +35,7 @@ def layer_scores(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray
 @st.composite
 def ordered_problems(draw, order: str, max_weights: int = 120):
     """A problem whose channels can be permuted, with the constraints that allow it."""
-    shape = draw(shapes(max_weights, min_side=1))
+    shape = draw(shapes(max_weights, draw(st.integers(0, 1))))
     kind = draw(st.sampled_from(PERMUTING))
     if kind == "grid":
         pe_map = PEMap.grid(shape, draw(st.integers(1, 3)), draw(st.integers(1, 3)))
@@ -50,8 +51,14 @@ def ordered_problems(draw, order: str, max_weights: int = 120):
     if pe_map.order_axis == 0 and draw(st.booleans()):
         drawn = draw(scores(pe_map.weights)).reshape(shape)
         options["previous_mask"] = drawn > 0.5
+    elif pe_map.fixed_load is None and draw(st.booleans()):
+        options["channel_floor"] = 1
     values = draw(scores(pe_map.weights)).reshape(shape)
-    return RetentionProblem(values, pe_map, order=order, **options)
+    try:
+        return RetentionProblem(values, pe_map, order=order, **options)
+    except InfeasibleError:  # the floor
+        del options["channel_floor"]
+        return RetentionProblem(values, pe_map, order=order, **options)
 
 
 def with_order(problem: RetentionProblem, order: str) -> RetentionProblem:
@@ -61,6 +68,7 @@ def with_order(problem: RetentionProblem, order: str) -> RetentionProblem:
         problem.budget,
         max_load=problem.max_load,
         previous_mask=problem.previous_mask,
+        channel_floor=problem.channel_floor,
         order=order,
     )
 
@@ -268,7 +276,8 @@ def test_constraints_that_an_order_cannot_hold_are_refused():
     values, pe_map = np.ones((4, 4)), PEMap.output_channel((4, 4), 2)
     with pytest.raises(BalancerError, match="accepted: fixed, sorted, optimized"):
         RetentionProblem(values, pe_map, 4, order="best")
-    for options in ({"forced": values > 0}, {"channel_floor": 1}):
+    floors = np.arange(4) % 2
+    for options in ({"forced": values > 0}, {"channel_floor": floors}):
         problem = RetentionProblem(values, pe_map, 16, order="optimized", **options)
         with pytest.raises(BalancerError, match="cannot be held in an optimized"):
             solve(problem)
