@@ -9,7 +9,7 @@
     ('optimal', 0.0, [3, 2])
 
 Modules, from the ground up: `pe_map`, `problem`, `allocation`, `slices`, `search`,
-`solution`, `solvers`, `solve`, `metrics`, `baselines`, `ticket`, `network`.
+`solution`, `solvers`, `metrics`, `order`, `solve`, `baselines`, `ticket`, `network`.
 """
 
 import logging

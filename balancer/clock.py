@@ -36,6 +36,16 @@ class Clock:
         return time.perf_counter() - self._begun
 
     @property
+    def progress(self) -> float:
+        """Used part of the limit, from 0 to 1: of the work, else of the time."""
+        search = self.search
+        if search.work_limit is not None:
+            used = self._entries / ENTRIES_PER_WORK / max(search.work_limit, 1e-9)
+        else:
+            used = self.seconds / max(search.time_limit, 1e-9)
+        return min(1.0, used)
+
+    @property
     def interrupted(self) -> Termination | None:
         """Why the search must stop now, None if it may go on."""
         search = self.search

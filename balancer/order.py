@@ -204,7 +204,7 @@ def _optimize_blocks(problem: RetentionProblem, search: Search) -> Answer:
                 best = found
                 clock.report(best.kept, bound)
             if settled:
-                blocks.kick(lambda kept: clock.report(kept, bound))
+                blocks.kick(bound)
                 best = max(
                     (best, _InOrder.of(problem, blocks.order)),
                     key=lambda found: found.kept,

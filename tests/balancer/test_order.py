@@ -107,7 +107,7 @@ def test_n_m_blocks_equal_exhaustive_search():
         problem = RetentionProblem(
             values, PEMap.n_m(values.shape, n, m), order="optimized"
         )
-        solution = solve(problem)
+        solution = solve(problem, work_limit=1.0)
         sizes = tuple(np.bincount(np.arange(channels) // m).tolist())
         truth = best_blocks(values, sizes, [n] * len(values))
         reached = bool(np.isclose(solution.kept, truth, rtol=1e-6))
@@ -128,7 +128,7 @@ def test_input_blocks_equal_exhaustive_search():
         budget = int(rng.integers(0, values.size + 1))
         pe_map = PEMap.input_channel(values.shape, pes)
         problem = RetentionProblem(values, pe_map, budget, order="optimized")
-        solution = solve(problem)
+        solution = solve(problem, work_limit=1.0)
         sizes = tuple(pe_map.cell_sizes()[pe_map.cell_group == 0].tolist())
         truth = max(
             best_blocks(values, sizes, list(loads))
