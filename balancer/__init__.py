@@ -9,8 +9,8 @@
     ('optimal', 0.0, [3, 2])
 
 Modules, from the ground up: `pe_map`, `problem`, `multipliers`, `allocation`, `slices`,
-`budgets`, `search`, `solution`, `solvers`, `solve`, `metrics`, `baselines`, `ticket`,
-`layers`, `shared`, `network`, `frontier`; `two_way`.
+`budgets`, `search`, `solution`, `solvers`, `metrics`, `order`, `solve`, `baselines`,
+`ticket`, `layers`, `shared`, `network`, `frontier`; `two_way`, `expected_work`.
 """
 
 import logging

@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from balancer.blocks import Array, BoolArray
+from balancer.blocks import Array, BoolArray, IntArray
 from balancer.errors import BalancerError
 from balancer.metrics import LoadMetrics, kept_fraction
+from balancer.order import channel_nonzeros, sorted_order
 from balancer.pe_map import PEMap
 from balancer.ranking import top_per_cell
 
@@ -107,6 +108,29 @@ def top_k_per_pe_mask(scores: Array, pe_map: PEMap, budget: int) -> BoolArray:
     return top_per_cell(scores, pe_map, np.minimum(share, pe_map.cell_sizes()))
 
 
+def lth_sorted_order(mask: BoolArray, pe_map: PEMap) -> IntArray:
+    """Channels sorted by their non-zeros: better balance without changing a weight.
+
+    Parameters
+    ----------
+    mask : ndarray of bool
+        Unbalanced mask in the shape of the weights.
+    pe_map : PEMap
+        A map whose channels can be permuted.
+
+    Returns
+    -------
+    ndarray of int64 [channels]
+        Schedule position -> channel, see `order.sorted_order`.
+
+    Raises
+    ------
+    BalancerError
+        A map whose channels cannot be permuted.
+    """
+    return sorted_order(pe_map, channel_nonzeros(mask, pe_map))
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """One method on one layer.
@@ -160,7 +184,12 @@ def compare_baselines(
         "u-ticket (ceil rule)": u_ticket_mask(unstructured, pe_map, "ceil", seed),
         "topk-per-pe": top_k_per_pe_mask(scores, pe_map, budget),
     }
-    return [
+    compared = [
         Comparison(method, LoadMetrics.of(mask, pe_map), kept_fraction(scores, mask))
         for method, mask in masks.items()
     ]
+    if pe_map.order_axis is not None:
+        order = lth_sorted_order(unstructured, pe_map)
+        metrics = LoadMetrics.of(pe_map.schedule(unstructured, order), pe_map)
+        compared.insert(1, Comparison("lth-sorted", metrics, compared[0].kept_fraction))
+    return compared

@@ -14,7 +14,7 @@ from balancer.blocks import Array
 from balancer.budgets import LayerCost
 from balancer.errors import BalancerError
 from balancer.pe_map import PEMap
-from balancer.problem import RetentionProblem, budget_of_sparsity
+from balancer.problem import Order, RetentionProblem, budget_of_sparsity
 from balancer.search import Search
 from balancer.solvers import SliceSolver, get_solver
 from balancer.ticket import LayerArrays, Ticket
@@ -114,12 +114,17 @@ class Job:
     solver: str
     search: Search
     costs: Mapping[str, LayerCost] | None = None
+    order: Order = "fixed"
 
     def check(self, names: Sequence[str], scope: str) -> None:
         """Refuse what is wrong before any work is done."""
         solver = get_solver(self.solver)
         if scope not in ("layer", "global"):
             raise BalancerError(f"`scope` is {scope!r}; accepted: layer, global")
+        if scope == "global" and self.order != "fixed":
+            raise BalancerError(
+                f"`order` is {self.order!r}; the global scope takes only 'fixed'"
+            )
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise BalancerError(f"layers named twice: {', '.join(twice)}")
@@ -155,6 +160,7 @@ class Job:
             budget,
             **self.floors.of(name),
             previous_mask=arrays.mask if self.nested else None,
+            order=self.order,
         )
 
     def own_budget(self, name: str, arrays: LayerArrays) -> int | None:

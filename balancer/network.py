@@ -31,7 +31,7 @@ from balancer.layers import (
     naming,
 )
 from balancer.metrics import LoadMetrics, top_k, top_k_sum
-from balancer.problem import RetentionProblem
+from balancer.problem import Order, RetentionProblem
 from balancer.results import LayerResult, NetworkSolution
 from balancer.search import Cancellation, Search
 from balancer.shared import RankedNetwork
@@ -56,6 +56,7 @@ def balance_network(
     channel_floor: int | Mapping[str, int] = 0,
     min_load: int | Mapping[str, int] = 0,
     nested: bool = False,
+    order: Order = "fixed",
     nonzero_budget: int | None = None,
     latency_budget: float | None = None,
     energy_budget: float | None = None,
@@ -63,6 +64,7 @@ def balance_network(
     solver: str = "auto",
     time_limit: float = 30.0,
     work_limit: float | None = None,
+    gap_limit: float = 0.0,
     seed: int = 0,
     workers: int | None = None,
     progress: Callable[[LayerResult], None] | None = None,
@@ -93,6 +95,9 @@ def balance_network(
         Least load of every group, likewise.
     nested : bool
         Keep only weights of the masks that are read.
+    order : {"fixed", "sorted", "optimized"}
+        Order of the channels, as in `RetentionProblem`; the global scope takes only
+        ``"fixed"``.
     nonzero_budget : int, optional
         Another name of `budget` beside the next two.
     latency_budget, energy_budget : float, optional
@@ -101,7 +106,7 @@ def balance_network(
     costs : mapping of str to LayerCost, optional
         What the masks of each layer take from the hardware. These budgets need them;
         without a budget, cycles and energy are only reported.
-    solver, time_limit, work_limit, seed, cancellation
+    solver, time_limit, work_limit, gap_limit, seed, cancellation
         As in `solve`, for each program.
     workers : int, optional
         Layers that are solved at the same time, in threads. The masks do not depend on
@@ -131,10 +136,12 @@ def balance_network(
                 "`budget` and `nonzero_budget` say the same thing; give one"
             )
         budget = nonzero_budget
-    search = Search(time_limit, work_limit, seed, None, cancellation or Cancellation())
+    search = Search(
+        time_limit, work_limit, seed, None, cancellation or Cancellation(), gap_limit
+    )
     floors = Floors(channel_floor, min_load)
     make_map = map_maker(pe_map, pes)
-    job = Job(budget, sparsity, make_map, floors, nested, solver, search, costs)
+    job = Job(budget, sparsity, make_map, floors, nested, solver, search, costs, order)
     job.check([layer.name for layer in chosen], scope)
     limits = given_limits(latency_budget, energy_budget)
     if limits and (scope != "global" or costs is None):
@@ -226,6 +233,7 @@ def _balance_layer(job: Job, layer: Layer) -> LayerResult:
             job.solver,
             time_limit=search.time_limit,
             work_limit=search.work_limit,
+            gap_limit=search.gap_limit,
             seed=search.seed,
             cancellation=search.cancellation,
         )
@@ -278,11 +286,13 @@ def _balance_globally(
 def _result(
     layer: Layer, arrays: LayerArrays, problem: RetentionProblem, solution: Solution
 ) -> LayerResult:
+    scheduled = problem.in_schedule(solution.mask, solution.order)
     return LayerResult(
         name=layer.name,
         shape=layer.shape,
         before=LoadMetrics.of(arrays.mask, problem.pe_map),
-        after=LoadMetrics.of(solution.mask, problem.pe_map),
+        after=LoadMetrics.of(scheduled, problem.pe_map),
+        revived=int(np.count_nonzero(solution.mask & ~arrays.mask)),
         kept_unstructured=top_k_sum(problem.allowed_scores(), solution.nonzeros),
         solution=solution,
     )

@@ -15,11 +15,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from balancer.blocks import Block, BoolArray, IntArray
+from balancer.blocks import Array, Block, BoolArray, IntArray
 from balancer.cells import (
     Cells,
     Layer,
@@ -260,6 +261,38 @@ class PEMap:
     def channels(self) -> int:
         """Number of output channels."""
         return self.shape[0]
+
+    @property
+    def order_axis(self) -> int | None:
+        """Axis of the weights along which an order decides what shares a group or PE.
+
+        0 where output channels form tiles (``output_channel``, ``grid``), 1 where input
+        channels form blocks (``input_channel``, n:m), None for all other maps.
+        """
+        if self.name == "output_channel" or self.name.startswith("grid:"):
+            return 0
+        if self.name == "input_channel" or self.fixed_load is not None:
+            return 1
+        return None
+
+    def schedule(self, array: Array, order: npt.NDArray[Any]) -> Array:
+        """Put the channels of an array in the order in which the PEs take them.
+
+        Parameters
+        ----------
+        array : ndarray
+            In the shape of the weights.
+        order : ndarray of int
+            Schedule position -> channel, along `order_axis`.
+
+        Raises
+        ------
+        BalancerError
+            A map whose channels cannot be permuted.
+        """
+        if self.order_axis is None:
+            raise BalancerError(f"the map {self.name!r} does not permute channels")
+        return np.take(array, order, axis=self.order_axis)
 
     @property
     def cells(self) -> int:

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,9 @@ from balancer.errors import BalancerError, InfeasibleError
 from balancer.floors import Floors, best_of_channels
 from balancer.pe_map import PEMap
 from balancer.ranking import mark
+
+Order: TypeAlias = Literal["fixed", "sorted", "optimized"]
+ORDERS: tuple[str, ...] = get_args(Order)
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -64,6 +67,13 @@ class RetentionProblem:
         Keep only weights from this mask (nested lottery rounds).
     forced : array_like of bool, optional
         Weights that must be kept.
+    order : {"fixed", "sorted", "optimized"}
+        Which channels share a tile or block: those that are neighbours in the weights,
+        those that `balancer.order.sorted_order` puts together, or whichever keep most;
+        see `balancer.order`. Bounds on loads hold for the groups of the schedule. An
+        optimized order takes no forced weights; floors only if they are the same for
+        all output channels or the map is ``input_channel``; and a previous mask only
+        where output channels are permuted.
 
     Raises
     ------
@@ -85,8 +95,12 @@ class RetentionProblem:
     channel_floor: IntArray
     previous_mask: BoolArray | None
     forced: BoolArray | None
+    order: Order
     lower: IntArray
-    """Least load of each group that all constraints together allow, int64 [groups]."""
+    """Least load of each group that all constraints together allow, int64 [groups].
+
+    Unless the order is fixed: that the bounds and the map allow.
+    """
     upper: IntArray
     """Greatest load of each group that all constraints allow, int64 [groups]."""
 
@@ -102,6 +116,7 @@ class RetentionProblem:
         channel_floor: npt.ArrayLike = 0,
         previous_mask: npt.ArrayLike | None = None,
         forced: npt.ArrayLike | None = None,
+        order: Order = "fixed",
     ) -> None:
         shape, groups, channels = pe_map.shape, pe_map.groups, pe_map.channels
         if max_load is None:
@@ -118,6 +133,7 @@ class RetentionProblem:
             ),
             previous_mask=_mask("previous_mask", previous_mask, shape),
             forced=_mask("forced", forced, shape),
+            order=_order(order, pe_map),
         )
         lower, upper = self._load_limits()
         self.__dict__.update(lower=lower, upper=upper)
@@ -182,6 +198,51 @@ class RetentionProblem:
             self.scores, self.pe_map, self.budget, **(kept | changes)
         )
 
+    @property
+    def floors_in_any_order(self) -> bool:
+        """Whether the floors bound the same loads in every order there may be.
+
+        So it is if every output channel has the same floor and fills places of equal
+        size in a tile, or if it has a group of its own.
+        """
+        if self.order == "fixed" or not self.channel_floor.any():
+            return True
+        if self.pe_map.order_axis == 0:
+            return bool((self.channel_floor == self.channel_floor[0]).all())
+        return self.pe_map.fixed_load is None
+
+    def in_schedule(self, mask: BoolArray, order: npt.NDArray[Any]) -> BoolArray:
+        """Put a mask in the order in which the PEs take it: itself in a fixed order."""
+        if self.order == "fixed":
+            return mask
+        return self.pe_map.schedule(mask, order)
+
+    def scheduled(self, order: IntArray) -> RetentionProblem:
+        """Return the problem of fixed order whose weights are in a given order.
+
+        Parameters
+        ----------
+        order : ndarray of int
+            Schedule position -> channel, along the map's `order_axis`.
+
+        Raises
+        ------
+        InfeasibleError
+            No mask satisfies the constraints in this order.
+        """
+        layer, floor = self.pe_map, self.channel_floor
+        nested, forced = self.previous_mask, self.forced
+        return RetentionProblem(
+            layer.schedule(self.scores, order),
+            layer,
+            self.budget,
+            min_load=self.min_load,
+            max_load=self.max_load,
+            channel_floor=floor[order] if layer.order_axis == 0 else floor,
+            previous_mask=None if nested is None else layer.schedule(nested, order),
+            forced=None if forced is None else layer.schedule(forced, order),
+        )
+
     @cached_property
     def must_keep(self) -> BoolArray | None:
         """Weights that every solution may be assumed to keep, None if there are none.
@@ -222,16 +283,19 @@ class RetentionProblem:
         if self.previous_mask is not None:
             sizes = layer.cell_loads(self.previous_mask)
         capacity = layer.least_of_group(sizes)
+        if self.order != "fixed":  # the masks' and floors' part depends on the order
+            capacity = layer.least_of_group(layer.cell_sizes())
         lower, upper = self.min_load, np.minimum(self.max_load, capacity)
         reasons = ["`min_load` and `max_load`"]
         if layer.fixed_load is not None:
             lower = np.maximum(lower, layer.fixed_load)
             upper = np.minimum(upper, layer.fixed_load)
             reasons.append(f"the {layer.name} pattern")
-        if self.channel_floor.any():
+        fixed = self.order == "fixed"
+        if self.channel_floor.any() and self.floors_in_any_order:
             lower = np.maximum(lower, self._floors.group_floor)
             reasons.append("`channel_floor`")
-        if self.must_keep is not None:
+        if fixed and self.must_keep is not None:
             lower = np.maximum(
                 lower, layer.largest_of_group(layer.cell_loads(self.must_keep))
             )
@@ -303,6 +367,17 @@ def _mask(
             f"`{name}` is {array.dtype} {array.shape}; bool {shape} is needed"
         )
     return np.ascontiguousarray(array)
+
+
+def _order(order: Order, layer: PEMap) -> Order:
+    if order not in ORDERS:
+        raise BalancerError(f"`order` is {order!r}; accepted: {', '.join(ORDERS)}")
+    if order != "fixed" and layer.order_axis is None:
+        raise BalancerError(
+            f"`order` is {order!r}; the map {layer.name!r} takes only 'fixed' "
+            "(order is for output_channel, grid, input_channel and n:m maps)"
+        )
+    return order
 
 
 def _counts(name: str, value: npt.ArrayLike, length: int, of: str) -> IntArray:

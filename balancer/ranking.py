@@ -139,6 +139,21 @@ class Ranking:
             sums[(start[group][:, None] + j)[asked]] += added[asked]
         return sums
 
+    def table(self) -> npt.NDArray[np.float64]:
+        """Sum the j-th best keys over the PEs of each group, for groups that are alike.
+
+        Returns
+        -------
+        ndarray of float64 [groups, depth]
+            As `slice_sums`, for cells that are all ranked to the same depth.
+        """
+        groups = self.pe_map.groups
+        table = np.zeros((groups, int(self.depth.max(initial=0))))
+        for tier in self._tiers:
+            cells = tier.best.reshape(groups, len(tier.rows) // groups, table.shape[1])
+            table += cells.sum(axis=1, dtype=np.float64)
+        return table
+
     def finite_sum(self, loads: IntArray) -> float:
         """Total of the finite ones among the best ``loads[g]`` keys of each cell."""
         total = 0.0

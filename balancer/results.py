@@ -24,6 +24,8 @@ class LayerResult:
         Shape of its weights.
     before, after : LoadMetrics
         Use of the array by the mask that was read, and by the balanced one.
+    revived : int
+        Kept weights that the mask that was read had pruned.
     kept_unstructured : float
         Total score that unstructured pruning keeps with as many non-zeros.
     solution : Solution
@@ -34,6 +36,7 @@ class LayerResult:
     shape: tuple[int, ...]
     before: LoadMetrics
     after: LoadMetrics
+    revived: int
     kept_unstructured: float
     solution: Solution
 
@@ -56,6 +59,7 @@ class LayerResult:
             "weights": self.weights,
             "nonzeros_before": self.before.nonzeros,
             "nonzeros": self.after.nonzeros,
+            "revived": self.revived,
             "remainder": solution.remainder,
             "dead_channels": solution.dead_channels,
             "utilization_before": self.before.mu,
@@ -166,6 +170,7 @@ class NetworkSolution:
                 "weights": sum(weights),
                 "nonzeros_before": sum(m.nonzeros for m in before),
                 "nonzeros": sum(m.nonzeros for m in after),
+                "revived": sum(layer.revived for layer in self.layers),
                 "remainder": self.budget - sum(m.nonzeros for m in after),
                 "dead_channels": sum(
                     layer.solution.dead_channels for layer in self.layers

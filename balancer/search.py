@@ -87,6 +87,9 @@ class Search:
         Called with a `Progress` for every better answer or bound, from any thread.
     cancellation : Cancellation
         Stops the search.
+    gap_limit : float
+        Relative gap that is small enough to stop; only the search for a channel order
+        comes to a stop before it has a proof.
     """
 
     time_limit: float = 30.0
@@ -94,9 +97,10 @@ class Search:
     seed: int = 0
     progress: ProgressCallback | None = None
     cancellation: Cancellation = field(default_factory=Cancellation)
+    gap_limit: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("time_limit", "work_limit"):
+        for name in ("time_limit", "work_limit", "gap_limit"):
             limit = getattr(self, name)
             if limit is None and name == "work_limit":
                 continue

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,8 @@ class Termination(StrEnum):
     """It had proven that its answer is optimal."""
     COMPLETED = "completed"
     """It had done all it does; a heuristic does not search for a proof."""
+    GAP_LIMIT = "gap limit"
+    """Its answer was proven to be as near to the optimum as it was asked to come."""
     TIME_LIMIT = "time limit"
     CANCELLED = "cancelled"
 
@@ -55,11 +58,14 @@ class Answer:
         Total score that no mask exceeds; infinity where none is known.
     termination : Termination
         Why the solver stopped.
+    order : ndarray of int or None
+        Schedule position -> channel; None is the identity.
     """
 
     mask: BoolArray
     bound: float
     termination: Termination
+    order: npt.NDArray[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,13 +77,17 @@ class Solution:
     mask : ndarray of bool
         Weights to keep, in the shape of the weights.
     loads : ndarray of int64 [groups, pes]
-        Non-zeros of each PE in each group; 0 where a PE holds no weights.
-    order : ndarray of int32 [output channels]
-        Schedule position -> channel; the identity.
+        Non-zeros of each PE in each group of the schedule; 0 where a PE holds no
+        weights.
+    order : ndarray of int32 [channels]
+        Schedule position -> channel: the PE map applies to the weights in this order.
+        Output channels or, for `input_channel` and n:m maps whose order is not fixed,
+        input channels (see `PEMap.order_axis`). The identity over the output channels
+        if the order is fixed.
     kept : float
         Total score of the kept weights.
     bound : float
-        Total score that no mask exceeds.
+        Total score that no mask exceeds; if the order is optimized, in no order.
     gap : float
         ``(bound - kept) / bound``; 0 if nothing can be kept.
     status : Status
@@ -124,7 +134,7 @@ class Solution:
             The first constraint of `problem` that the mask breaks, or the first field
             of this solution that the mask contradicts.
         """
-        check = _Check(self.mask, problem)
+        check = _Check(self.mask, problem, self.order)
         check.constraints()
         if not np.array_equal(self.loads, check.loads):
             raise VerificationError("`loads` are not the loads of the mask")
@@ -163,7 +173,10 @@ def conclude(
     VerificationError
         The mask breaks a constraint: a defect of the solver.
     """
-    check = _Check(answer.mask, problem)
+    order = answer.order
+    if order is None:
+        order = np.arange(problem.pe_map.channels)
+    check = _Check(answer.mask, problem, order)
     check.constraints()
     kept = check.kept
     bound = rounded_bound(answer.bound, kept)
@@ -171,7 +184,7 @@ def conclude(
     return Solution(
         mask=answer.mask,
         loads=check.loads,
-        order=np.arange(problem.pe_map.channels, dtype=np.int32),
+        order=order.astype(np.int32),
         kept=kept,
         bound=bound,
         gap=gap,
@@ -191,11 +204,19 @@ def rounded_bound(bound: float, kept: float) -> float:
 
 
 class _Check:
-    """What a mask is worth and which constraints it breaks, from the mask alone."""
+    """What a mask is worth and which constraints it breaks, from mask and order."""
 
-    def __init__(self, mask: BoolArray, problem: RetentionProblem) -> None:
+    def __init__(
+        self, mask: BoolArray, problem: RetentionProblem, order: npt.NDArray[Any]
+    ) -> None:
         self.mask, self.problem = mask, problem
-        self.loads = problem.pe_map.loads(mask)
+        layer = problem.pe_map
+        fixed = problem.order == "fixed"
+        natural = np.arange(layer.shape[0 if fixed else layer.order_axis or 0])
+        if not np.array_equal(order if fixed else np.sort(order), natural):
+            kind = "the natural order" if fixed else "a permutation"
+            raise VerificationError(f"`order` is not {kind} of {len(natural)} channels")
+        self.loads = layer.loads(problem.in_schedule(mask, order))
         positions = np.flatnonzero(mask)
         scores: Array = problem.scores.reshape(-1)
         self.kept = float(scores[positions].sum(dtype=np.float64))

@@ -11,6 +11,8 @@ from typing import TypeVar
 import numpy as np
 
 from balancer.errors import SolverUnavailableError
+from balancer.order import ORDER_SOLVER, start_order, unstructured_bound
+from balancer.order import optimize as optimize_order
 from balancer.problem import RetentionProblem
 from balancer.search import Cancellation, ProgressCallback, Search
 from balancer.solution import Answer, Solution, Termination, conclude
@@ -29,6 +31,7 @@ def solve(
     seed: int = 0,
     progress: ProgressCallback | None = None,
     cancellation: Cancellation | None = None,
+    gap_limit: float = 0.0,
 ) -> Solution:
     """Find the mask of largest score that a problem allows, and prove how good it is.
 
@@ -38,7 +41,8 @@ def solve(
         The program of one layer.
     solver : str
         ``"auto"`` (``"cp-sat"``), ``"cp-sat"``, ``"greedy"``, ``"binary"``, or a name
-        from `balancer.solvers.register_solver`.
+        from `balancer.solvers.register_solver`. An optimized order has a search of its
+        own (``"assignment"``), whichever is asked.
     time_limit : float
         Wall-clock seconds for the search proper; reading and verifying a layer come on
         top. With 0 there is no search, and slice-greedy answers.
@@ -53,6 +57,10 @@ def solve(
     cancellation : Cancellation, optional
         Lets another thread stop the search. Ctrl-C does so too, and the best answer so
         far is returned with the termination reason ``cancelled``.
+    gap_limit : float
+        Relative gap at which the search for a channel order may stop: 0.01 is a small
+        fraction of the time of the default, which stops at a proof or where nothing is
+        found any more. Programs of a given order are solved to the proof anyway.
 
     Returns
     -------
@@ -65,15 +73,32 @@ def solve(
     BalancerError
         An unknown solver or a senseless limit or seed.
     InfeasibleError
-        No mask satisfies the problem.
+        No mask satisfies the problem, or none in the sorted and the natural order.
     SolverUnavailableError
         Neither the solver nor slice-greedy has an answer. Only floors of channels that
         cross the cells of a labelled map lead here.
     """
     begun = time.perf_counter()
     search = Search(
-        time_limit, work_limit, seed, progress, cancellation or Cancellation()
+        time_limit,
+        work_limit,
+        seed,
+        progress,
+        cancellation or Cancellation(),
+        gap_limit,
     )
+    answers = {"fixed": _in_order, "sorted": _sorted, "optimized": _optimized}
+    answer, name, reason = answers[problem.order](problem, solver, search)
+    return conclude(problem, answer, solver=name, fallback_reason=reason, begun=begun)
+
+
+def _in_order(
+    problem: RetentionProblem, solver: str, search: Search
+) -> tuple[Answer, str, str | None]:
+    """Answer a problem whose order is fixed.
+
+    Returns answer, solver and reason of the fallback as `ask` does.
+    """
     answer, name, reason = ask(
         solver, search, lambda chosen: chosen.solve(problem, search)
     )
@@ -84,7 +109,37 @@ def solve(
         if greedy is not None:
             reason = reason or f"{name} kept less, cut short by: {answer.termination}"
             answer, name = greedy, FALLBACK
-    return conclude(problem, answer, solver=name, fallback_reason=reason, begun=begun)
+    return answer, name, reason
+
+
+def _sorted(
+    problem: RetentionProblem, solver: str, search: Search
+) -> tuple[Answer, str, str | None]:
+    """Answer a problem in its sorted order."""
+    order = start_order(problem)
+    answer, name, reason = _in_order(problem.scheduled(order), solver, search)
+    mask = problem.pe_map.schedule(answer.mask, np.argsort(order))
+    return replace(answer, mask=mask, order=order), name, reason
+
+
+def _optimized(
+    problem: RetentionProblem, solver: str, search: Search
+) -> tuple[Answer, str, str | None]:
+    """Answer a problem in the best order that is found."""
+    get_solver(solver)
+    try:
+        return optimize_order(problem, search), ORDER_SOLVER, None
+    except SolverUnavailableError as error:
+        reason = str(error)
+    except KeyboardInterrupt:
+        search.cancellation.cancel()
+        reason = "cancelled"
+    logger.warning("no optimized order (%s); the sorted one is taken", reason)
+    answer, name, _ = _sorted(problem, FALLBACK, search)
+    if search.cancellation.cancelled:
+        answer = replace(answer, termination=Termination.CANCELLED)
+    # The sorted order's bound says nothing about the others.
+    return replace(answer, bound=unstructured_bound(problem)), name, reason
 
 
 def _greedy_if_better(

@@ -117,6 +117,8 @@ def network_notes(report: Row) -> Iterator[str]:
     if partial := [row for row in layers if row["occupancy"] < 1]:
         shares = ", ".join(f"{row['name']} {row['occupancy']:.0%}" for row in partial)
         yield f"PEs that hold weights: {shares}; the others are idle by structure."
+    if network["revived"]:
+        yield f"{network['revived']} of the kept weights were pruned before (revived)."
     if network["dead_channels"]:
         yield f"{network['dead_channels']} output channels keep no weight."
     dense = [

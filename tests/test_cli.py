@@ -95,7 +95,13 @@ def test_kept_fractions_of_the_shipped_ticket(capsys):
 
 def test_compare_shows_every_baseline(capsys):
     """`--compare` adds the other methods, in the table and in the JSON."""
-    methods = ("lth", "u-ticket (paper rule)", "u-ticket (ceil rule)", "topk-per-pe")
+    methods = (
+        "lth",
+        "lth-sorted",
+        "u-ticket (paper rule)",
+        "u-ticket (ceil rule)",
+        "topk-per-pe",
+    )
     report = balanced(capsys, "--compare")
     for row in report["layers"]:
         assert tuple(m["method"] for m in row["baselines"]) == methods

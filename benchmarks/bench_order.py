@@ -1,0 +1,149 @@
+"""Channel order: what it keeps, how near that is to the bound, and how long it takes.
+
+    OMP_NUM_THREADS=1 python benchmarks/bench_order.py tickets [FILE ...]
+    OMP_NUM_THREADS=1 python benchmarks/bench_order.py blocks
+    OMP_NUM_THREADS=1 python benchmarks/bench_order.py network
+
+Seconds are of the whole call, verification included. Kept magnitudes are relative to
+unstructured pruning with as many non-zeros where no unit is given.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+from vgg16 import vgg16_weights
+
+from balancer import PEMap, RetentionProblem, Solution, solve
+from balancer.metrics import top_k_sum
+from balancer.ticket import open_ticket, shipped_ticket
+
+PES = 16
+SPARSITY = 0.98
+GAP_LIMIT = 0.02
+
+
+def ordered(scores: np.ndarray, pe_map: str, order: str, **options) -> Solution:
+    budget = options.pop("budget", None)
+    sparsity = options.pop("sparsity", None)
+    problem = RetentionProblem(
+        scores,
+        PEMap.parse(pe_map, scores.shape, PES),
+        budget,
+        sparsity=sparsity,
+        order=order,
+    )
+    return solve(problem, **options)
+
+
+def tickets(files: list[Path]) -> None:
+    """Convolutions of lottery tickets whose channels fill their tiles."""
+    print(f"{'layer':46}{'fixed':>9}{'sorted':>9}{'optimized':>11}{'gap':>9}{'s':>7}")
+    for file in files or [shipped_ticket()]:
+        for layer in open_ticket(file).layers:
+            if layer.shape[0] % PES or layer.shape[1] < PES:
+                continue
+            arrays = layer.read()
+            budget = int(arrays.mask.sum()) // PES * PES
+            best = top_k_sum(arrays.scores, budget)
+            fixed, by_count, joint = (
+                ordered(arrays.scores, "output_channel", order, budget=budget)
+                for order in ("fixed", "sorted", "optimized")
+            )
+            print(
+                f"{file.stem + ' ' + layer.name:46}{fixed.kept / best:9.6f}"
+                f"{by_count.kept / best:9.6f}{joint.kept / best:11.6f}{joint.gap:9.1e}"
+                f"{joint.seconds:7.3f}  {joint.termination}"
+            )
+
+
+def blocks(limits: list[float]) -> None:
+    """Kept sums of n:m masks with permuted input channels."""
+    ticket = {layer.name: layer for layer in open_ticket(shipped_ticket()).layers}
+    uniform = {
+        f"uniform {rows} x {columns}": np.random.RandomState(1).rand(rows, columns)
+        for rows, columns in ((64, 128), (128, 512), (512, 2048))
+    }
+    real = {
+        f"ticket {name}": ticket[name].read().scores
+        for name in ("features.7", "classifier")
+        if name in ticket
+    }
+    columns = "".join(f"{f'{limit:g} s':>12}" for limit in limits)
+    print(f"{'layer':24}{'n:m':>5}{'natural':>12}{'sorted':>12}{columns}{'bound':>12}")
+    for name, scores in (uniform | real).items():
+        for pattern in ("2:4", "1:4", "4:8"):
+            kept = [ordered(scores, pattern, o).kept for o in ("fixed", "sorted")]
+            for limit in limits:
+                solution = ordered(scores, pattern, "optimized", time_limit=limit)
+                kept.append(solution.kept)
+            row = "".join(f"{value:12.3f}" for value in (*kept, solution.bound))
+            print(f"{name:24}{pattern:>5}{row}", flush=True)
+
+
+def network(rounds: int) -> None:
+    """Keep 2 % of a VGG-16-shaped network with log-normal channel scales."""
+    for spread in (0.25, 0.5, 1.0):
+        weights = vgg16_weights(channel_spread=spread)
+        scores = {name: np.abs(layer) for name, layer in weights.items()}
+        ratios, rows = [], []
+        for _ in range(rounds):
+            begun = time.perf_counter()
+            rows = [
+                ordered(
+                    layer,
+                    "output_channel",
+                    "optimized",
+                    sparsity=SPARSITY,
+                    gap_limit=GAP_LIMIT,
+                )
+                for layer in scores.values()
+            ]
+            middle = time.perf_counter()
+            for layer in scores.values():
+                np.sort(layer.reshape(len(layer), -1), axis=1)
+            ratios.append((middle - begun) / (time.perf_counter() - middle))
+        best = [
+            top_k_sum(layer, row.nonzeros + row.remainder)
+            for layer, row in zip(scores.values(), rows, strict=True)
+        ]
+        total = {"optimized": sum(row.kept for row in rows)}
+        for order in ("fixed", "sorted"):
+            total[order] = sum(
+                ordered(layer, "output_channel", order, sparsity=SPARSITY).kept
+                for layer in scores.values()
+            )
+        print(f"spread {spread}: {statistics.median(ratios):.1f} x row sort")
+        for order in ("fixed", "sorted", "optimized"):
+            print(f"    {order:10} {total[order] / sum(best):.4f}")
+        bound = sum(row.bound for row in rows)
+        print(f"    bound      {bound / sum(best):.4f}")
+        for name, row, whole in zip(scores, rows, best, strict=True):
+            print(
+                f"      {name:12} {row.kept / whole:.4f} bound {row.bound / whole:.4f}"
+                f" {row.termination}"
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("tickets", "blocks", "network"))
+    parser.add_argument("files", nargs="*", type=Path, help="tickets; default: shipped")
+    parser.add_argument("--limits", nargs="+", type=float, default=[4, 30])
+    parser.add_argument("--rounds", type=int, default=7)
+    args = parser.parse_args()
+    if args.what == "tickets":
+        tickets(args.files)
+    elif args.what == "blocks":
+        blocks(args.limits)
+    else:
+        network(args.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,321 @@
+"""Channel order: the joint program against exhaustive search, and its promises."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from cases import scores, shapes
+from exhaustive import best_blocks, best_tiling
+from hypothesis import given
+from hypothesis import strategies as st
+
+from balancer import (
+    BalancerError,
+    Cancellation,
+    InfeasibleError,
+    PEMap,
+    RetentionProblem,
+    Status,
+    Termination,
+    VerificationError,
+    balance_network,
+    solve,
+)
+from balancer.metrics import top_k_sum
+
+PERMUTING = ("output_channel", "input_channel", "grid", "n_m")
+
+
+def layer_scores(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Draw channels of different scales, with ties and zeros in every second layer."""
+    values = rng.random(shape) * rng.lognormal(0, 1, (shape[0], 1))
+    return np.round(values) if rng.random() < 0.5 else values
+
+
+@st.composite
+def ordered_problems(draw, order: str, max_weights: int = 120):
+    """A problem whose channels can be permuted, with the constraints that allow it."""
+    shape = draw(shapes(max_weights, draw(st.integers(0, 1))))
+    kind = draw(st.sampled_from(PERMUTING))
+    if kind == "grid":
+        pe_map = PEMap.grid(shape, draw(st.integers(1, 3)), draw(st.integers(1, 3)))
+    elif kind == "n_m":
+        m = draw(st.integers(1, 4))
+        pe_map = PEMap.n_m(shape, draw(st.integers(1, m)), m)
+    else:
+        pe_map = getattr(PEMap, kind)(shape, draw(st.integers(1, 6)))
+    options = {}
+    if pe_map.fixed_load is None:
+        options["budget"] = draw(st.integers(0, pe_map.weights))
+        options["max_load"] = draw(st.sampled_from([pe_map.weights, 1, 3]))
+    if pe_map.order_axis == 0 and draw(st.booleans()):
+        drawn = draw(scores(pe_map.weights)).reshape(shape)
+        options["previous_mask"] = drawn > 0.5
+    elif pe_map.fixed_load is None and draw(st.booleans()):
+        options["channel_floor"] = 1
+    values = draw(scores(pe_map.weights)).reshape(shape)
+    try:
+        return RetentionProblem(values, pe_map, order=order, **options)
+    except InfeasibleError:  # the floor
+        del options["channel_floor"]
+        return RetentionProblem(values, pe_map, order=order, **options)
+
+
+def with_order(problem: RetentionProblem, order: str) -> RetentionProblem:
+    return RetentionProblem(
+        problem.scores,
+        problem.pe_map,
+        problem.budget,
+        max_load=problem.max_load,
+        previous_mask=problem.previous_mask,
+        channel_floor=problem.channel_floor,
+        order=order,
+    )
+
+
+def test_tiles_equal_exhaustive_search():
+    """In 1000 cases at least 99 % keep the true optimum, and no proof is false."""
+    rng = np.random.default_rng(0)
+    optimal = 0
+    for _ in range(1000):
+        pes = int(rng.integers(1, 6))
+        # Tiles of two have the most partitions: ten channels already have 945.
+        channels = int(rng.integers(1, {1: 7, 2: 11}.get(pes, 13)))
+        values = layer_scores(rng, (channels, int(rng.integers(1, 6))))
+        budget = int(rng.integers(0, values.size + 1))
+        pe_map = PEMap.output_channel(values.shape, pes)
+        problem = RetentionProblem(values, pe_map, budget, order="optimized")
+        solution = solve(problem)
+        tiles = tuple(np.bincount(np.arange(channels) // pes).tolist())
+        truth = best_tiling(values, tiles, budget)
+        reached = bool(np.isclose(solution.kept, truth, rtol=1e-9))
+        assert solution.kept <= truth * (1 + 1e-9)
+        assert solution.bound >= truth * (1 - 1e-9)
+        assert reached or solution.status is Status.FEASIBLE
+        optimal += reached
+    assert optimal >= 990
+
+
+def test_n_m_blocks_equal_exhaustive_search():
+    """In 200 cases at least 99 % keep the true optimum, and no proof is false."""
+    rng = np.random.default_rng(1)
+    optimal = 0
+    for _ in range(200):
+        n, m = [(1, 2), (2, 4), (1, 3), (2, 3), (1, 4)][int(rng.integers(5))]
+        channels = int(rng.integers(m, 10))
+        values = layer_scores(rng, (channels, int(rng.integers(1, 5)))).T
+        problem = RetentionProblem(
+            values, PEMap.n_m(values.shape, n, m), order="optimized"
+        )
+        solution = solve(problem, work_limit=1.0)
+        sizes = tuple(np.bincount(np.arange(channels) // m).tolist())
+        truth = best_blocks(values, sizes, [n] * len(values))
+        reached = bool(np.isclose(solution.kept, truth, rtol=1e-6))
+        assert solution.kept <= truth * (1 + 1e-9)
+        assert solution.bound >= truth * (1 - 1e-9)
+        assert reached or solution.status is Status.FEASIBLE
+        optimal += reached
+    assert optimal >= 198
+
+
+def test_input_blocks_equal_exhaustive_search():
+    """In 100 cases at least 99 % keep the true optimum, and no proof is false."""
+    rng = np.random.default_rng(2)
+    optimal = 0
+    for _ in range(100):
+        pes, rows = int(rng.integers(2, 4)), int(rng.integers(1, 4))
+        values = layer_scores(rng, (int(rng.integers(pes, 8)), rows)).T
+        budget = int(rng.integers(0, values.size + 1))
+        pe_map = PEMap.input_channel(values.shape, pes)
+        problem = RetentionProblem(values, pe_map, budget, order="optimized")
+        solution = solve(problem, work_limit=1.0)
+        sizes = tuple(pe_map.cell_sizes()[pe_map.cell_group == 0].tolist())
+        truth = max(
+            best_blocks(values, sizes, list(loads))
+            for loads in product(range(min(sizes) + 1), repeat=rows)
+            if sum(loads) * pes <= budget
+        )
+        reached = bool(np.isclose(solution.kept, truth, rtol=1e-6))
+        assert solution.kept <= truth * (1 + 1e-9)
+        assert solution.bound >= truth * (1 - 1e-9)
+        assert reached or solution.status is Status.FEASIBLE
+        optimal += reached
+    assert optimal >= 99
+
+
+@given(ordered_problems("optimized"))
+def test_a_better_order_never_keeps_less(problem):
+    """Fixed and sorted order <= optimized <= its bound, over all orders."""
+    solution = solve(problem, work_limit=1.0)
+    solution.verify(problem)
+    assert solution.order.dtype == np.int32
+    assert solution.fallback_reason is None or problem.pe_map.cells == 0
+    for order in ("fixed", "sorted"):
+        other = solve(with_order(problem, order), "greedy")
+        other.verify(with_order(problem, order))
+        assert other.kept <= solution.kept * (1 + 1e-9)
+        assert other.kept <= solution.bound * (1 + 1e-9)
+
+
+@given(ordered_problems("optimized"))
+def test_the_schedule_is_balanced(problem):
+    """In the order of the schedule all PEs of a group have equal loads."""
+    solution = solve(problem, work_limit=1.0)
+    pe_map, axis = problem.pe_map, problem.pe_map.order_axis
+    scheduled = np.take(solution.mask, solution.order, axis=axis)
+    for load, here in zip(pe_map.loads(scheduled), pe_map.present(), strict=True):
+        assert len(set(load[here])) <= 1
+    assert solution.nonzeros <= problem.budget
+    if problem.previous_mask is not None:
+        assert not (solution.mask & ~problem.previous_mask).any()
+
+
+@given(ordered_problems("optimized"), st.integers(0, 3))
+def test_the_same_seed_gives_the_same_order(problem, seed):
+    """A search that ends by itself or by its work limit can be repeated exactly."""
+    one, other = (solve(problem, work_limit=0.1, seed=seed) for _ in range(2))
+    np.testing.assert_array_equal(one.order, other.order)
+    np.testing.assert_array_equal(one.mask, other.mask)
+    assert one.bound == other.bound
+
+
+def spread_layer(channels: int = 96, weights: int = 200) -> np.ndarray:
+    """Draw a layer too large to be proven at once."""
+    rng = np.random.default_rng(3)
+    drawn = rng.random((channels, weights)) * rng.lognormal(0, 0.5, (channels, 1))
+    return drawn.astype(np.float32)
+
+
+def test_unequal_channels_gain_by_their_order():
+    """Fixed < sorted < optimized where the scales of channels differ."""
+    values = spread_layer()
+    pe_map = PEMap.output_channel(values.shape, 16)
+    kept = [
+        solve(RetentionProblem(values, pe_map, sparsity=0.95, order=order)).kept
+        for order in ("fixed", "sorted", "optimized")
+    ]
+    assert kept[0] < kept[1] < kept[2] <= top_k_sum(values, int(0.05 * values.size))
+
+
+def test_the_gap_limit_ends_the_search():
+    """A search with a gap limit stops when it is reached, and says so."""
+    values = spread_layer()
+    pe_map = PEMap.output_channel(values.shape, 16)
+    problem = RetentionProblem(values, pe_map, sparsity=0.95, order="optimized")
+    near = solve(problem, gap_limit=0.05)
+    assert near.termination is Termination.GAP_LIMIT
+    assert 0 < near.gap <= 0.05
+    assert near.kept <= solve(problem).kept
+
+
+def test_two_of_four_reaches_published_searches():
+    """64 x 128 uniform weights keep more than exchanges of stripes and channels do."""
+    values = np.random.RandomState(1).rand(64, 128)
+    pe_map = PEMap.n_m(values.shape, 2, 4)
+    assert solve(RetentionProblem(values, pe_map)).kept == pytest.approx(2852.377)
+    problem = RetentionProblem(values, pe_map, order="optimized")
+    solution = solve(problem, work_limit=0.5)
+    assert solution.kept >= 2955.03
+    assert solution.bound == pytest.approx(3051.789)
+    assert solution.termination is Termination.TIME_LIMIT
+
+
+@pytest.mark.parametrize("pe_map", ["output_channel", "2:4", "input_channel"])
+def test_a_search_without_time_sorts(pe_map):
+    """Without time, or cancelled, the sorted order answers and the reason is given."""
+    values = spread_layer(24, 24)
+    problem = RetentionProblem(
+        values,
+        PEMap.parse(pe_map, values.shape, 4),
+        None if ":" in pe_map else 200,
+        order="optimized",
+    )
+    cancelled = Cancellation()
+    cancelled.cancel()
+    for options, reason in (
+        ({"time_limit": 0.0}, "no time"),
+        ({"cancellation": cancelled}, "cancelled"),
+    ):
+        solution = solve(problem, **options)
+        solution.verify(problem)
+        assert reason in solution.fallback_reason
+        assert solution.bound >= solve(problem, work_limit=0.1).kept
+    assert solution.termination is Termination.CANCELLED
+
+
+@pytest.mark.parametrize("pe_map", ["output_channel", "2:4"])
+def test_cancelling_a_running_search_leaves_its_best_order(pe_map):
+    """A search that is cancelled by its first progress report ends with an answer."""
+    values = spread_layer()
+    problem = RetentionProblem(
+        values,
+        PEMap.parse(pe_map, values.shape),
+        None if ":" in pe_map else 1000,
+        order="optimized",
+    )
+    switch = Cancellation()
+    solution = solve(
+        problem, cancellation=switch, progress=lambda progress: switch.cancel()
+    )
+    solution.verify(problem)
+    assert solution.termination is Termination.CANCELLED
+    assert solution.kept <= solution.bound
+
+
+@pytest.mark.parametrize("pe_map", ["interleaved", "banked"])
+def test_maps_without_channels_to_permute_are_refused(pe_map):
+    """Where an order is not defined, the message says which maps have one."""
+    with pytest.raises(BalancerError, match="takes only 'fixed'"):
+        RetentionProblem(
+            np.ones((4, 4)), PEMap.parse(pe_map, (4, 4)), 4, order="sorted"
+        )
+
+
+def test_constraints_that_an_order_cannot_hold_are_refused():
+    """Forced weights, floors, unknown orders and the global scope are named."""
+    values, pe_map = np.ones((4, 4)), PEMap.output_channel((4, 4), 2)
+    with pytest.raises(BalancerError, match="accepted: fixed, sorted, optimized"):
+        RetentionProblem(values, pe_map, 4, order="best")
+    floors = np.arange(4) % 2
+    for options in ({"forced": values > 0}, {"channel_floor": floors}):
+        problem = RetentionProblem(values, pe_map, 16, order="optimized", **options)
+        with pytest.raises(BalancerError, match="cannot be held in an optimized"):
+            solve(problem)
+    nested = RetentionProblem(
+        values,
+        PEMap.n_m((4, 4), 1, 2),
+        previous_mask=values > 0,
+        order="optimized",
+    )
+    with pytest.raises(BalancerError, match="`previous_mask` cannot be held"):
+        solve(nested)
+    with pytest.raises(BalancerError, match="global scope takes only 'fixed'"):
+        balance_network({"a": values}, budget=4, scope="global", order="sorted")
+
+
+def test_a_wrong_order_does_not_verify():
+    """An order that is no permutation, or that unbalances the mask, is found."""
+    values = spread_layer(32, 20)
+    problem = RetentionProblem(
+        values, PEMap.output_channel(values.shape, 4), 100, order="optimized"
+    )
+    solution = solve(problem)
+    right = solution.order.copy()
+    solution.order[0] = solution.order[1]
+    with pytest.raises(VerificationError, match="not a permutation of 32 channels"):
+        solution.verify(problem)
+    solution.order[:] = np.roll(right, 1)
+    with pytest.raises(VerificationError):
+        solution.verify(problem)
+
+
+def test_a_network_is_measured_in_its_schedule():
+    """With an optimized order every layer is balanced, and keeps at least as much."""
+    rng = np.random.default_rng(5)
+    layers = {f"l{i}": np.exp(rng.standard_normal((32, 40))) for i in range(2)}
+    fixed = balance_network(layers, sparsity=0.9)
+    best = balance_network(layers, sparsity=0.9, order="optimized", gap_limit=0.01)
+    for one, other in zip(fixed.layers, best.layers, strict=True):
+        assert other.after.idle_unbalanced == 0
+        assert one.solution.kept <= other.solution.kept
+        assert sorted(other.solution.order) == list(range(32))
