@@ -109,6 +109,7 @@ class TileBound:
     def __init__(self, program: TileProgram, start: Tiling) -> None:
         self.program = program
         self.classes = TileClass.all_of(program)
+        self._totals = np.ascontiguousarray(program.totals.T)
         load = start.loads[start.tile]
         self._spread = float(1.0 + load.std())
         price = max(program.price, program.floor_price)
@@ -148,21 +149,21 @@ class TileBound:
 
     def _evaluate(self, of_slice: float, of_channel: FloatArray) -> Prices:
         program = self.program
-        load = np.arange(program.totals.shape[1])
-        gain = program.totals - of_slice * load - of_channel[:, None]
-        channels = len(gain)
+        channels = len(of_channel)
+        load = np.arange(len(self._totals))
+        gain = self._totals - (of_slice * load)[:, None]
+        gain -= of_channel
         excess, slack = np.ones(channels), float(program.budget)
         bound = of_slice * program.budget + float(of_channel.sum())
         worth = []
         for tiles in self.classes:
-            mine = gain[:, tiles.lower : tiles.upper + 1]
+            mine = gain[tiles.lower : tiles.upper + 1]
             rest = channels - tiles.size
-            taken = np.argpartition(mine, rest, axis=0)[rest:] if rest else None
-            values = mine if taken is None else np.take_along_axis(mine, taken, axis=0)
-            w = values.sum(axis=0)
+            best = np.partition(mine, rest, axis=1)[:, rest:] if rest else mine
+            w = best.sum(axis=1)
             k, number = int(w.argmax()), len(tiles.tiles)
             bound += number * float(w[k])
-            excess[slice(None) if taken is None else taken[:, k]] -= number
+            excess[np.argsort(mine[k], kind="stable")[rest:]] -= number
             slack -= number * tiles.size * (tiles.lower + k)
             worth.append(w)
         return Prices(of_slice, of_channel, bound, worth, excess, slack)

@@ -20,6 +20,8 @@ from balancer import (
     VerificationError,
     balance_network,
     solve,
+    tile_bound,
+    tile_program,
 )
 from balancer.metrics import top_k_sum
 
@@ -94,6 +96,28 @@ def test_tiles_equal_exhaustive_search():
         assert reached or solution.status is Status.FEASIBLE
         optimal += reached
     assert optimal >= 990
+
+
+@pytest.mark.parametrize("splits", [0, tile_bound.MOST_SPLITS])
+def test_large_layers_are_bounded_too(monkeypatch, splits):
+    """Ranked no deeper than needed, or with no splits listed, no bound is false."""
+    monkeypatch.setattr(tile_program, "SLICES_WORTH_RANKING", 0)
+    monkeypatch.setattr(tile_program, "LEAST_DEPTH", 0)
+    monkeypatch.setattr(tile_bound, "MOST_SPLITS", splits)
+    rng = np.random.default_rng(4)
+    optimal = 0
+    for _ in range(100):
+        values = layer_scores(rng, (int(rng.integers(4, 11)), 6))
+        budget = int(rng.integers(1, values.size // 2))
+        pe_map = PEMap.output_channel(values.shape, 3)
+        problem = RetentionProblem(values, pe_map, budget, order="optimized")
+        solution = solve(problem)
+        solution.verify(problem)
+        tiles = tuple(np.bincount(np.arange(len(values)) // 3).tolist())
+        truth = best_tiling(values, tiles, budget)
+        assert solution.kept <= truth * (1 + 1e-9) <= solution.bound * (1 + 2e-9)
+        optimal += bool(np.isclose(solution.kept, truth, rtol=1e-9))
+    assert optimal >= 85
 
 
 def test_n_m_blocks_equal_exhaustive_search():
