@@ -10,18 +10,11 @@ import torch
 from torch import fx, nn
 
 from snn.channel_bindings import Bindings, LayerChannels, NotUnderstoodError
-from snn.channel_rules import (
-    LAYERS,
-    Call,
-    Other,
-    Value,
-    broadcast,
-    name_of,
-    rule_of_function,
-    rule_of_module,
-)
 from snn.channel_space import Channels, Space
+from snn.channel_steps import Call, Other, Value
 from snn.channel_trace import all_sizes, trace
+from snn.function_rules import name_of, rule_of_function
+from snn.module_rules import LAYERS, broadcast, rule_of_module
 
 _PLAIN_ATTRIBUTES = ("shape", "device", "dtype", "ndim")
 _PLAIN_METHODS = ("size", "dim", "numel", "ndimension")

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import fx, nn
+from torch.nn.utils import parametrize
 
 _LEAF_PACKAGES = (
     "torch.nn.",
@@ -63,7 +64,10 @@ def trace(
     refuse = tracer.iter
 
     def is_leaf(module: nn.Module, _: str) -> bool:
-        known = type(module).__module__.startswith(_LEAF_PACKAGES)
+        kind = type(module)
+        if parametrize.is_parametrized(module):  # torch made a class of its own of it
+            kind = kind.__mro__[1]
+        known = kind.__module__.startswith(_LEAF_PACKAGES)
         return isinstance(module, leaves) or (
             known and not isinstance(module, nn.Sequential)
         )
