@@ -92,6 +92,16 @@ def unsqueeze(bindings: Bindings, call: Call) -> Value:
     return replace(x, rank=plus(x.rank, 1))
 
 
+def unflatten(bindings: Bindings, call: Call) -> Value:
+    """Channels are not moved when an axis in front of them is split."""
+    _, x = call.first()
+    dim, sizes = call.argument(1, "dim", None), call.argument(2, "sizes", None)
+    known = isinstance(dim, int) and isinstance(sizes, (list, tuple))
+    if not known or not _in_front(dim, x):
+        raise NotUnderstoodError(f"{call.where} splits an axis that is not known")
+    return replace(x, rank=plus(x.rank, len(sizes) - 1))
+
+
 def expand(bindings: Bindings, call: Call) -> Value:
     """When a tensor is expanded, its axes keep their places from the end."""
     _, x = call.first()
@@ -149,6 +159,7 @@ _FUNCTIONS: dict[str, Rule] = {
     "getitem": index,
     "repeat": repeat,
     "stack": stack,
+    "unflatten": unflatten,
     "unsqueeze": unsqueeze,
 }
 

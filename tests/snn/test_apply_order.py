@@ -92,6 +92,50 @@ class SpikingVGG(nn.Module):
         return self.features(x).mean(0)
 
 
+class Sequences(nn.Module):
+    """Containers that join time and batch, as older spiking networks have them."""
+
+    def __init__(self):
+        super().__init__()
+        from spikingjelly.activation_based import layer, neuron
+
+        def lif():
+            return neuron.ParametricLIFNode(v_threshold=0.25, step_mode="m")
+
+        self.layers = nn.Sequential(
+            layer.SeqToANNContainer(nn.Conv2d(2, 8, 3), nn.BatchNorm2d(8)),
+            lif(),
+            layer.SeqToANNContainer(nn.Conv2d(8, 6, 3), nn.MaxPool2d(2), nn.Flatten()),
+            lif(),
+            layer.Linear(24, 7, step_mode="m"),
+            lif(),
+            nn.Linear(7, 3),
+        )
+
+    def forward(self, x):
+        return self.layers(x.repeat(3, 1, 1, 1, 1)).sum(0)
+
+
+class Unrolled(nn.Module):
+    """A loop over time around layers in single-step mode."""
+
+    def __init__(self):
+        super().__init__()
+        from spikingjelly.activation_based import neuron
+
+        self.conv, self.head = nn.Conv2d(2, 8, 3), nn.Linear(8, 3)
+        self.one, self.two = neuron.IFNode(0.25), neuron.IFNode(0.25)
+        self.middle = nn.Conv2d(8, 8, 1)
+
+    def forward(self, x):
+        x = torch.stack([self.one(self.conv(x)) for _ in range(3)])
+        logits = 0
+        for step in range(3):
+            spikes = self.two(self.middle(x[step]))
+            logits = logits + self.head(spikes.sum((2, 3)))
+        return logits
+
+
 class Block(nn.Module):
     def __init__(self, inputs, outputs, act, stride=1):
         super().__init__()
@@ -128,22 +172,27 @@ class Residual(nn.Module):
         return self.head(x.view(x.size(0), -1))
 
 
-def test_a_spiking_vgg_computes_the_same():
-    """Without rounding in the sums, a spiking VGG answers with the same bits."""
+@pytest.mark.parametrize(
+    ("build", "head"),
+    [
+        (SpikingVGG, "features.12"),
+        (Sequences, "layers.6"),
+        (Unrolled, "head"),
+    ],
+)
+def test_a_spiking_network_computes_the_same(build, head):
+    """Without rounding in the sums, a spiking VGG and others give the same bits."""
     pytest.importorskip("spikingjelly")
-    from spikingjelly.activation_based import functional as spiking
-
     torch.manual_seed(0)
-    network = exact(unlike(SpikingVGG()))
+    network = exact(unlike(build()))
     orders = rng_orders(network)
     result = apply_order(network, orders)
-    assert_moved(network, result, orders, fixed=["features.12"])
-    assert "network's output" in result.layers["features.12"].reason
+    assert_moved(network, result, orders, fixed=[head])
+    assert "network's output" in result.layers[head].reason
     x = torch.randint(-64, 64, (5, 2, 8, 8)) / 64
     before, after = network(x), result.network(x)
     assert before.std() > 0.01
     assert torch.equal(before, after)
-    spiking.reset_net(network)
 
 
 def test_a_spiking_residual_network_computes_the_same():
