@@ -1,0 +1,162 @@
+"""The graph of a network, with the modules of torch and spikingjelly as its leaves."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.nn.utils import parametrize
+
+_LEAF_PACKAGES = (
+    "torch.nn.",
+    "torch.ao.nn.",
+    "spikingjelly.activation_based.layer",
+    "spikingjelly.activation_based.neuron",
+)
+
+
+def all_sizes(sizes: Any) -> Any:
+    """Stand for what ``*x.shape`` unpacks: tracing does not know how many they are."""
+    return sizes
+
+
+def _no_length(proxy: Any) -> int:
+    # What unpacks a proxy asks for its length first, and goes on after this error only.
+    raise TypeError(f"the number of axes of {proxy} is not known")
+
+
+def _attribute(proxy: Any, name: str) -> Any:
+    if name == "shape":
+        return proxy.tracer.create_proxy("call_function", getattr, (proxy, name), {})
+    return fx.Proxy.__getattr__(proxy, name)
+
+
+_Unpackable: Any = type(
+    "_Unpackable", (fx.Proxy,), {"__len__": _no_length, "__getattr__": _attribute}
+)
+
+
+def trace(
+    network: nn.Module, leaves: tuple[type[nn.Module], ...]
+) -> tuple[nn.Module, fx.Graph]:
+    """Record what the network does, without an example of its input.
+
+    Parameters
+    ----------
+    network : Module
+        It is not changed: a copy that shares its parameters is traced.
+    leaves : tuple of types
+        Modules to record as one step, beside those of torch and spikingjelly.
+
+    Returns
+    -------
+    Module
+        The copy, in which the graph finds its modules and tensors.
+    Graph
+        Its steps.
+    """
+    shared: dict[int, Any] = {id(p): p for p in network.parameters()}
+    root = copy.deepcopy(network, shared | _detached(network))
+    tracer: Any = fx.Tracer()
+    refuse = tracer.iter
+
+    def is_leaf(module: nn.Module, _: str) -> bool:
+        kind = type(module)
+        if parametrize.is_parametrized(module):  # torch made a class of its own of it
+            kind = kind.__mro__[1]
+        known = kind.__module__.startswith(_LEAF_PACKAGES)
+        return isinstance(module, leaves) or (
+            known and not isinstance(module, nn.Sequential)
+        )
+
+    def unpack(sizes: Any) -> Iterator[Any]:
+        if is_shape(sizes.node) or _is_rest_of_shape(sizes.node):
+            rest = tracer.create_proxy("call_function", all_sizes, (sizes,), {})
+            return iter((rest,))
+        refused: Iterator[Any] = refuse(sizes)
+        return refused
+
+    tracer.is_leaf_module = is_leaf
+    tracer.iter = unpack
+    tracer.proxy = lambda node: _Unpackable(node, tracer)
+    return root, tracer.trace(root)
+
+
+def copy_of(network: nn.Module) -> nn.Module:
+    """Copy a network, also with the computed weights that pruning leaves in it."""
+    return copy.deepcopy(network, _detached(network))
+
+
+def _detached(network: nn.Module) -> dict[int, Any]:
+    # torch refuses to copy tensors that it computed; a hook will compute them anew.
+    return {
+        id(value): value.detach().clone()
+        for module in network.modules()
+        for value in vars(module).values()
+        if isinstance(value, torch.Tensor)
+    }
+
+
+def tensors_of(module: nn.Module) -> dict[str, torch.Tensor]:
+    """All tensors of a module and of what is inside it, by their dotted names."""
+    tensors = {}
+    for prefix, inside in module.named_modules():
+        held = {**inside._parameters, **inside._buffers, **vars(inside)}
+        for name, value in held.items():
+            if isinstance(value, torch.Tensor):
+                tensors[f"{prefix}.{name}" if prefix else name] = value
+    return tensors
+
+
+def is_shape(node: Any, of: fx.Node | None = None) -> bool:
+    """Whether a step is ``x.shape`` or ``x.size()``, of the given tensor."""
+    if not isinstance(node, fx.Node) or len(node.all_input_nodes) != 1:
+        return False
+    if of is not None and node.args[0] is not of:
+        return False
+    if node.op == "call_method":
+        return node.target == "size" and len(node.args) == 1
+    return node.target is getattr and node.args[1] == "shape"
+
+
+def is_size(node: Any, of: fx.Node, axis: int) -> bool:
+    """Whether a step is ``x.shape[axis]`` or ``x.size(axis)`` of the given tensor."""
+    if not isinstance(node, fx.Node) or len(node.args) != 2 or node.args[1] != axis:
+        return False
+    if node.op == "call_method":
+        return node.target == "size" and node.args[0] is of
+    return _is_getitem(node) and is_shape(node.args[0], of)
+
+
+def rest_of_shape(node: Any) -> tuple[fx.Node, int] | None:
+    """Tensor x and first axis k of a step that stands for ``*x.shape[k:]``."""
+    if not isinstance(node, fx.Node) or node.target is not all_sizes:
+        return None
+    sizes: Any = node.args[0]
+    if is_shape(sizes):
+        return sizes.args[0], 0
+    return sizes.args[0].args[0], sizes.args[1].start
+
+
+def _is_rest_of_shape(node: Any) -> bool:
+    if not _is_getitem(node) or not is_shape(node.args[0]):
+        return False
+    part = node.args[1]
+    return (
+        isinstance(part, slice)
+        and isinstance(part.start, int)
+        and part.start >= 0
+        and part.stop is None
+        and part.step is None
+    )
+
+
+def _is_getitem(node: Any) -> bool:
+    return (
+        isinstance(node, fx.Node)
+        and node.op == "call_function"
+        and getattr(node.target, "__name__", "") == "getitem"
+    )
