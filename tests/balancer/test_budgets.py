@@ -13,6 +13,7 @@ from balancer import (
     BalancerError,
     InfeasibleError,
     LayerCost,
+    PEMap,
     Status,
     balance_network,
     latency_frontier,
@@ -127,6 +128,32 @@ def test_the_answer_is_the_best_of_all_within_the_budgets(network, min_load, dat
         assert solution.kept <= max(within) * (1 + 1e-12)
     assert best.status is Status.OPTIMAL
     assert np.isclose(best.kept, max(within), rtol=1e-9, atol=1e-9)
+
+
+@given(st.integers(0, 2**32))
+def test_knapsacks_of_three_budgets_are_solved_to_the_optimum(seed):
+    """With costs that differ in every group the answer is still the best of all."""
+    rng = np.random.default_rng(seed)
+    layers = {f"l{n}": rng.random((5, 2 + n)) for n in range(2)}
+    maps = {v.shape: PEMap.output_channel(v.shape, 2) for v in layers.values()}
+    costs = {
+        name: LayerCost(*(int(cost) for cost in rng.integers(1, 40, 3)))
+        for name in layers
+    }
+    every = [(kept, *taken(costs, *spent)) for kept, *spent in options(layers, maps)]
+    budgets = np.max(every, axis=0)[1:] * rng.uniform(0.2, 0.8, 3)
+    best = max(one[0] for one in every if (np.array(one[1:]) <= budgets).all())
+    solution = balance_network(
+        layers,
+        pe_map=maps.__getitem__,
+        scope="global",
+        budget=int(budgets[0]),
+        latency_budget=budgets[1],
+        energy_budget=budgets[2],
+        costs=costs,
+    )
+    assert solution.kept == pytest.approx(best, rel=1e-9)
+    assert solution.status is Status.OPTIMAL
 
 
 chains_and_costs = st.lists(
