@@ -24,9 +24,11 @@ if TYPE_CHECKING:  # at run time, only the command that needs them loads them
 PROGRAM = "balanced-sparsity"
 SETTINGS = (  # the options of `balance` that its result depends on
     *("scope", "pes", "map", "sparsity", "budget", "latency_budget", "energy_budget"),
-    *("channel_floor", "nested"),
+    *("channel_floor", "nested", "order", "gap_limit"),
     *("layers", "skip", "solver", "time_limit", "work_limit", "seed", "accelerator"),
 )
+# How far the search goes that only says what another order would keep.
+QUICK_GAP, QUICK_SECONDS = 0.01, 1.0
 PIPE_WIDTH = 160  # columns of a table that no terminal limits
 # Skips zero weights only, so its cycles are exact without knowing any spike.
 DEFAULT_ACCELERATOR = "u-ticket"
@@ -224,6 +226,20 @@ def _add_balance(commands: Any) -> None:
     )
     solving = parser.add_argument_group("solving")
     solving.add_argument(
+        "--order",
+        choices=("fixed", "sorted", "optimized"),
+        default="fixed",
+        help="which channel runs on which PE: the natural order, channels sorted by "
+        "their non-zeros, or the order that keeps most (default: %(default)s)",
+    )
+    solving.add_argument(
+        "--gap-limit",
+        type=float,
+        default=0.0,
+        metavar="G",
+        help="gap at which the search for an order may stop (default: %(default)s)",
+    )
+    solving.add_argument(
         "--solver",
         default="auto",
         metavar="NAME",
@@ -387,6 +403,8 @@ def balance(args: argparse.Namespace) -> int:
                 latency_budget=args.latency_budget,
                 energy_budget=args.energy_budget,
                 costs=costs,
+                order=args.order,
+                gap_limit=args.gap_limit,
                 solver=args.solver,
                 time_limit=args.time_limit,
                 work_limit=args.work_limit,
@@ -395,16 +413,18 @@ def balance(args: argparse.Namespace) -> int:
                 progress=advance,
             )
             frontier = _frontier(ticket, costs or {}, args) if args.frontier else None
-        report = network.to_dict()
+            report = network.to_dict()
+            if args.order == "fixed" and args.scope == "layer":
+                report["network"]["kept_if_reordered"] = _if_reordered(ticket, args)
         if frontier is not None:
             report["frontier"] = frontier
         masks = {layer.name: layer.solution.mask for layer in network.layers}
-        _add_hardware(report, whole, masks, accelerator)
+        orders = {layer.name: layer.solution.order for layer in network.layers}
+        _add_hardware(report, whole, masks, orders, accelerator)
         if args.compare:
             _add_baselines(report, network, ticket, args)
         report["outputs"] = {"masks": str(masks_path), "report": str(report_path)}
         metadata = {"source": source.name, "version": __version__, **settings}
-        orders = {layer.name: layer.solution.order for layer in network.layers}
         save_masks(masks_file, masks, orders, {**metadata, "ticket": whole.metadata})
         report_file.write_text(json.dumps({**report, "settings": metadata}, indent=1))
     if args.json:
@@ -513,7 +533,7 @@ def _check_balance(args: argparse.Namespace) -> None:
     try:
         PEMap.parse(args.map, (1, 1), args.pes)
         get_solver(args.solver)
-        Search(args.time_limit, args.work_limit, args.seed)
+        Search(args.time_limit, args.work_limit, args.seed, gap_limit=args.gap_limit)
         if args.sparsity is not None:
             budget_of_sparsity(args.sparsity, 0)
     except BalancerError as error:
@@ -555,6 +575,28 @@ def _slice_costs(
     names = {layer.name for layer in chosen.layers}
     workloads = network_workloads(masks, about).workloads
     return slice_costs([load for load in workloads if load.name in names], accelerator)
+
+
+def _if_reordered(ticket: Ticket, args: argparse.Namespace) -> float | None:
+    """Total score with the channels in a better order; None if the map has no other."""
+    from balancer import BalancerError, balance_network
+
+    try:
+        return balance_network(
+            ticket,
+            budget=args.budget,
+            sparsity=args.sparsity,
+            pe_map=args.map,
+            pes=args.pes,
+            channel_floor=args.channel_floor,
+            nested=args.nested,
+            order="optimized",
+            gap_limit=QUICK_GAP,
+            time_limit=min(args.time_limit, QUICK_SECONDS),
+            seed=args.seed,
+        ).kept
+    except BalancerError:
+        return None
 
 
 def _frontier(
@@ -617,6 +659,7 @@ def _add_hardware(
     report: dict[str, Any],
     ticket: Ticket,
     masks: dict[str, Any],
+    orders: dict[str, Any],
     accelerator: Accelerator | None,
 ) -> None:
     """Fill in cycles and energy before and after, and what they rest on."""
@@ -632,8 +675,11 @@ def _add_hardware(
     before = {layer.name: layer.read_mask() for layer in ticket.layers}
     about = ticket.metadata.get("ticket", ticket.metadata)
     try:
-        for suffix, kept in (("_before", before), ("", before | masks)):
-            network = network_workloads(kept, about)
+        for suffix, kept, of in (
+            ("_before", before, {}),
+            ("", before | masks, _output_orders(masks, orders)),
+        ):
+            network = network_workloads(kept, about, orders=of)
             chosen = [load for load in network.workloads if load.name in masks]
             result = evaluate_network(chosen, accelerator)
             totals["basis"] = ", ".join(result.basis)
@@ -645,6 +691,13 @@ def _add_hardware(
         totals["energy_unit"] = accelerator.energy_unit
     except WorkloadError as error:
         totals["hardware_note"] = str(error)
+
+
+def _output_orders(masks: dict[str, Any], orders: dict[str, Any]) -> dict[str, Any]:
+    """Keep the orders of output channels; those of input channels are another matter."""
+    return {
+        name: order for name, order in orders.items() if len(order) == len(masks[name])
+    }
 
 
 def _costs(report: Report | LayerReport, suffix: str) -> dict[str, float]:

@@ -110,6 +110,9 @@ def network_notes(report: Row) -> Iterator[str]:
     for name, other in network["alternatives"].items() if limited else ():
         share = other["kept"] / network["kept"] if network["kept"] else 1.0
         yield f"{name}: {share:.4f} of this magnitude, {other['cycles']:,.0f} cycles."
+    if network.get("kept_if_reordered") and network["kept_unstructured"]:
+        share = network["kept_if_reordered"] / network["kept_unstructured"]
+        yield f"With --order optimized the network would keep {share:.4f}."
     if network["remainder"]:
         what = "one weight for every PE"
         why = f"no further slice, {what}, fits" if not limited else "the others bind"
