@@ -419,13 +419,15 @@ def balance(args: argparse.Namespace) -> int:
         if frontier is not None:
             report["frontier"] = frontier
         masks = {layer.name: layer.solution.mask for layer in network.layers}
-        orders = {layer.name: layer.solution.order for layer in network.layers}
-        _add_hardware(report, whole, masks, orders, accelerator)
+        orders, input_orders = _orders(network, args)
+        scheduled = _with_inputs_in_order(masks, input_orders, axis=1)
+        _add_hardware(report, whole, scheduled, orders, accelerator)
         if args.compare:
             _add_baselines(report, network, ticket, args)
         report["outputs"] = {"masks": str(masks_path), "report": str(report_path)}
         metadata = {"source": source.name, "version": __version__, **settings}
-        save_masks(masks_file, masks, orders, {**metadata, "ticket": whole.metadata})
+        metadata_of_masks = {**metadata, "ticket": whole.metadata}
+        save_masks(masks_file, masks, orders, metadata_of_masks, input_orders)
         report_file.write_text(json.dumps({**report, "settings": metadata}, indent=1))
     if args.json:
         print(json.dumps(report, indent=1))
@@ -643,13 +645,21 @@ def _network(
     """Make the workloads that `evaluate` asks for."""
     from hwmodel import network_workloads
 
-    orders = {layer.name: layer.read_order() for layer in ticket.layers}
+    orders, input_orders = (
+        {
+            layer.name: order
+            for layer in ticket.layers
+            if (order := layer.read_order(axis)) is not None
+        }
+        for axis in (0, 1)
+    )
+    masks = {layer.name: layer.read_mask() for layer in ticket.layers}
     return network_workloads(
-        {layer.name: layer.read_mask() for layer in ticket.layers},
+        _with_inputs_in_order(masks, input_orders, axis=1),
         ticket.metadata.get("ticket", ticket.metadata),
-        orders={name: order for name, order in orders.items() if order is not None},
+        orders=orders,
         timesteps=args.timesteps,
-        spikes=spikes,
+        spikes=_with_inputs_in_order(spikes or {}, input_orders, axis=2) or None,
         spike_rate=args.spike_rate,
         direct_coded=not args.spiking_input,
     )
@@ -675,10 +685,7 @@ def _add_hardware(
     before = {layer.name: layer.read_mask() for layer in ticket.layers}
     about = ticket.metadata.get("ticket", ticket.metadata)
     try:
-        for suffix, kept, of in (
-            ("_before", before, {}),
-            ("", before | masks, _output_orders(masks, orders)),
-        ):
+        for suffix, kept, of in (("_before", before, {}), ("", before | masks, orders)):
             network = network_workloads(kept, about, orders=of)
             chosen = [load for load in network.workloads if load.name in masks]
             result = evaluate_network(chosen, accelerator)
@@ -693,10 +700,33 @@ def _add_hardware(
         totals["hardware_note"] = str(error)
 
 
-def _output_orders(masks: dict[str, Any], orders: dict[str, Any]) -> dict[str, Any]:
-    """Keep the orders of output channels; those of input channels are another matter."""
+def _orders(
+    network: NetworkSolution, args: argparse.Namespace
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Orders of the output channels of all layers, and of permuted input channels."""
+    import numpy as np
+
+    from balancer import PEMap
+
+    orders = {layer.name: layer.solution.order for layer in network.layers}
+    if args.order == "fixed" or PEMap.parse(args.map, (1, 1), args.pes).order_axis == 0:
+        return orders, {}
+    natural = {
+        layer.name: np.arange(layer.shape[0], dtype=np.int32)
+        for layer in network.layers
+    }
+    return natural, orders
+
+
+def _with_inputs_in_order(
+    arrays: dict[str, Any], orders: dict[str, Any], axis: int
+) -> dict[str, Any]:
+    """Put masks or spikes in the order in which the PEs take the input channels."""
+    import numpy as np
+
     return {
-        name: order for name, order in orders.items() if len(order) == len(masks[name])
+        name: np.take(array, orders[name], axis) if name in orders else array
+        for name, array in arrays.items()
     }
 
 

@@ -34,7 +34,7 @@ from balancer.order_tiles import TileSearch
 from balancer.pe_map import PEMap
 from balancer.problem import RetentionProblem
 from balancer.search import Search
-from balancer.solution import Answer
+from balancer.solution import Answer, Termination
 from balancer.solvers.greedy import GreedySolver
 from balancer.tile_program import TileProgram
 
@@ -137,7 +137,7 @@ def optimize(problem: RetentionProblem, search: Search) -> Answer:
     if search.cancellation.cancelled:
         raise SolverUnavailableError("cancelled before the search began")
     if problem.pe_map.cells == 0:
-        raise SolverUnavailableError("the layer has no weights")
+        return _nothing(problem)
     if problem.pe_map.order_axis == 0:
         return _optimize_tiles(problem, search)
     return _optimize_blocks(problem, search)
@@ -156,6 +156,14 @@ def _check(problem: RetentionProblem) -> None:
             f"this `{name}` cannot be held in an optimized order of the map "
             f"{problem.pe_map.name!r}; take the order 'sorted' or 'fixed'"
         )
+
+
+def _nothing(problem: RetentionProblem) -> Answer:
+    """Answer a layer without weights."""
+    layer = problem.pe_map
+    channels = layer.shape[layer.order_axis or 0]
+    mask = np.zeros(layer.shape, dtype=bool)
+    return Answer(mask, 0.0, Termination.PROVED, np.arange(channels))
 
 
 def _optimize_tiles(problem: RetentionProblem, search: Search) -> Answer:

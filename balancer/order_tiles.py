@@ -153,25 +153,17 @@ class TileSearch:
     def _neighbours(self, loads: IntArray) -> IntArray:
         """List splits that move slices from a tile to another, [splits, tiles]."""
         program, tiles = self.program, len(loads)
-        # Of tiles with equal load and size one stands for all.
-        _, of_kind = np.unique(
-            np.stack([loads, program.sizes, program.lower, program.upper]),
-            axis=1,
-            return_index=True,
+        # Of tiles with equal load, size and bounds one stands for all; two, where
+        # slices move between them.
+        kind = np.stack([loads, program.sizes, program.lower, program.upper])
+        _, givers = np.unique(kind, axis=1, return_index=True)
+        _, takers = np.unique(kind[:, ::-1], axis=1, return_index=True)
+        pairs = np.array(
+            [(a, b) for a in givers for b in tiles - 1 - takers if a != b], dtype=int
         )
-        last = (
-            tiles
-            - 1
-            - np.unique(
-                np.stack([loads, program.sizes, program.lower, program.upper])[:, ::-1],
-                axis=1,
-                return_index=True,
-            )[1]
-        )
-        pairs = [(a, b) for a in of_kind for b in last if a != b]
         splits = np.repeat(loads[None], len(pairs) * len(MOVES), axis=0)
         row = np.arange(len(splits))
-        givers, takers = np.repeat(np.array(pairs).reshape(-1, 2), len(MOVES), 0).T
+        givers, takers = np.repeat(pairs.reshape(-1, 2), len(MOVES), axis=0).T
         steps = np.tile(MOVES, len(pairs))
         splits[row, givers] -= steps
         splits[row, takers] += steps * program.sizes[givers] // program.sizes[takers]

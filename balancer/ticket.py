@@ -23,6 +23,9 @@ from balancer.array_files import ArrayFile, open_arrays, save_arrays
 from balancer.blocks import Array, BoolArray
 from balancer.errors import TicketError
 
+# Orders of output and of input channels, by the axis of the weights.
+ORDER_ROLES = ("order", "input_order")
+
 # What the last part of an array's name says about it; anything else is a weight.
 _ROLES = {
     "weight": "weight",
@@ -31,6 +34,7 @@ _ROLES = {
     "mask": "mask",
     "score": "score",
     "order": "order",
+    "input_order": "input_order",
 }
 
 
@@ -119,27 +123,28 @@ class TicketLayer:
         known: Array = self._array("score") if weight is None else weight
         return np.not_equal(known, 0)
 
-    def read_order(self) -> npt.NDArray[np.int32] | None:
-        """Load the order of the output channels, if there is one.
+    def read_order(self, axis: int = 0) -> npt.NDArray[np.int32] | None:
+        """Load the order of the output channels (axis 0) or of the input channels (1).
 
         Returns
         -------
-        ndarray of int32 [output channels] or None
-            Schedule position -> channel.
+        ndarray of int32 [channels] or None
+            Schedule position -> channel; None if the file says nothing.
 
         Raises
         ------
         TicketError
             Numbers that are no permutation of the channels.
         """
-        if "order" not in self.roles:
+        role = ORDER_ROLES[axis]
+        if role not in self.roles:
             return None
-        order = self.file.read(self.roles["order"])
-        channels = np.arange(self.shape[0])
+        order = self.file.read(self.roles[role])
+        channels = np.arange(self.shape[axis])
         if order.dtype.kind not in "iu" or not np.array_equal(np.sort(order), channels):
             raise TicketError(
-                f"layer {self.name}: its order is no permutation of {len(channels)} "
-                "output channels"
+                f"layer {self.name}: its {role} is no permutation of {len(channels)} "
+                "channels"
             )
         return order.astype(np.int32)
 
@@ -198,7 +203,7 @@ class Ticket:
             stem, _, last = key.rpartition(".")
             role = _ROLES.get(last) if stem else None
             name = stem if role else key
-            if role == "order":
+            if role in ORDER_ROLES:
                 roles.setdefault(name, {})[role] = key
             elif len(shape) >= 2:
                 roles.setdefault(name, {})[role or "weight"] = key
@@ -241,6 +246,7 @@ def save_masks(
     masks: Mapping[str, BoolArray],
     orders: Mapping[str, npt.NDArray[np.int32]],
     metadata: Mapping[str, Any],
+    input_orders: Mapping[str, npt.NDArray[np.int32]] | None = None,
 ) -> None:
     """Write ``NAME.mask`` and ``NAME.order`` of every layer.
 
@@ -255,9 +261,13 @@ def save_masks(
         Schedule position -> output channel, of each layer.
     metadata : mapping
         Whatever JSON can hold.
+    input_orders : mapping of str to ndarray of int32, optional
+        The same of input channels, written as ``NAME.input_order``.
     """
     arrays: dict[str, Array] = {}
     for name, mask in masks.items():
         arrays[f"{name}.mask"] = mask
         arrays[f"{name}.order"] = orders[name]
+    for name, order in (input_orders or {}).items():
+        arrays[f"{name}.input_order"] = order
     save_arrays(path, arrays, metadata)

@@ -56,7 +56,7 @@ def test_an_order_that_is_none_is_refused(tmp_path, order):
     """An order names every output channel once."""
     path = written(tmp_path, {"a.weight": PRUNED, "a.order": np.array(order)})
     [layer] = open_ticket(path).layers
-    with pytest.raises(TicketError, match="no permutation of 4 output channels"):
+    with pytest.raises(TicketError, match="its order is no permutation of 4 channels"):
         layer.read_order()
 
 
