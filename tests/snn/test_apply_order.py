@@ -396,6 +396,63 @@ def test_parameters_of_channels_move_along(module):
     torch.testing.assert_close(result.network(x), network(x))
 
 
+class Steps(nn.Module):
+    """A convolution, steps as given, and a linear layer."""
+
+    def __init__(self, steps, features, module=None):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(2, 4, 1), nn.Linear(features, 3)
+        self.steps, self.module = steps, module
+
+    def forward(self, x):
+        x = self.steps(self.conv(x))
+        return self.head(x if self.module is None else self.module(x))
+
+
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [
+        (Steps(lambda x: (x * x.sum(1, True)).flatten(1), 64), "joins the channels"),
+        (Steps(lambda x: x.flatten(0, 1).flatten(1), 16), "with the axes in front"),
+        (Steps(lambda x: x.flatten(2), 16), "reads another axis"),
+        (Steps(lambda x: x + x.mean((2, 3)), 4), "channels on different axes"),
+        (Steps(lambda x: x.view(x.size(1), -1), 64), "reshapes in a way"),
+        (
+            Steps(lambda x: (y := x.unsqueeze(0)).reshape(y.size(0), -1), 256),
+            "reshapes in a way",
+        ),
+        (Steps(lambda x: x.unsqueeze(4).squeeze(4), 4), "axis behind the channels"),
+        (Steps(lambda x: x.repeat(1, 2, 1, 1).flatten(1), 128), "may repeat channels"),
+        (Steps(lambda x: torch.stack([x, x], 2).flatten(1), 128), "among the others"),
+        (
+            Steps(lambda x: functional.max_pool2d(x.mean(3), 3, 1, 1).flatten(1), 16),
+            "pools other axes",
+        ),
+        (
+            Steps(lambda x: x.unsqueeze(0).flatten(2), 64, nn.BatchNorm1d(4)),
+            "module works on another axis",
+        ),
+    ],
+)
+def test_other_axes_keep_the_order(network, reason):
+    """Steps that mix the channels' axis with another one leave the order a table."""
+    network.eval()
+    result = apply_order(network, {"conv": REVERSED})
+    assert reason in result.layers["conv"].reason
+    x = torch.randn(4, 2, 4, 4)
+    assert torch.equal(result.network(x), network(x))
+
+
+def test_weights_shared_out_of_reach_stay():
+    """A layer whose weights are also those of an uncalled module keeps its order."""
+    network = Steps(lambda x: x.flatten(1), 64)
+    network.spare = nn.Conv2d(2, 4, 1)
+    network.spare.weight = network.conv.weight
+    result = apply_order(network, {"conv": REVERSED})
+    assert "conv.weight is also spare.weight" in result.layers["conv"].reason
+    assert torch.equal(result.network.spare.weight, network.conv.weight)
+
+
 def test_elementwise_modules_may_be_declared():
     """A module of one's own keeps an order a table, unless declared harmless."""
     network = chain(Scale())
