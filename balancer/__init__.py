@@ -10,7 +10,8 @@
 
 Modules, from the ground up: `pe_map`, `problem`, `multipliers`, `allocation`, `slices`,
 `budgets`, `search`, `solution`, `solvers`, `metrics`, `order`, `solve`, `baselines`,
-`ticket`, `layers`, `shared`, `network`, `frontier`; `two_way`, `expected_work`.
+`ticket`, `layers`, `shared`, `network`, `frontier`;
+`two_way`, `solve_two_way`, `expected_work`.
 """
 
 import logging
@@ -32,13 +33,9 @@ from balancer.problem import RetentionProblem
 from balancer.search import Cancellation, Progress
 from balancer.solution import Solution, Status, Termination
 from balancer.solve import solve
+from balancer.solve_two_way import TwoWaySolution, solve_two_way
 from balancer.solvers import register_solver, solver_names
-from balancer.two_way import (
-    TransposableProblem,
-    TwoWayProblem,
-    TwoWaySolution,
-    solve_two_way,
-)
+from balancer.two_way import TransposableProblem, TwoWayProblem
 
 __all__ = [
     "BalancerError",

@@ -273,6 +273,29 @@ def test_without_time_the_answer_is_greedy_and_says_so():
     assert "a limit of 0" in solution.fallback_reasons["l0"]
 
 
+def test_a_search_cut_short_brackets_the_optimum_and_repeats():
+    """Within a limit of work the optimum lies between kept and bound, every time."""
+    rng = np.random.default_rng(1)
+    layers = {f"l{n}": rng.exponential(size=(20 + n, 30 + n)) for n in range(8)}
+    costs = {
+        name: LayerCost(int(rng.integers(50, 5000)), 9 * rng.random(), rng.random())
+        for name in layers
+    }
+    given = {"sparsity": 0.8, "scope": "global", "costs": costs}
+    given |= {"latency_budget": 0.7, "energy_budget": 0.75}
+    best = balance_network(layers, **given)
+    assert best.status is Status.OPTIMAL
+    for work in (1e-4, 1e-2):
+        short, again = (
+            balance_network(layers, **given, work_limit=work) for _ in range(2)
+        )
+        assert short.status is Status.FEASIBLE
+        assert short.kept <= best.kept * (1 + 1e-9)
+        assert best.kept <= short.bound
+        for one, other in zip(short.layers, again.layers, strict=True):
+            np.testing.assert_array_equal(one.solution.mask, other.solution.mask)
+
+
 def test_floors_by_name_hold_for_the_named_layer_alone():
     """A layer whose cycles are dear keeps its floor, and loses all without it."""
     layers, costs = network_of()
