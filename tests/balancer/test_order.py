@@ -286,6 +286,31 @@ def test_cancelling_a_running_search_leaves_its_best_order(pe_map):
     assert solution.kept <= solution.bound
 
 
+@pytest.mark.parametrize("pe_map", ["output_channel", "2:4"])
+@pytest.mark.parametrize("reports", [1, 3])
+def test_ctrl_c_leaves_the_best_order(pe_map, reports):
+    """An interrupt at any report of progress ends the search with an answer."""
+    values = spread_layer()
+    problem = RetentionProblem(
+        values,
+        PEMap.parse(pe_map, values.shape),
+        None if ":" in pe_map else 1000,
+        order="optimized",
+    )
+    seen = []
+
+    def interrupt(progress):
+        seen.append(progress)
+        if len(seen) == reports:
+            raise KeyboardInterrupt
+
+    solution = solve(problem, progress=interrupt)
+    solution.verify(problem)
+    assert len(seen) == reports
+    assert solution.termination is Termination.CANCELLED
+    assert solution.bound >= max(progress.kept for progress in seen) * (1 - 1e-6)
+
+
 @pytest.mark.parametrize("pe_map", ["interleaved", "banked"])
 def test_maps_without_channels_to_permute_are_refused(pe_map):
     """Where an order is not defined, the message says which maps have one."""
