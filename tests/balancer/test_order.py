@@ -86,16 +86,39 @@ def test_tiles_equal_exhaustive_search():
         values = layer_scores(rng, (channels, int(rng.integers(1, 6))))
         budget = int(rng.integers(0, values.size + 1))
         pe_map = PEMap.output_channel(values.shape, pes)
-        problem = RetentionProblem(values, pe_map, budget, order="optimized")
+        nested = rng.random(values.shape) < 0.8 if rng.random() < 0.3 else None
+        problem = RetentionProblem(
+            values, pe_map, budget, previous_mask=nested, order="optimized"
+        )
         solution = solve(problem)
         tiles = tuple(np.bincount(np.arange(channels) // pes).tolist())
-        truth = best_tiling(values, tiles, budget)
+        allowed = values if nested is None else np.where(nested, values, -np.inf)
+        truth = best_tiling(allowed, tiles, budget)
         reached = bool(np.isclose(solution.kept, truth, rtol=1e-9))
         assert solution.kept <= truth * (1 + 1e-9)
         assert solution.bound >= truth * (1 - 1e-9)
         assert reached or solution.status is Status.FEASIBLE
         optimal += reached
     assert optimal >= 990
+
+
+def test_grid_tiles_equal_exhaustive_search():
+    """With several blocks a channel, a slice is one weight of each block."""
+    rng = np.random.default_rng(6)
+    for _ in range(100):
+        rows, cols = int(rng.integers(1, 4)), int(rng.integers(1, 4))
+        values = layer_scores(rng, (int(rng.integers(1, 9)), int(rng.integers(3, 8))))
+        budget = int(rng.integers(0, values.size + 1))
+        pe_map = PEMap.grid(values.shape, rows, cols)
+        solution = solve(RetentionProblem(values, pe_map, budget, order="optimized"))
+        parts = [-np.sort(-p, axis=1) for p in np.array_split(values, cols, axis=1)]
+        depth = min(part.shape[1] for part in parts)
+        slices = sum(part[:, :depth] for part in parts)
+        tiles = tuple(np.bincount(np.arange(len(values)) // rows).tolist())
+        assert solution.kept == pytest.approx(
+            best_tiling(slices, tiles, budget // cols), rel=1e-9
+        )
+        assert solution.status is Status.OPTIMAL
 
 
 @pytest.mark.parametrize("splits", [0, tile_bound.MOST_SPLITS])
@@ -284,6 +307,31 @@ def test_cancelling_a_running_search_leaves_its_best_order(pe_map):
     solution.verify(problem)
     assert solution.termination is Termination.CANCELLED
     assert solution.kept <= solution.bound
+
+
+@pytest.mark.parametrize("pe_map", ["output_channel", "2:4"])
+@pytest.mark.parametrize("reports", [1, 3])
+def test_ctrl_c_leaves_the_best_order(pe_map, reports):
+    """An interrupt at any report of progress ends the search with an answer."""
+    values = spread_layer()
+    problem = RetentionProblem(
+        values,
+        PEMap.parse(pe_map, values.shape),
+        None if ":" in pe_map else 1000,
+        order="optimized",
+    )
+    seen = []
+
+    def interrupt(progress):
+        seen.append(progress)
+        if len(seen) == reports:
+            raise KeyboardInterrupt
+
+    solution = solve(problem, progress=interrupt)
+    solution.verify(problem)
+    assert len(seen) == reports
+    assert solution.termination is Termination.CANCELLED
+    assert solution.bound >= max(progress.kept for progress in seen) * (1 - 1e-6)
 
 
 @pytest.mark.parametrize("pe_map", ["interleaved", "banked"])
