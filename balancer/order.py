@@ -201,22 +201,21 @@ def _optimize_blocks(problem: RetentionProblem, search: Search) -> Answer:
     bound = max(_block_bound(problem), best.kept)
     try:
         while not (clock.interrupted or clock.near_enough(best.kept, bound)):
-            loads = best.loads[: per_input.shape[1]]
+            loads = best.loads
+            rows = loads[: per_input.shape[1]]
             blocks = BlockSearch(
-                per_input, block_of_position(layer), best.order, loads, clock
+                per_input, block_of_position(layer), best.order, rows, clock
             )
             blocks.descend()
             found = _InOrder.of(problem, blocks.order)
-            settled = np.array_equal(found.loads, best.loads)
-            if found.kept > best.kept:
-                best = found
-                clock.report(best.kept, bound)
-            if settled:
+            if found.kept <= best.kept or np.array_equal(found.loads, loads):
                 blocks.kick(bound)
-                best = max(
-                    (best, _InOrder.of(problem, blocks.order)),
-                    key=lambda found: found.kept,
-                )
+                found = _InOrder.of(problem, blocks.order)
+            if found.kept <= best.kept:
+                break
+            best = found
+            clock.report(best.kept, bound)
+            if np.array_equal(found.loads, loads):
                 break
     except KeyboardInterrupt:
         search.cancellation.cancel()

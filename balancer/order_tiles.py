@@ -61,7 +61,7 @@ class TileSearch:
             OR-Tools is missing.
         """
         assert self.best is not None
-        self._alternate(self.best)
+        self._alternate(self.best.loads)
         if self._done():
             return
         lagrangian = TileBound(self.program, self.best)
@@ -99,18 +99,23 @@ class TileSearch:
         self._clock.spend(program.totals.shape[0] * len(loads))
         return Tiling(tile, loads, program.value(tile, loads))
 
-    def _alternate(self, tiling: Tiling) -> bool:
-        """Take tiles for loads and loads for tiles in turn while it helps."""
-        improved = False
+    def _alternate(self, loads: IntArray) -> bool:
+        """Take tiles for loads and loads for tiles in turn while it helps.
+
+        Returns
+        -------
+        bool
+            Whether an answer was better than all before.
+        """
+        tiling = self._assigned(loads)
+        improved = self._offer(tiling)
         while not self._clock.interrupted:
-            assigned = self._assigned(tiling.loads)
-            better = self._offer(assigned)
-            allocated = self.program.with_best_loads(assigned.tile)
-            more = self._offer(allocated)
-            improved |= better or more
-            if not more or allocated is None:
+            better = self.program.with_best_loads(tiling.tile)
+            if better is None or not self._offer(better):
                 break
-            tiling = allocated
+            improved = True
+            tiling = self._assigned(better.loads)
+            self._offer(tiling)
         return improved
 
     def _prove(self, splits: IntArray, lagrangian: TileBound) -> None:
@@ -135,20 +140,12 @@ class TileSearch:
             for number in order[bounds[order] > self.best.kept * (1 + ROUNDING)]:
                 if self._done():
                     return improved
-                if self._alternate_once(splits[number]):
+                if self._alternate(splits[number]):
                     improved = True
                     break
             else:
                 break
         return improved
-
-    def _alternate_once(self, loads: IntArray) -> bool:
-        """Try a split, and follow it if it is better."""
-        tiling = self._assigned(loads)
-        if not self._offer(tiling):
-            return False
-        self._alternate(tiling)
-        return True
 
     def _neighbours(self, loads: IntArray) -> IntArray:
         """List splits that move slices from a tile to another, [splits, tiles]."""
