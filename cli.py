@@ -28,7 +28,7 @@ SETTINGS = (  # the options of `balance` that its result depends on
     *("layers", "skip", "solver", "time_limit", "work_limit", "seed", "accelerator"),
 )
 # How far the search goes that only says what another order would keep.
-QUICK_GAP, QUICK_SECONDS = 0.01, 1.0
+QUICK_GAP, QUICK_SECONDS = 0.02, 1.0
 PIPE_WIDTH = 160  # columns of a table that no terminal limits
 # Skips zero weights only, so its cycles are exact without knowing any spike.
 DEFAULT_ACCELERATOR = "u-ticket"
