@@ -141,6 +141,45 @@ def test_the_frontier_rises(capsys):
     assert "magnitude that can be kept" in out
 
 
+def test_an_optimized_order_keeps_more_and_is_written(capsys):
+    """Fixed <= sorted <= optimized, and the mask file's order is what balances it."""
+    kept = [
+        balanced(capsys, "--order", order, "--out", f"{order}.npz")["network"]["kept"]
+        for order in ("fixed", "sorted", "optimized")
+    ]
+    assert kept[0] < kept[1] < kept[2]
+    _, out, _ = run(capsys, "evaluate", "optimized.npz", "--json")
+    assert json.loads(out)["utilization"] == 1.0
+    with np.load("optimized.npz") as masks:
+        order = masks["features.7.order"]
+        loads = masks["features.7.mask"][order].reshape(4, 16, -1).sum(axis=2)
+    assert (loads == loads[:, :1]).all()
+    assert (order != np.arange(64)).any()
+
+
+def test_orders_of_input_channels_have_a_name_of_their_own(capsys):
+    """Maps that split the inputs write `input_order`, and `evaluate` follows it."""
+    args = ("--map", "input_channel", "--order", "sorted", "--out", "masks.npz")
+    cycles = balanced(capsys, *args)["network"]["cycles"]
+    with np.load("masks.npz") as masks:
+        assert len(masks["features.3.input_order"]) == 32
+        np.testing.assert_array_equal(masks["features.3.order"], np.arange(64))
+    mapped = Accelerator.load("u-ticket").on_map("input_channel", 16)
+    Path("mapped.yaml").write_text(mapped.to_yaml())
+    _, out, _ = run(
+        capsys, "evaluate", "masks.npz", "--accelerator", "mapped.yaml", "--json"
+    )
+    assert json.loads(out)["cycles"] == cycles
+
+
+def test_the_fixed_order_says_what_another_would_keep(capsys):
+    """Without `--order` one line tells what an optimized order keeps."""
+    _, out, _ = run(capsys, "balance")
+    [line] = [line for line in out.splitlines() if "--order optimized" in line]
+    better = balanced(capsys, "--order", "optimized")["network"]["kept_fraction"]
+    assert abs(float(line.split()[-1].rstrip(".")) - better) < 0.005
+
+
 def test_layers_and_skip_choose_by_glob(capsys):
     """`--layers` keeps matching names, `--skip` drops them."""
     rows = balanced(capsys, "--layers", "features.*", "--skip", "*.3")["layers"]
@@ -219,6 +258,9 @@ NAN = np.full((4, 4), np.nan, dtype=np.float32)
         (["balance", "odd.safetensors"], 1, "odd.safetensors: layer w: its"),
         (["balance", "--out", "text.safetensors/x"], 1, "cannot write"),
         (["balance", "--latency-budget", "0.7"], 2, "they need --global"),
+        (["balance", "--order", "random"], 2, "invalid choice"),
+        (["balance", "--order", "sorted", "--map", "banked"], 1, "takes only 'fixed'"),
+        (["balance", "--gap-limit", "-1"], 2, "`gap_limit` is -1"),
         (["balance", "--frontier", "0"], 2, "--frontier is 0"),
         (["balance", "--global", "--energy-budget", "-1"], 1, "`energy_budget` is -1"),
         (["balance", "--accelerator", "tpu"], 1, "neither a preset (eie, "),
