@@ -12,34 +12,16 @@ than the linear assignment problem of channels and PEs.
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
-
 import numpy as np
 
 from balancer.allocation import FloatArray
 from balancer.blocks import IntArray
 from balancer.errors import SolverUnavailableError
-
-MIN_COST_FLOW = "ortools.graph.python.min_cost_flow"
+from balancer.solvers import or_tools
 
 # OR-Tools takes whole costs and multiplies them by the number of nodes, which must stay
 # below 2**63: enough for 2**17 channels, and exact to 2**-44 of the largest difference.
 COST_BITS = 44
-
-
-def load() -> Any:
-    """Import OR-Tools' minimum-cost flow.
-
-    Raises
-    ------
-    SolverUnavailableError
-        It cannot be imported.
-    """
-    try:
-        return importlib.import_module(MIN_COST_FLOW)
-    except ImportError as error:
-        raise SolverUnavailableError(f"OR-Tools cannot be imported: {error}") from error
 
 
 def assign(totals: FloatArray, loads: IntArray, sizes: IntArray) -> IntArray:
@@ -76,7 +58,7 @@ def assign(totals: FloatArray, loads: IntArray, sizes: IntArray) -> IntArray:
     tail = np.repeat(np.arange(channels), len(levels))
     head = channels + np.tile(np.arange(len(levels)), channels)
 
-    module = load()
+    module = or_tools.load(or_tools.MIN_COST_FLOW)
     flow = module.SimpleMinCostFlow()
     arcs = flow.add_arcs_with_capacity_and_unit_cost(
         tail, head, np.ones_like(tail), whole.reshape(-1)

@@ -7,34 +7,18 @@ the flow is a mask.
 
 from __future__ import annotations
 
-import importlib
 import math
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from balancer.blocks import Array, BoolArray, IntArray
 from balancer.errors import InfeasibleError, SolverUnavailableError
+from balancer.solvers import or_tools
 
-MIN_COST_FLOW = "ortools.graph.python.min_cost_flow"
 # Scores become whole numbers below 2**COST_BITS. OR-Tools multiplies costs with the
 # number of nodes, which must stay below 2**62.
 COST_BITS = 40
-
-
-def load() -> Any:
-    """Import OR-Tools' min-cost flow.
-
-    Raises
-    ------
-    SolverUnavailableError
-        It cannot be imported.
-    """
-    try:
-        return importlib.import_module(MIN_COST_FLOW)
-    except ImportError as error:
-        raise SolverUnavailableError(f"OR-Tools cannot be imported: {error}") from error
 
 
 def transport(
@@ -65,7 +49,7 @@ def transport(
     SolverUnavailableError
         No OR-Tools, or a flow that it rejects.
     """
-    flow = load().SimpleMinCostFlow()
+    flow = or_tools.load(or_tools.MIN_COST_FLOW).SimpleMinCostFlow()
     largest = float(scores.max(initial=0.0))
     exponent = COST_BITS - math.frexp(largest)[1] if largest else 0
     # The bulk calls truncate floats without a word, so the costs are rounded here.

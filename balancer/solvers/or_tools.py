@@ -20,6 +20,7 @@ from balancer.search import Progress, Search
 from balancer.solution import Termination
 
 CP_MODEL = "ortools.sat.python.cp_model"
+MIN_COST_FLOW = "ortools.graph.python.min_cost_flow"
 POLL_SECONDS = 0.1
 
 
@@ -43,8 +44,8 @@ def require(search: Search) -> None:
         raise SolverUnavailableError("cancelled before the search began")
 
 
-def load() -> Any:
-    """Import CP-SAT, which takes about half a second the first time.
+def load(module: str = CP_MODEL) -> Any:
+    """Import a module of OR-Tools; CP-SAT takes about half a second the first time.
 
     Raises
     ------
@@ -52,7 +53,7 @@ def load() -> Any:
         OR-Tools is there but cannot be loaded.
     """
     try:
-        return importlib.import_module(CP_MODEL)
+        return importlib.import_module(module)
     except ImportError as error:
         raise SolverUnavailableError(f"OR-Tools cannot be imported: {error}") from error
 
