@@ -286,7 +286,7 @@ class RetentionProblem:
         if self.order != "fixed":  # the masks' and floors' part depends on the order
             capacity = layer.least_of_group(layer.cell_sizes())
         lower, upper = self.min_load, np.minimum(self.max_load, capacity)
-        reasons = ["`min_load` and `max_load`"]
+        reasons = ["`min_load`"] if self.min_load.any() else []
         if layer.fixed_load is not None:
             lower = np.maximum(lower, layer.fixed_load)
             upper = np.minimum(upper, layer.fixed_load)
@@ -299,7 +299,8 @@ class RetentionProblem:
             lower = np.maximum(
                 lower, layer.largest_of_group(layer.cell_loads(self.must_keep))
             )
-            reasons.append("what must be kept")
+            if self.forced is not None:
+                reasons.append("`forced`")
         clash = np.flatnonzero(lower > upper)
         if clash.size:
             g = int(clash[0])
