@@ -325,8 +325,17 @@ class _Priced:
             slopes = self._at(middle[group])[1]
             rising = np.bincount(group, slopes, minlength=groups) > 0
             low, high = np.where(rising, middle, low), np.where(rising, high, middle)
-        self._count, _, gained = self._at(high[group])
-        self.value = float(gained.sum()) + price * relaxation.budget
+        # The best limit lies between the two. The value is concave, so none there is
+        # worth more than an end and what its slope promises; a PE that has no weights
+        # left for the upper end says nothing.
+        promised = []
+        for end, sign in ((low, 1), (high, -1)):
+            self._count, slopes, gains = self._at(end[group])
+            slope = sign * np.bincount(group, slopes, minlength=groups)
+            value = np.bincount(group, gains, minlength=groups)
+            best = value + np.maximum(slope, 0.0) * (high - low)
+            promised.append(np.where(slope < HUGE / 2, best, np.inf))
+        self.value = float(np.minimum(*promised).sum()) + price * relaxation.budget
         self.nonzeros = int(self._count.sum())
 
     def chosen(self) -> IntArray:
