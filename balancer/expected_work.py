@@ -331,10 +331,10 @@ class _Priced:
         promised = []
         for end, sign in ((low, 1), (high, -1)):
             self._count, slopes, gains = self._at(end[group])
-            slope = sign * np.bincount(group, slopes, minlength=groups)
+            rise = sign * np.bincount(group, slopes, minlength=groups)
             value = np.bincount(group, gains, minlength=groups)
-            best = value + np.maximum(slope, 0.0) * (high - low)
-            promised.append(np.where(slope < HUGE / 2, best, np.inf))
+            best = value + np.maximum(rise, 0.0) * (high - low)
+            promised.append(np.where(rise < HUGE / 2, best, np.inf))
         self.value = float(np.minimum(*promised).sum()) + price * relaxation.budget
         self.nonzeros = int(self._count.sum())
 
