@@ -366,9 +366,8 @@ def _add_accelerators(commands: Any) -> None:
     )
     parser.set_defaults(run=accelerators)
     parser.add_argument("name", nargs="?", metavar="NAME")
-    written = parser.add_mutually_exclusive_group()
-    written.add_argument("--json", action="store_true", help="print JSON")
-    written.add_argument(
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
         "--debug", action="store_true", help="show the traceback of an error"
     )
 
@@ -393,13 +392,8 @@ def balance(args: argparse.Namespace) -> int:
         with _progress_bar(len(ticket.layers)) as advance, _naming_file(source):
             network = balance_network(
                 ticket,
-                budget=args.budget,
-                sparsity=args.sparsity,
+                **_program(args),
                 scope=args.scope,
-                pe_map=args.map,
-                pes=args.pes,
-                channel_floor=args.channel_floor,
-                nested=args.nested,
                 latency_budget=args.latency_budget,
                 energy_budget=args.energy_budget,
                 costs=costs,
@@ -408,7 +402,6 @@ def balance(args: argparse.Namespace) -> int:
                 solver=args.solver,
                 time_limit=args.time_limit,
                 work_limit=args.work_limit,
-                seed=args.seed,
                 workers=args.workers,
                 progress=advance,
             )
@@ -426,7 +419,7 @@ def balance(args: argparse.Namespace) -> int:
             _add_baselines(report, network, ticket, args)
         report["outputs"] = {"masks": str(masks_path), "report": str(report_path)}
         metadata = {"source": source.name, "version": __version__, **settings}
-        metadata_of_masks = {**metadata, "ticket": whole.metadata}
+        metadata_of_masks = {**metadata, "ticket": _about(whole)}
         save_masks(masks_file, masks, orders, metadata_of_masks, input_orders)
         report_file.write_text(json.dumps({**report, "settings": metadata}, indent=1))
     if args.json:
@@ -557,6 +550,19 @@ def _check_balance(args: argparse.Namespace) -> None:
         )
 
 
+def _program(args: argparse.Namespace) -> dict[str, Any]:
+    """Parameters that all programs of one `balance` share."""
+    return {
+        "budget": args.budget,
+        "sparsity": args.sparsity,
+        "pe_map": args.map,
+        "pes": args.pes,
+        "channel_floor": args.channel_floor,
+        "nested": args.nested,
+        "seed": args.seed,
+    }
+
+
 def _limits_cost(args: argparse.Namespace) -> bool:
     return any(
         value is not None
@@ -573,9 +579,8 @@ def _slice_costs(
     if accelerator is None:
         raise UsageError("no accelerator has this PE map, so cycles are not known")
     masks = {layer.name: layer.read_mask() for layer in whole.layers}
-    about = whole.metadata.get("ticket", whole.metadata)
     names = {layer.name for layer in chosen.layers}
-    workloads = network_workloads(masks, about).workloads
+    workloads = network_workloads(masks, _about(whole)).workloads
     return slice_costs([load for load in workloads if load.name in names], accelerator)
 
 
@@ -586,16 +591,10 @@ def _if_reordered(ticket: Ticket, args: argparse.Namespace) -> float | None:
     try:
         return balance_network(
             ticket,
-            budget=args.budget,
-            sparsity=args.sparsity,
-            pe_map=args.map,
-            pes=args.pes,
-            channel_floor=args.channel_floor,
-            nested=args.nested,
+            **_program(args),
             order="optimized",
             gap_limit=QUICK_GAP,
             time_limit=min(args.time_limit, QUICK_SECONDS),
-            seed=args.seed,
         ).kept
     except BalancerError:
         return None
@@ -610,18 +609,12 @@ def _frontier(
     points = latency_frontier(
         ticket,
         costs,
+        **_program(args),
         points=args.frontier,
-        budget=args.budget,
-        sparsity=args.sparsity,
         energy_budget=args.energy_budget,
-        pe_map=args.map,
-        pes=args.pes,
-        channel_floor=args.channel_floor,
-        nested=args.nested,
         solver=args.solver,
         time_limit=args.time_limit,
         work_limit=args.work_limit,
-        seed=args.seed,
     )
     return [point.to_dict() for point in points]
 
@@ -637,6 +630,12 @@ def _naming_file(path: Path) -> Iterator[None]:
         text = str(error)
         about = "" if str(path) in text else f"{path}: "
         raise type(error)(about + text) from error
+
+
+def _about(ticket: Ticket) -> dict[str, Any]:
+    """Return what a ticket says about its network; mask files pass it on."""
+    about: dict[str, Any] = ticket.metadata.get("ticket", ticket.metadata)
+    return about
 
 
 def _network(
@@ -656,7 +655,7 @@ def _network(
     masks = {layer.name: layer.read_mask() for layer in ticket.layers}
     return network_workloads(
         _with_inputs_in_order(masks, input_orders, axis=1),
-        ticket.metadata.get("ticket", ticket.metadata),
+        _about(ticket),
         orders=orders,
         timesteps=args.timesteps,
         spikes=_with_inputs_in_order(spikes or {}, input_orders, axis=2) or None,
@@ -683,10 +682,9 @@ def _add_hardware(
         return
     rows = {row["name"]: row for row in report["layers"]}
     before = {layer.name: layer.read_mask() for layer in ticket.layers}
-    about = ticket.metadata.get("ticket", ticket.metadata)
     try:
         for suffix, kept, of in (("_before", before, {}), ("", before | masks, orders)):
-            network = network_workloads(kept, about, orders=of)
+            network = network_workloads(kept, _about(ticket), orders=of)
             chosen = [load for load in network.workloads if load.name in masks]
             result = evaluate_network(chosen, accelerator)
             totals["basis"] = ", ".join(result.basis)
