@@ -65,7 +65,7 @@ class Pruning:
     costs : mapping of str to LayerCost
         Cycles and energy of a slice of each layer, for ``latency``.
     latency_budget : float
-        Most cycles, for ``latency``; as in `balance_network`.
+        Most cycles for ``latency``, relative to those of ``optimal``.
     """
 
     scores: Mapping[str, Array]
@@ -342,37 +342,47 @@ def optimal_order(pruning: Pruning) -> Pruned:
 def latency(pruning: Pruning) -> Pruned:
     """Equal loads, the budget shared among the layers, within a budget of cycles.
 
-    A layer that would be emptied gets a floor of one weight for every PE, and the
-    program is solved again: a network without one of its layers computes nothing.
+    The cycles are a fraction of those of ``optimal``. Every PE that can keeps at least
+    one weight, since a network without one of its layers computes nothing; where these
+    weights alone take more cycles, they are all that is kept.
     """
     if pruning.costs is None:
         raise BalancerError(
             "`method` is 'latency', but what a slice costs is not known (`costs`)"
         )
     weights = sum(scores.size for scores in pruning.scores.values())
-    floors: dict[str, int] = {}
-    while True:
-        solved = balance_network(
-            _layers(pruning),
-            budget=budget_of_sparsity(pruning.sparsity, weights),
-            scope="global",
-            latency_budget=pruning.latency_budget,
-            min_load=floors,
-            costs=pruning.costs,
-            pe_map=pruning.pe_map,
-            pes=pruning.pes,
-            nested=True,
-            seed=pruning.seed,
-        )
-        masks = {layer.name: layer.solution.mask for layer in solved.layers}
-        emptied = {
-            name: 1
-            for name, candidates in pruning.candidates().items()
-            if candidates.any() and not masks[name].any() and name not in floors
-        }
-        if not emptied:
-            return _in_natural_order(pruning, masks)
-        floors |= emptied
+    floors = {
+        name: min(1, int(pruning.map_of(name).cell_loads(mask).min(initial=1)))
+        for name, mask in pruning.candidates().items()
+    }
+    least = sum(
+        cost.cycles(floors[name] * pruning.map_of(name).groups)
+        for name, cost in pruning.costs.items()
+    )
+    layer_wise = sum(
+        pruning.costs[name].cycles(_slices(mask, pruning.map_of(name)))
+        for name, mask in optimal(pruning).masks.items()
+    )
+    solved = balance_network(
+        _layers(pruning),
+        budget=budget_of_sparsity(pruning.sparsity, weights),
+        scope="global",
+        # Up to 1 it would be a fraction of what `balance_network` calls layer-wise.
+        latency_budget=max(pruning.latency_budget * layer_wise, least, 1 + 1e-9),
+        min_load=floors,
+        costs=pruning.costs,
+        pe_map=pruning.pe_map,
+        pes=pruning.pes,
+        nested=True,
+        seed=pruning.seed,
+    )
+    masks = {layer.name: layer.solution.mask for layer in solved.layers}
+    return _in_natural_order(pruning, masks)
+
+
+def _slices(mask: BoolArray, pe_map: PEMap) -> int:
+    """Largest load of every group, added up."""
+    return int(pe_map.largest_of_group(pe_map.cell_loads(mask)).sum())
 
 
 def kept_magnitude(pruning: Pruning, masks: Masks) -> float:
