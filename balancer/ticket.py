@@ -4,6 +4,7 @@ A ticket holds for each layer NAME the arrays ``NAME.weight``, ``NAME.mask`` and
 ``NAME.score`` (last non-zero magnitudes), any of them alone or together; a bare NAME is
 a weight, and ``NAME.weight_orig`` with ``NAME.weight_mask`` is what
 `torch.nn.utils.prune` leaves. Arrays with fewer than two dimensions are no layers.
+``NAME.carried`` and ``NAME.rates`` are left to `snn.round_tickets`.
 Formats: ``.safetensors`` and ``.npz``; nothing is ever unpickled.
 """
 
@@ -35,7 +36,11 @@ _ROLES = {
     "score": "score",
     "order": "order",
     "input_order": "input_order",
+    "carried": "carried",
+    "rates": "rates",
 }
+# What lottery runs add to a layer, and what says nothing about its shape.
+_HISTORY = ("carried", "rates")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -203,7 +208,7 @@ class Ticket:
             stem, _, last = key.rpartition(".")
             role = _ROLES.get(last) if stem else None
             name = stem if role else key
-            if role in ORDER_ROLES:
+            if role in (*ORDER_ROLES, *_HISTORY):
                 roles.setdefault(name, {})[role] = key
             elif len(shape) >= 2:
                 roles.setdefault(name, {})[role or "weight"] = key

@@ -1,0 +1,112 @@
+"""What is known about a round when it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+
+@dataclass(frozen=True, slots=True)
+class LayerOutcome:
+    """One layer after a round.
+
+    Attributes
+    ----------
+    name : str
+        The layer.
+    weights, nonzeros : int
+        All weights, and those that are kept.
+    utilization : float
+        Of the PEs that hold weights (`balancer.LoadMetrics.mu`), in the ticket's order.
+    occupancy : float
+        PEs that hold weights / all PEs.
+    kept_fraction : float
+        Kept last magnitudes relative to unstructured pruning at equal non-zeros.
+    spike_rate : float or None
+        Spikes per input and time step; None if the input is no spikes.
+    cycles, energy : float or None
+        On the accelerator; None if it cannot have the PE map.
+    """
+
+    name: str
+    weights: int
+    nonzeros: int
+    utilization: float
+    occupancy: float
+    kept_fraction: float
+    spike_rate: float | None
+    cycles: float | None
+    energy: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RoundOutcome:
+    """A round: what was pruned, how well the network does, what it costs.
+
+    Attributes
+    ----------
+    round : int
+        0 is the dense network.
+    timesteps : int
+        Time steps it was trained and tested with.
+    sparsity : float
+        Fraction of the weights that are pruned.
+    nonzeros : int
+        Weights that are kept.
+    accuracy, loss : float
+        On the test images, after the last epoch.
+    validation_accuracy : float or None
+        On the validation images; None without any.
+    kept_fraction : float
+        Kept last magnitudes relative to unstructured pruning of the same layers.
+    utilization : float
+        Mean over the layers weighted by parameters, as in the u-Ticket paper.
+    eta : float
+        Loads / (PEs x largest loads) over all layers.
+    spike_rate : float or None
+        Mean of the layers whose input is spikes.
+    cycles, idle_cycles, energy : float or None
+        Of one inference on the accelerator.
+    energy_unit : str or None
+        Unit of the energy.
+    epochs : int
+        Epochs of training in this round.
+    layers : tuple of LayerOutcome
+        In the order in which they run.
+    """
+
+    round: int
+    timesteps: int
+    sparsity: float
+    nonzeros: int
+    accuracy: float
+    loss: float
+    validation_accuracy: float | None
+    kept_fraction: float
+    utilization: float
+    eta: float
+    spike_rate: float | None
+    cycles: float | None
+    idle_cycles: float | None
+    energy: float | None
+    energy_unit: str | None
+    epochs: int
+    layers: tuple[LayerOutcome, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what JSON can hold."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, known: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` returned."""
+        names = {one.name for one in fields(cls)}
+        values = {name: value for name, value in known.items() if name in names}
+        values["layers"] = tuple(LayerOutcome(**layer) for layer in known["layers"])
+        return cls(**values)
+
+
+def least_utilization(layers: Sequence[LayerOutcome]) -> float:
+    """Utilization of the worst layer; 1.0 without layers."""
+    return min((layer.utilization for layer in layers), default=1.0)
