@@ -8,10 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from snn.batches import batches
 from snn.digits import read_digits
+from snn.event_data import EVENT_SETS, read_events
 from snn.image_data import (
     Augmentation,
     DataError,
@@ -19,13 +21,15 @@ from snn.image_data import (
     Split,
     channel_statistics,
 )
+from snn.image_files import read_folder
 from snn.image_source import ImageSource, check_classes
 from snn.npz_images import read_npz
 from snn.stratified import stratified_choice
+from snn.torchvision_images import TORCHVISION_SETS, read_torchvision
 
 __all__ = ["DATASETS", "DataError", "ImageData", "Split", "batches", "load_data"]
 
-DATASETS = ("digits",)
+DATASETS = ("digits", *TORCHVISION_SETS, *EVENT_SETS)
 
 
 def load_data(
@@ -79,7 +83,15 @@ def load_data(
         raise DataError(f"`validation` is {validation}; a share from 0 to below 1")
     if seed < 0:
         raise DataError(f"`seed` is {seed}; an integer from 0")
-    source = _source(dataset)
+    if timesteps < 1:
+        raise DataError(f"`timesteps` is {timesteps}; an integer from 1")
+    try:
+        if dataset in DATASETS:
+            source = _read_named(dataset, folder, download, timesteps)
+        else:
+            source = _read_path(Path(dataset))
+    except DataError as error:
+        raise DataError(f"{dataset}: {error}") from error
     held_out, chosen = _choose(
         source.train.labels.numpy(), train_size, validation, seed
     )
@@ -98,20 +110,31 @@ def load_data(
     )
 
 
-def _source(dataset: str) -> ImageSource:
-    path = Path(dataset)
+def _read_named(
+    dataset: str, folder: str | Path | None, download: bool, timesteps: int
+) -> ImageSource:
     if dataset == "digits":
         return read_digits()
+    if folder is None:
+        raise DataError("name the `folder` where its files are, or shall be put")
+    if dataset in EVENT_SETS:
+        return read_events(dataset, Path(folder), download, timesteps)
+    return read_torchvision(dataset, Path(folder), download)
+
+
+def _read_path(path: Path) -> ImageSource:
     if path.suffix == ".npz":
         return read_npz(path)
+    if path.is_dir():
+        return read_folder(path)
     raise DataError(
-        f"data set {dataset!r} is unknown; give {', '.join(DATASETS)}, the path of a "
-        ".npz file, or of a folder with train/CLASS/*.png and test/CLASS/*.png"
+        f"no such data set; give {', '.join(DATASETS)}, the path of a .npz file, or of "
+        "a folder with train/CLASS/*.png and test/CLASS/*.png"
     )
 
 
 def _choose(
-    labels: np.ndarray, train_size: int | None, validation: float, seed: int
+    labels: npt.NDArray[np.int64], train_size: int | None, validation: float, seed: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the indices of the validation and of the training images, disjoint."""
     count = round(validation * len(labels))

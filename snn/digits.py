@@ -24,7 +24,7 @@ def read_digits() -> ImageSource:
         from sklearn.datasets import load_digits
     except ImportError as error:
         raise DataError(
-            "digits: they come with scikit-learn, which is not installed; "
+            "they come with scikit-learn, which is not installed; "
             "python -m pip install -e '.[snn]'"
         ) from error
     digits = load_digits()

@@ -31,15 +31,13 @@ def read_npz(path: Path) -> ImageSource:
             found = {key: arrays[key] for key in _KEYS if key in arrays}
             names = ", ".join(arrays.files)
     except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
+        raise DataError("no such file") from error
     except (OSError, ValueError, AttributeError, zipfile.BadZipFile) as error:
         first = str(error).partition("\n")[0]
-        raise DataError(f"{path}: no readable .npz file ({first})") from error
+        raise DataError(f"no readable .npz file ({first})") from error
     missing = [key for key in _KEYS if key not in found]
     if missing:
-        raise DataError(
-            f"{path}: holds {names or 'nothing'}; {', '.join(missing)} missing"
-        )
+        raise DataError(f"holds {names or 'nothing'}; {', '.join(missing)} missing")
     return ImageSource(
         split_of("training set", found["x_train"], found["y_train"]),
         split_of("test set", found["x_test"], found["y_test"]),
