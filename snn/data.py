@@ -22,7 +22,7 @@ from snn.image_data import (
     channel_statistics,
 )
 from snn.image_files import read_folder
-from snn.image_source import ImageSource, check_classes
+from snn.image_source import ImageSource, missing_class
 from snn.npz_images import read_npz
 from snn.stratified import stratified_choice
 from snn.torchvision_images import TORCHVISION_SETS, read_torchvision
@@ -96,7 +96,13 @@ def load_data(
         source.train.labels.numpy(), train_size, validation, seed
     )
     train = source.train.take(chosen)
-    check_classes(train.labels, source.classes)
+    missing = missing_class(train.labels, source.classes)
+    if missing is not None:
+        raise DataError(
+            f"no image of class {missing} is left to train on, with `validation` "
+            f"{validation} and {len(train)} training images; raise `train_size` or "
+            "lower `validation`"
+        )
     mean, std = channel_statistics(train.images)
     return ImageData(
         name=dataset,

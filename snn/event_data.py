@@ -55,16 +55,18 @@ def read_events(name: str, folder: Path, download: bool, timesteps: int) -> Imag
     Raises
     ------
     DataError
-        spikingjelly's data sets cannot be imported, or the data is not there.
+        `spikingjelly.datasets` cannot be imported, or the data is not there.
     """
     known = EVENT_SETS[name]
     try:
         module = importlib.import_module(f"spikingjelly.datasets.{known.module}")
-    except (ImportError, RuntimeError) as error:  # torchvision for another torch
+    except (ImportError, OSError, RuntimeError) as error:
+        # The latter two: a torchvision or torchaudio that was built for another torch.
         first = str(error).partition("\n")[0]
         raise DataError(
-            f"reading it needs spikingjelly and torchvision ({first}); install those "
-            "that belong to your torch, or give the frames as a .npz file"
+            f"spikingjelly.datasets, which reads it, cannot be imported ({first}); "
+            "install spikingjelly, and the torchvision and torchaudio that belong to "
+            "your torch, or give the frames as a .npz file"
         ) from error
     kind = getattr(module, known.kind)
     # Absolute, because it links to files there.

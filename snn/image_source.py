@@ -47,7 +47,12 @@ class ImageSource:
                 f"training images have shape {train} but test images {test}; "
                 "bring them to one size"
             )
-        check_classes(self.train.labels, self.classes)
+        missing = missing_class(self.train.labels, self.classes)
+        if missing is not None:
+            raise DataError(
+                f"class {missing} of {self.classes} has no training images; number the "
+                "classes from 0 without gaps"
+            )
         highest = int(self.test.labels.max())
         if highest >= self.classes:
             raise DataError(
@@ -61,8 +66,8 @@ class ImageSource:
         return int(self.train.labels.max()) + 1
 
 
-def check_classes(labels: torch.Tensor, classes: int) -> None:
-    """Require that every class has an image.
+def missing_class(labels: torch.Tensor, classes: int) -> int | None:
+    """Find the first class that no image has.
 
     Parameters
     ----------
@@ -70,18 +75,9 @@ def check_classes(labels: torch.Tensor, classes: int) -> None:
         From 0 to `classes` - 1.
     classes : int
         How many there should be.
-
-    Raises
-    ------
-    DataError
-        A class without an image.
     """
-    empty = torch.bincount(labels, minlength=classes) == 0
-    if empty.any():
-        raise DataError(
-            f"class {int(empty.int().argmax())} of {classes} has no training image; "
-            "number classes from 0 without gaps, and leave some of each to train on"
-        )
+    counts = torch.bincount(labels, minlength=classes)
+    return None if counts.all() else int(counts.argmin())
 
 
 def split_of(part: str, images: npt.ArrayLike, labels: npt.ArrayLike) -> Split:
