@@ -1,0 +1,146 @@
+"""Labelled images in memory: training, validation and test part, and their scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from balancer.errors import BalancerError
+
+Augmentation = Literal["none", "shift", "shift-and-flip"]
+
+# Images that are widened to float64 at a time, so that statistics need little memory.
+_CHUNK = 1024
+
+
+class DataError(BalancerError):
+    """Images or labels that cannot be used, or are not there."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """Labelled images.
+
+    Attributes
+    ----------
+    images : Tensor of uint8 or float32 [N, C, H, W] or [N, T, C, H, W]
+        As they are stored, not normalized; with a time axis for event data.
+    labels : Tensor of int64 [N]
+        Classes, from 0.
+
+    Raises
+    ------
+    DataError
+        Other shapes or types, lengths that differ, pixels that are not finite, or
+        negative labels.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+
+    def __post_init__(self) -> None:
+        if self.images.ndim not in (4, 5) or 0 in self.images.shape[1:]:
+            raise DataError(
+                f"images have shape {list(self.images.shape)}; [N, C, H, W] is needed, "
+                "or [N, T, C, H, W] for event data, and no axis of size 0"
+            )
+        if self.images.dtype not in (torch.uint8, torch.float32):
+            raise DataError(
+                f"images are {self.images.dtype}; uint8 or float32 is needed"
+            )
+        if self.labels.dtype != torch.int64 or self.labels.ndim != 1:
+            raise DataError(
+                f"labels are {self.labels.dtype} {list(self.labels.shape)}; "
+                "one int64 for each image is needed"
+            )
+        if len(self.images) != len(self.labels):
+            raise DataError(f"{len(self.images)} images have {len(self.labels)} labels")
+        if not torch.isfinite(self.images).all():
+            raise DataError(
+                "images hold NaN or infinite values; remove or replace them"
+            )
+        if len(self.labels) and int(self.labels.min()) < 0:
+            raise DataError(
+                f"labels go down to {int(self.labels.min())}; classes count from 0"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: torch.Tensor) -> Split:
+        """Return a copy of some of the images, in the order of `indices`."""
+        return Split(self.images[indices], self.labels[indices])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageData:
+    """A data set, ready to train on.
+
+    Attributes
+    ----------
+    name : str
+        What was loaded.
+    train, validation, test : Split
+        Disjoint parts. Choices are made on `validation`, which may be empty; `test` is
+        for the last number alone.
+    classes : int
+        Number of classes; every one has training images.
+    mean, std : Tensor of float32 [C]
+        Of the pixels of `train`, in their stored unit; `std` is 1 where a channel is
+        constant.
+    augmentation : {"none", "shift", "shift-and-flip"}
+        What may be done to its images without changing their class.
+    """
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split
+    classes: int
+    mean: torch.Tensor
+    std: torch.Tensor
+    augmentation: Augmentation
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of one image, or of one frame of events."""
+        channels, height, width = self.train.images.shape[-3:]
+        return channels, height, width
+
+    @property
+    def events(self) -> bool:
+        """Every image is a sequence of frames."""
+        return self.train.images.ndim == 5
+
+    @property
+    def timesteps(self) -> int | None:
+        """Frames of each sequence of events; None for still images."""
+        return self.train.images.shape[1] if self.events else None
+
+
+def channel_statistics(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation of every channel.
+
+    Parameters
+    ----------
+    images : Tensor [N, C, H, W] or [N, T, C, H, W]
+        At least one image.
+
+    Returns
+    -------
+    mean, std : Tensor of float32 [C]
+        Over all images, time steps and pixels, with N in the denominator; a constant
+        channel has standard deviation 1, so that dividing by it is harmless.
+    """
+    flat = images.flatten(0, -4)
+    count = flat[:, 0].numel()
+    chunks = flat.split(_CHUNK)
+    mean = torch.stack([chunk.double().sum((0, 2, 3)) for chunk in chunks]).sum(0)
+    mean /= count
+    centre = mean[:, None, None]
+    squares = [(chunk.double() - centre).square_().sum((0, 2, 3)) for chunk in chunks]
+    std = (torch.stack(squares).sum(0) / count).sqrt_()
+    constant = flat.amin((0, 2, 3)) == flat.amax((0, 2, 3))
+    return mean.float(), std.masked_fill(constant, 1.0).float()
