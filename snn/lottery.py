@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -22,9 +23,10 @@ from snn.distributed import Processes
 from snn.early_time import early_timesteps
 from snn.geometry import layer_geometry
 from snn.hardware import Array, layer_outcomes
-from snn.image_data import ImageData
+from snn.image_data import ImageData, Split
+from snn.inference import inference
 from snn.journal import Journal
-from snn.masking import prunable_layers, update_scores
+from snn.masking import Scores, prunable_layers, update_scores
 from snn.methods import Pruned, Pruning, get_method, kept_magnitude
 from snn.models import build_network
 from snn.results import RoundOutcome
@@ -237,6 +239,7 @@ class _Lottery:
             "input_shape": list(self.data.input_shape),
             "layers": layer_geometry(network, self._images(1)),
         }
+        self.journal = Journal(folder.path, tensorboard=config.tensorboard)
         self.rewind: dict[str, Any] | None = None
 
     def run(self, checkpoint_seconds: float) -> list[RoundOutcome]:
@@ -278,48 +281,19 @@ class _Lottery:
         if checkpoint is not None:
             pruned = _from_tensors(checkpoint["pruned"])
         else:
-            pruned = self.processes.broadcast(
-                self._pruned(number, last) if self.processes.is_main else None
-            )
+            pruned = self._pruned(number, last)
         pruning_seconds = time.perf_counter() - begun
         epochs = self._train(number, pruned, timesteps, checkpoint, checkpoint_seconds)
         former = None if last is None else last.scores
         scores = update_scores(self.network, pruned.masks, former)
-        ranked = scores if former is None else former
-        test = self.trainer.evaluate(self.data.test, timesteps)
-        validation = None
-        if len(self.data.validation):
-            validation = self.trainer.evaluate(self.data.validation, timesteps).accuracy
         rates = self._rates(timesteps)
-        spike_rates = mean_rates(rates)
-        about = {**self.about, "timesteps": timesteps, "spike_rates": spike_rates}
-        report = self.array.report(pruned.masks, pruned.orders, about)
-        metrics = self.array.load_metrics(pruned.masks, pruned.orders)
-        layers = layer_outcomes(pruned.masks, ranked, metrics, spike_rates, report)
-        weights = [layer.weights for layer in layers]
-        nonzeros = sum(layer.nonzeros for layer in layers)
-        outcome = RoundOutcome(
-            round=number,
-            timesteps=timesteps,
-            sparsity=1 - nonzeros / sum(weights),
-            nonzeros=nonzeros,
-            accuracy=test.accuracy,
-            loss=test.loss,
-            validation_accuracy=validation,
-            kept_fraction=kept_magnitude(ranked, pruned.masks),
-            utilization=network_utilization([x.utilization for x in layers], weights),
-            eta=network_eta(list(metrics.values())),
-            spike_rate=float(np.mean(list(spike_rates.values())))
-            if spike_rates
-            else None,
-            cycles=None if report is None else report.cycles,
-            idle_cycles=None if report is None else report.idle_cycles,
-            energy=None if report is None else report.energy_pj,
-            energy_unit=None
-            if self.array.accelerator is None
-            else self.array.accelerator.energy_unit,
-            epochs=epochs,
-            layers=layers,
+        about = {
+            **self.about,
+            "timesteps": timesteps,
+            "spike_rates": mean_rates(rates),
+        }
+        outcome = self._outcome(
+            number, pruned, scores if former is None else former, about, epochs
         )
         ticket = RoundTicket(outcome, state_of(self.network), pruned, scores, rates)
         if self.processes.is_main:
@@ -330,11 +304,57 @@ class _Lottery:
         self.processes.barrier()
         return ticket
 
+    def _outcome(
+        self,
+        number: int,
+        pruned: Pruned,
+        ranked: Scores,
+        about: Mapping[str, Any],
+        epochs: int,
+    ) -> RoundOutcome:
+        """Evaluate the trained network, and its masks on the array."""
+        timesteps: int = about["timesteps"]
+        spike_rates: dict[str, float] = about["spike_rates"]
+        test = self.trainer.evaluate(self.data.test, timesteps)
+        validation = None
+        if len(self.data.validation):
+            validation = self.trainer.evaluate(self.data.validation, timesteps).accuracy
+        report = self.array.report(pruned.masks, pruned.orders, about)
+        metrics = self.array.load_metrics(pruned.masks, pruned.orders)
+        layers = layer_outcomes(pruned.masks, ranked, metrics, spike_rates, report)
+        weights = [layer.weights for layer in layers]
+        nonzeros = sum(layer.nonzeros for layer in layers)
+        rates = list(spike_rates.values())
+        return RoundOutcome(
+            round=number,
+            timesteps=timesteps,
+            sparsity=1 - nonzeros / sum(weights),
+            nonzeros=nonzeros,
+            accuracy=test.accuracy,
+            loss=test.loss,
+            validation_accuracy=validation,
+            kept_fraction=kept_magnitude(ranked, pruned.masks),
+            utilization=network_utilization([x.utilization for x in layers], weights),
+            eta=network_eta(list(metrics.values())),
+            spike_rate=sum(rates) / len(rates) if rates else None,
+            cycles=report and report.cycles,
+            idle_cycles=report and report.idle_cycles,
+            energy=report and report.energy_pj,
+            energy_unit=report and report.accelerator.energy_unit,
+            epochs=epochs,
+            layers=layers,
+        )
+
     def _pruned(self, number: int, last: RoundTicket | None) -> Pruned:
-        """Choose the masks of a round."""
+        """Choose the masks of a round: the main process decides for all."""
+        if not self.processes.is_main:
+            return self.processes.broadcast(None)  # type: ignore[return-value]
+        return self.processes.broadcast(self._choose(number, last))
+
+    def _choose(self, number: int, last: RoundTicket | None) -> Pruned:
         sparsities = self.config.schedule_of_sparsity
         if last is None:
-            layers = prunable_layers(self.network)
+            layers: dict[str, Any] = dict(prunable_layers(self.network))
             dense = {n: np.ones(m.weight.shape, np.bool_) for n, m in layers.items()}
             orders = {n: np.arange(len(m), dtype=np.int32) for n, m in dense.items()}
             return Pruned(dense, dense, orders)
@@ -369,7 +389,7 @@ class _Lottery:
         if number > 1:
             return last.outcome.timesteps
         load_state(self.network, last.state)
-        return early_timesteps(self._logits(), self.config.early_time_threshold)
+        return self._early_timesteps()
 
     def _train(
         self,
@@ -451,39 +471,37 @@ class _Lottery:
 
     def _images(self, count: int) -> torch.Tensor:
         """Return test images as the network takes them."""
-        split = self.data.test
-        few = split.take(torch.arange(min(count, len(split))))
-        [(images, _)] = batches(
-            self.data, few, len(few), device=self.processes.device
+        return torch.cat(
+            list(self._batches(self.data.test, self.config.timesteps, count)), dim=-4
         )
-        return images
 
     def _rates(self, timesteps: int) -> dict[str, npt.NDArray[np.float32]]:
         """Count the spikes that test images cause, by time step and input channel."""
-        split = self.data.test
-        few = split.take(torch.arange(min(RATE_IMAGES, len(split))))
-        size, device = self.config.batch_size, self.processes.device
-        images = (x for x, _ in batches(self.data, few, size, device=device))
-        with self._running(timesteps):
+        images = self._batches(self.data.test, timesteps, RATE_IMAGES)
+        with self.trainer.at(timesteps):
             return input_rates(self.network, images)
 
-    def _logits(self) -> torch.Tensor:
-        """Class scores of the validation images, [T, N, classes]."""
-        size, device = self.config.batch_size, self.processes.device
-        with self._running(self.config.timesteps), torch.no_grad():
-            return torch.cat(
-                [
-                    self.network(x).float().cpu()
-                    for x, _ in batches(
-                        self.data, self.data.validation, size, device=device
-                    )
-                ],
-                dim=1,
-            )
+    def _early_timesteps(self) -> int:
+        """Choose the time steps to search with on the validation images."""
+        steps = self.config.timesteps
+        split = self.data.validation
+        with self.trainer.at(steps), inference(self.network):
+            logits = [
+                self.network(x).float().cpu()
+                for x in self._batches(split, steps, len(split))
+            ]
+        return early_timesteps(
+            torch.cat(logits, dim=1), self.config.early_time_threshold
+        )
 
-    @contextmanager
-    def _running(self, timesteps: int) -> Iterator[None]:
-        """Let the network evaluate with so many time steps in the block."""
+    def _batches(
+        self, split: Split, timesteps: int, count: int
+    ) -> Iterator[torch.Tensor]:
+        """Batch the first images of a split, all of them in every process."""
+        few = split.take(torch.arange(min(count, len(split))))
+        size, device = self.config.batch_size, self.processes.device
+        for x, _ in batches(self.data, few, size, device=device):
+            yield x[:timesteps] if self.data.events else x
 
 
 def _seed(seed: int, number: int) -> int:
@@ -502,9 +520,8 @@ def _as_tensors(pruned: Pruned) -> dict[str, dict[str, torch.Tensor]]:
 
 
 def _from_tensors(parts: Mapping[str, Mapping[str, torch.Tensor]]) -> Pruned:
-    return Pruned(
-        **{
-            part: {name: tensor.numpy() for name, tensor in named.items()}
-            for part, named in parts.items()
-        }
+    masks, carried, orders = (
+        {name: tensor.numpy() for name, tensor in parts[part].items()}
+        for part in ("masks", "carried", "orders")
     )
+    return Pruned(masks, carried, orders)

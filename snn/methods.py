@@ -24,7 +24,7 @@ from balancer.baselines import (
 from balancer.blocks import Array, BoolArray
 from balancer.budgets import LayerCost
 from balancer.errors import BalancerError
-from balancer.metrics import top_k_sum
+from balancer.metrics import fraction, top_k_sum
 from balancer.problem import budget_of_sparsity
 from balancer.ticket import LayerArrays
 
@@ -385,20 +385,16 @@ def _slices(mask: BoolArray, pe_map: PEMap) -> int:
     return int(pe_map.largest_of_group(pe_map.cell_loads(mask)).sum())
 
 
-def kept_magnitude(pruning: Pruning, masks: Masks) -> float:
+def kept_magnitude(scores: Mapping[str, Array], masks: Masks) -> float:
     """Kept score relative to unstructured pruning of the same layers.
 
     Each layer is compared at its own number of non-zeros; without weights it is 1.
     """
-    kept = sum(
-        float(pruning.scores[name][mask].sum(dtype=np.float64))
-        for name, mask in masks.items()
-    )
-    best = sum(
-        top_k_sum(pruning.scores[name], int(np.count_nonzero(mask)))
-        for name, mask in masks.items()
-    )
-    return kept / best if best > 0 else 1.0
+    kept, best = 0.0, 0.0
+    for name, mask in masks.items():
+        kept += float(scores[name][mask].sum(dtype=np.float64))
+        best += top_k_sum(scores[name], int(np.count_nonzero(mask)))
+    return fraction(kept, best)
 
 
 def _seeds(pruning: Pruning) -> dict[str, int]:

@@ -25,7 +25,7 @@ from balancer.atomic import replacing
 from balancer.errors import TicketError
 from snn.config import NOT_IN_DIGEST, LotteryConfig
 from snn.masking import Scores
-from snn.methods import Masks, Orders, Pruned
+from snn.methods import Orders, Pruned
 from snn.results import RoundOutcome
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -79,7 +79,7 @@ def save_ticket(
         arrays[f"{name}.mask"] = mask
         arrays[f"{name}.score"] = ticket.scores[name]
         arrays[f"{name}.{role}"] = ticket.pruned.orders[name]
-        if ticket.pruned.carried is not ticket.pruned.masks:
+        if not np.array_equal(ticket.pruned.carried[name], mask):
             arrays[f"{name}.carried"] = ticket.pruned.carried[name]
         if name in ticket.rates:
             arrays[f"{name}.rates"] = ticket.rates[name]
@@ -122,7 +122,7 @@ def load_ticket(path: Path) -> RoundTicket:
         parts[role] = {
             name: array for name, array in found.items() if array is not None
         }
-    masks: Masks = parts["mask"]
+    masks = parts["mask"]
     orders: Orders = {
         name: order.astype(np.int32)
         for role in ORDERS

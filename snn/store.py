@@ -56,7 +56,9 @@ class RunFolder:
         """
         parts = (Path(config.dataset).stem, config.network, config.method)
         name = re.sub(r"[^A-Za-z0-9.-]+", "_", "-".join(("lottery", *parts)))
-        return cls(root / f"{name[:80]}-s{config.seed}-{config.digest(stand_ins)}", config)
+        return cls(
+            root / f"{name[:80]}-s{config.seed}-{config.digest(stand_ins)}", config
+        )
 
     def ticket_path(self, number: int) -> Path:
         """Path of the ticket of a round."""

@@ -193,7 +193,7 @@ class Trainer:
         reports = []
         with (
             keep_masks(self._optimizer, self.network, masks),
-            self._at(timesteps),
+            self.at(timesteps),
         ):
             for epoch in range(start, stop):
                 if self._is_over(epoch):
@@ -222,8 +222,8 @@ class Trainer:
         was_training = self.network.training
         self.network.eval()
         try:
-            with torch.no_grad(), self._at(timesteps):
-                for x, y in self._batches(split, timesteps):
+            with torch.no_grad(), self.at(timesteps):
+                for x, y in self.batches(split, timesteps):
                     totals += _counts(self._logits(self.network, x), y)[1]
         finally:
             self.network.train(was_training)
@@ -317,7 +317,7 @@ class Trainer:
         totals = self._totals()
         part_of_epoch = self.config.batch_size / len(self.data.train)
         for step, (x, y) in enumerate(
-            self._batches(self.data.train, timesteps, generator)
+            self.batches(self.data.train, timesteps, generator)
         ):
             done = (epoch + step * part_of_epoch) / self.config.epochs
             for group in self._optimizer.param_groups:
@@ -330,7 +330,7 @@ class Trainer:
             totals += counts
         return totals
 
-    def _batches(
+    def batches(
         self,
         split: Split,
         timesteps: int | None,
@@ -376,7 +376,7 @@ class Trainer:
         return Evaluation(loss / images, hits / images, int(images))
 
     @contextmanager
-    def _at(self, timesteps: int | None) -> Iterator[None]:
+    def at(self, timesteps: int | None) -> Iterator[None]:
         """Let the network run another number of time steps in the block."""
         network: Any = self.network
         if timesteps is None or self.data.events:  # events are cut instead
