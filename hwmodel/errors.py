@@ -17,5 +17,9 @@ class WorkloadError(HardwareModelError):
     """A layer, its mask or its spikes do not fit together."""
 
 
+class ArchitectureError(HardwareModelError):
+    """The text of an architecture that cannot be read or does not fit its input."""
+
+
 class MixedNodesWarning(UserWarning):
     """Numbers of different technology nodes in one description, without a reason."""

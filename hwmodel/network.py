@@ -1,26 +1,21 @@
 """Workloads of a network from its masks and what a ticket says about it.
 
-An architecture is written as its layers in order, joined by hyphens: ``32c3`` is a
-convolution to 32 channels with a 3 x 3 kernel, stride 1 and an output as large as its
-input (``32c3s2``: stride 2), ``mp2`` and ``ap2`` are pooling over 2 x 2, and ``fc10``
-is a linear layer with 10 outputs.
+The metadata of a ticket tell which layer runs when and how large its input is: as a
+list of layers, or as the text of an architecture (`hwmodel.architecture`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from hwmodel.errors import WorkloadError
+from hwmodel.geometry import Geometry, PlacedLayer, listed_layers, written_layers
 from hwmodel.workload import LayerWorkload
-
-TOKEN = re.compile(
-    r"(?P<conv>\d+)c(?P<kernel>\d+)(s(?P<stride>\d+))?|[ma]p(?P<pool>\d+)|fc(?P<fc>\d+)"
-)
 
 
 class Network(NamedTuple):
@@ -36,12 +31,6 @@ class Network(NamedTuple):
 
     workloads: list[LayerWorkload]
     assumption: str | None
-
-
-class _Geometry(NamedTuple):
-    input_shape: tuple[int, ...] | None = None
-    stride: int = 1
-    padding: int = 0
 
 
 def network_workloads(
@@ -60,15 +49,17 @@ def network_workloads(
     ----------
     masks : mapping of str to ndarray
         Mask (or weights) of each layer, in any order. Layers run in the order of the
-        architecture, where one is known; those of equal shape, and all others, in the
-        order of their names, convolutions first and numbers compared as numbers.
+        metadata, where these tell it; in an ``architecture`` those of equal shape, and
+        without metadata all, in the order of their names, convolutions first and
+        numbers compared as numbers.
     metadata : mapping, optional
-        Of a ticket; read are ``architecture`` (text as above), ``input_shape``
-        ((channels, height, width)), ``timesteps``, and ``spike_rates`` (for each layer,
-        used if neither `spikes` nor `spike_rate` are given). If architecture or input
-        shape are missing or do not fit the masks, every convolution is evaluated for
-        **one output pixel** without padding, and `Network.assumption` says so: ratios
-        of masks stay right for each layer, sums over layers weigh all layers alike.
+        Of a ticket; read are ``layers`` (see `hwmodel.geometry.listed_layers`; works
+        for any network), else ``architecture`` (text, see `hwmodel.architecture`) and
+        ``input_shape`` ((channels, height, width)); ``timesteps``; and ``spike_rates``
+        (for each layer, used if neither `spikes` nor `spike_rate` are given). If
+        neither layers nor architecture fit the masks, every convolution is evaluated
+        for **one output pixel** without padding, and `Network.assumption` says so:
+        ratios of masks stay right for each layer, sums over layers weigh all alike.
     orders : mapping of str to ndarray of int, optional
         Schedule position -> output channel, for layers whose channels the accelerator
         takes in another order than that of the mask.
@@ -80,7 +71,8 @@ def network_workloads(
     spike_rate : float or mapping of str to float, optional
         For all layers, or for each of them.
     direct_coded : bool
-        The first layer has an analog input (direct encoding), so it runs once.
+        The first layer, or the one that ``layers`` call ``analog``, has an analog input
+        (direct encoding), so it runs once.
 
     Raises
     ------
@@ -104,21 +96,23 @@ def network_workloads(
         (shape[0] for shape in given if shape), default=known.get("timesteps") or 1
     )
     batch = max((shape[1] for shape in given if len(shape) > 1), default=1)
-    names = sorted(masks, key=lambda name: _run_key(name, masks[name]))
-    shapes = [np.shape(masks[name]) for name in names]
-    geometries = _geometries(known, shapes)
+    in_order = sorted(masks, key=lambda name: _run_key(name, masks[name]))
+    masks = {name: masks[name] for name in in_order}
+    placed = listed_layers(known, masks) or written_layers(known, masks)
     assumption = None
-    if geometries is None:
-        geometries = [(place, _Geometry()) for place in range(len(names))]
-        if any(len(shape) == 4 for shape in shapes):
+    if placed is None:
+        placed = [
+            PlacedLayer(name, Geometry(), name == in_order[0]) for name in in_order
+        ]
+        if any(np.ndim(mask) == 4 for mask in masks.values()):
             assumption = (
-                "input sizes are unknown (no architecture and input_shape that fit the "
-                "masks): every convolution is evaluated for one output pixel"
+                "input sizes are unknown (no layers, and no architecture and "
+                "input_shape, that fit the masks): every convolution is evaluated for "
+                "one output pixel"
             )
     workloads = []
-    for position, (place, geometry) in enumerate(geometries):
-        name = names[place]
-        analog = direct_coded and position == 0
+    for name, geometry, first in placed:
+        analog = direct_coded and first
         rate = by_layer.get(name) if isinstance(rates, Mapping) else rates
         workloads.append(
             LayerWorkload(
@@ -155,48 +149,3 @@ def _scheduled(
         )
     scheduled: npt.NDArray[Any] = mask[order]
     return scheduled
-
-
-def _geometries(
-    known: Mapping[str, Any], shapes: Sequence[tuple[int, ...]]
-) -> list[tuple[int, _Geometry]] | None:
-    """Place among `shapes` and geometry of each layer in the order in which they run.
-
-    None if the metadata do not tell it.
-    """
-    text, image = known.get("architecture"), known.get("input_shape")
-    if not isinstance(text, str) or not image or len(image) != 3:
-        return None
-    free = list(range(len(shapes)))
-    found = []
-    for shape, geometry in _walk(text, tuple(int(size) for size in image)):
-        place = next((place for place in free if shapes[place] == shape), None)
-        if place is None:
-            return None
-        free.remove(place)
-        found.append((place, geometry))
-    return None if free else found
-
-
-def _walk(
-    text: str, image: tuple[int, ...]
-) -> Iterator[tuple[tuple[int, ...], _Geometry]]:
-    """Weight shape and geometry of each layer that an architecture names."""
-    for word in text.split("-"):
-        token = TOKEN.fullmatch(word)
-        if token is None:
-            return
-        if pool := token["pool"]:
-            image = (image[0], *(size // int(pool) for size in image[1:]))
-        elif outputs := token["fc"]:
-            features = int(np.prod(image))
-            yield (int(outputs), features), _Geometry((features,))
-            image = (int(outputs),)
-        else:
-            kernel, stride = int(token["kernel"]), int(token["stride"] or 1)
-            shape = (int(token["conv"]), image[0], kernel, kernel)
-            yield shape, _Geometry(image, stride, kernel // 2)
-            sizes = (
-                (size + 2 * (kernel // 2) - kernel) // stride + 1 for size in image[1:]
-            )
-            image = (shape[0], *sizes)

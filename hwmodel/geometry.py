@@ -1,0 +1,126 @@
+"""Input size and geometry of the layers of a ticket, from what its metadata say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from hwmodel.architecture import (
+    Convolution,
+    FullyConnected,
+    Shape,
+    output_shape,
+    parse_architecture,
+)
+from hwmodel.errors import ArchitectureError, WorkloadError
+from hwmodel.workload import LayerWorkload, Pair
+
+Masks = Mapping[str, npt.NDArray[Any]]
+
+
+class Geometry(NamedTuple):
+    """What a `LayerWorkload` needs beside its mask; the fields have the same names."""
+
+    input_shape: Shape | None = None
+    stride: int | Pair = 1
+    padding: int | Pair = 0
+    dilation: int | Pair = 1
+    groups: int = 1
+
+
+class PlacedLayer(NamedTuple):
+    """A layer at its place in the order of execution.
+
+    Attributes
+    ----------
+    name : str
+        Of its mask.
+    geometry : Geometry
+        Of its convolution.
+    analog : bool
+        It sees the analog image under direct encoding.
+    """
+
+    name: str
+    geometry: Geometry
+    analog: bool
+
+
+def listed_layers(known: Mapping[str, Any], masks: Masks) -> list[PlacedLayer] | None:
+    """Read the list ``layers`` of a ticket's metadata.
+
+    Its entries are those of `snn.geometry.layer_geometry`: ``name``, ``input_shape``,
+    ``stride``, ``padding``, ``dilation``, ``groups`` and ``analog``.
+
+    Returns
+    -------
+    list of PlacedLayer or None
+        The layers that have a mask, in the order of the list; None if there is no such
+        list, or if it lacks a mask, or does not fit one.
+    """
+    try:
+        placed = [
+            PlacedLayer(
+                entry["name"],
+                Geometry(*(_tuples(entry[field]) for field in Geometry._fields)),
+                bool(entry["analog"]),
+            )
+            for entry in known.get("layers") or ()
+            if entry["name"] in masks
+        ]
+        for layer in placed:
+            LayerWorkload(layer.name, masks[layer.name], **layer.geometry._asdict())
+    except (KeyError, TypeError, WorkloadError):
+        return None
+    names = [layer.name for layer in placed]
+    return placed if sorted(names) == sorted(masks) else None
+
+
+def written_layers(known: Mapping[str, Any], masks: Masks) -> list[PlacedLayer] | None:
+    """Read the text ``architecture`` of a ticket's metadata, and its ``input_shape``.
+
+    Parameters
+    ----------
+    known : mapping
+        Metadata.
+    masks : mapping of str to ndarray
+        Where several have one shape, they are taken in their order here.
+
+    Returns
+    -------
+    list of PlacedLayer or None
+        In the order of the text; None if it does not tell the layers of all masks.
+    """
+    text, image = known.get("architecture"), known.get("input_shape")
+    if not isinstance(text, str) or not image or len(image) != 3:
+        return None
+    free = list(masks)
+    placed: list[PlacedLayer] = []
+    try:
+        for shape, geometry in _walk(text, tuple(int(size) for size in image)):
+            name = next(name for name in free if np.shape(masks[name]) == shape)
+            free.remove(name)
+            placed.append(PlacedLayer(name, geometry, not placed))
+    except (ArchitectureError, StopIteration):
+        return None
+    return None if free else placed
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _walk(text: str, image: Shape) -> Iterator[tuple[Shape, Geometry]]:
+    """Weight shape and geometry of each layer that an architecture names."""
+    for step in parse_architecture(text):
+        if isinstance(step, FullyConnected):
+            features = math.prod(image)
+            yield (step.outputs, features), Geometry((features,))
+        elif isinstance(step, Convolution) and len(image) == 3:
+            weights = (step.channels, image[0], step.kernel, step.kernel)
+            yield weights, Geometry(image, step.stride, step.padding)
+        image = output_shape(step, image)
