@@ -296,7 +296,7 @@ class Trainer:
             )
         accuracy = None
         if len(self.data.validation):
-            accuracy = self.evaluate(self.data.validation).accuracy
+            accuracy = self.evaluate(self.data.validation, timesteps).accuracy
             if self._best is None or accuracy > self._best[0]:
                 self._best = (accuracy, epoch + 1)
         return EpochReport(
@@ -379,10 +379,11 @@ class Trainer:
     def at(self, timesteps: int | None) -> Iterator[None]:
         """Let the network run another number of time steps in the block."""
         network: Any = self.network
-        if timesteps is None or self.data.events:  # events are cut instead
+        timed = hasattr(network, "timesteps")
+        if timesteps is None or (self.data.events and not timed):  # events are cut
             yield
             return
-        if not hasattr(network, "timesteps"):
+        if not timed:
             raise TrainingError(
                 f"`timesteps` is {timesteps}, but {type(network).__name__} has no "
                 "attribute of that name to set"
