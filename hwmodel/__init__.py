@@ -5,9 +5,9 @@
 ('eie', 'generic-45nm', 'loas', 'sata', 'systolic', 'u-ticket')
 
 Modules, from the ground up: `sections`, `accelerator`, `workload`, `inputs`, `counts`,
-`compute`, `traffic`, `latency`, `energy`, `report`, `evaluate`, `network`,
-`slice_costs`; `stepped` is
-the slow reference. Every equation stands in ``docs/hardware-model.md``.
+`compute`, `traffic`, `latency`, `energy`, `report`, `evaluate`; `architecture`,
+`geometry`, `network`; `slice_costs`; `stepped` is the slow reference. Every
+equation stands in ``docs/hardware-model.md``.
 """
 
 from hwmodel.accelerator import Accelerator

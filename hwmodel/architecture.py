@@ -2,7 +2,7 @@
 
 ``32c3`` is a convolution to 32 channels with a 3 x 3 kernel, stride 1 and an output as
 large as its input (``32c3s2``: stride 2); ``mp2`` and ``ap2`` are the maximum and the
-mean over windows of 2 x 2; ``fc10`` is a linear layer with 10 outputs.
+average over windows of 2 x 2; ``fc10`` is a linear layer with 10 outputs.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Convolution(NamedTuple):
 class Pooling(NamedTuple):
     """Square windows side by side; what is left over at the end is dropped."""
 
-    kind: Literal["max", "mean"]
+    kind: Literal["max", "average"]
     window: int
 
 
@@ -104,10 +104,12 @@ def _parsed(word: str, text: str) -> Step:
         raise ArchitectureError(
             f"{word!r} in {text!r} is no layer; accepted: 32c3 or 32c3s2 (convolution "
             "to 32 channels with a 3 x 3 kernel, stride 1 or 2), mp2, ap2 (maximum, "
-            "mean over 2 x 2), fc10 (linear, 10 outputs), joined by hyphens"
+            "average over 2 x 2), fc10 (linear, 10 outputs), joined by hyphens"
         )
     if token["window"]:
-        return Pooling("max" if token["kind"] == "m" else "mean", int(token["window"]))
+        return Pooling(
+            "max" if token["kind"] == "m" else "average", int(token["window"])
+        )
     if token["outputs"]:
         return FullyConnected(int(token["outputs"]))
     sizes = token["channels"], token["kernel"], token["stride"] or 1

@@ -46,8 +46,8 @@ def load_data(
     """Load a data set into memory.
 
     The test set is the published one, or, for the digits, one that is fixed once and
-    for all. The validation part is a share of every class of the training set; which
-    images are in it depends on `seed` alone, not on `train_size`.
+    for all. The validation part is a share of every class of the training set, chosen
+    by `seed` and the same for every `train_size`.
 
     Parameters
     ----------

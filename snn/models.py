@@ -60,13 +60,18 @@ class SpikingNetwork(nn.Module):
     ----------
     features : list of Module
         Layers and neurons of spikingjelly, in the order in which they run; their step
-        modes are set here.
+        modes are set here. The first neurons stand by themselves, not in a block.
     classifier : Linear of spikingjelly
         Without neurons.
     architecture : str
         The name or text from which the network was made.
     timesteps : int
         May be set to another number at any time.
+
+    Raises
+    ------
+    ModelError
+        There are no such neurons.
     """
 
     def __init__(
@@ -81,11 +86,7 @@ class SpikingNetwork(nn.Module):
         self.timesteps = timesteps
         self.features = nn.Sequential(*features)
         self.classifier = classifier
-        self._analog = next(
-            place
-            for place, module in enumerate(features)
-            if isinstance(module, neuron.BaseNode)
-        )
+        self._analog = _first_neurons(features)
         for module in (*features[self._analog :], classifier):
             functional.set_step_mode(module, "m")
 
@@ -237,6 +238,16 @@ def _modules(step: Step, shape: tuple[int, ...]) -> list[nn.Module]:
         shape[0], step.channels, step.kernel, step.stride, step.padding, bias=False
     )
     return [conv, layer.BatchNorm2d(step.channels), lif()]
+
+
+def _first_neurons(features: list[nn.Module]) -> int:
+    for place, module in enumerate(features):
+        if isinstance(module, neuron.BaseNode):
+            return place
+    raise ModelError(
+        "`features` hold no neurons by themselves; those inside of a block are not "
+        "searched, since everything in front of the first ones runs once for an image"
+    )
 
 
 def _initialize(network: SpikingNetwork) -> None:

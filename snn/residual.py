@@ -48,8 +48,8 @@ class ResidualBlock(nn.Module):
 def resnet19_features(channels: int) -> tuple[list[nn.Module], int]:
     """Layers of ResNet-19 in front of its classifier.
 
-    A convolution, eight blocks in three stages, and a linear layer with neurons, as
-    trained by Kim et al. 2022 (arXiv:2207.01382).
+    A convolution, eight blocks in three stages, and a linear layer with neurons, which
+    with the classifier are the 19 layers of Zheng et al. 2021 (arXiv:2011.05280).
 
     Parameters
     ----------

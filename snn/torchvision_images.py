@@ -54,8 +54,8 @@ def read_torchvision(name: str, folder: Path, download: bool) -> ImageSource:
     except (ImportError, RuntimeError) as error:  # the latter: built for another torch
         first = str(error).partition("\n")[0]
         raise DataError(
-            f"torchvision, which reads it, cannot be imported ({first}); install the one "
-            "that belongs to your torch, or give the images as a .npz file"
+            f"torchvision, which reads it, cannot be imported ({first}); install the "
+            "one that belongs to your torch, or give the images as a .npz file"
         ) from error
     known = TORCHVISION_SETS[name]
     kind = getattr(datasets, known.kind)

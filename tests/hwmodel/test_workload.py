@@ -270,3 +270,71 @@ def test_unknown_geometry_means_one_output_pixel_and_says_so(metadata):
     network = network_workloads(masks_of((4, 2, 3, 3), (10, 64)), metadata)
     assert [layer.pixels for layer in network.workloads] == [1, 1]
     assert "one output pixel" in network.assumption
+
+
+def listed(name, shape, analog=False, stride=1):
+    pairs = {"stride": [stride] * 2, "padding": [1, 1], "dilation": [1, 1]}
+    if len(shape) == 1:
+        pairs["padding"] = [0, 0]
+    return {"name": name, "input_shape": [*shape], **pairs, "groups": 1,
+            "analog": analog}  # fmt: skip
+
+
+LISTED = [
+    listed("stem", (2, 8, 8), analog=True),
+    listed("block.right", (4, 8, 8), stride=2),
+    listed("block.left", (4, 8, 8), stride=2),
+    listed("head", (64,)),
+]
+LISTED_MASKS = {
+    "block.left": np.ones((4, 4, 3, 3), dtype=bool),
+    "block.right": np.ones((4, 4, 3, 3), dtype=bool),
+    "head": np.ones((10, 64), dtype=bool),
+    "stem": np.ones((4, 2, 3, 3), dtype=bool),
+}
+
+
+def test_a_list_of_layers_tells_what_no_text_can():
+    """Branches have one input, layers run as listed, and the text is not asked."""
+    metadata = {
+        "layers": LISTED, "architecture": "4c3-4c3-4c3-fc10", "input_shape": [2, 4, 4],
+    }  # fmt: skip
+    layers, assumption = network_workloads(LISTED_MASKS, metadata)
+    assert assumption is None
+    assert [layer.name for layer in layers] == [layer["name"] for layer in LISTED]
+    assert [layer.output_size for layer in layers] == [(8, 8), (4, 4), (4, 4), (1, 1)]
+    assert [layer.direct_coded for layer in layers] == [True, False, False, False]
+    events, _ = network_workloads(LISTED_MASKS, metadata, direct_coded=False)
+    assert not any(layer.direct_coded for layer in events)
+
+
+def test_layers_without_a_mask_are_left_out():
+    """A list may name more layers than there are masks; the others keep their place."""
+    masks = {name: LISTED_MASKS[name] for name in ("head", "block.right")}
+    layers, assumption = network_workloads(masks, {"layers": LISTED})
+    assert assumption is None
+    assert [layer.name for layer in layers] == ["block.right", "head"]
+    assert not any(layer.direct_coded for layer in layers)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        LISTED[:3],
+        [*LISTED, LISTED[0]],
+        [listed("stem", (3, 8, 8)), *LISTED[1:]],
+        [listed("stem", (2, 8)), *LISTED[1:]],
+        [{"name": "stem"}, *LISTED[1:]],
+        [listed("stem", (2, 8, 8), stride="1"), *LISTED[1:]],
+        ["stem", "head"],
+        7,
+    ],
+)
+def test_a_list_that_does_not_fit_is_not_used(layers):
+    """Masks without an entry, other shapes or no list at all: the text is asked."""
+    _, assumption = network_workloads(LISTED_MASKS, {"layers": layers})
+    assert "one output pixel" in assumption
+    text = {"architecture": "4c3-4c3-4c3-fc10", "input_shape": [2, 4, 4]}
+    workloads, assumption = network_workloads(LISTED_MASKS, text | {"layers": layers})
+    assert assumption is None
+    assert workloads[0].input_shape == (2, 4, 4)

@@ -15,7 +15,12 @@ from torch import nn  # noqa: E402
 
 from snn.apply_order import apply_order  # noqa: E402
 from snn.channel_graph import channel_graph  # noqa: E402
-from snn.models import ARCHITECTURES, ModelError, build_network  # noqa: E402
+from snn.models import (  # noqa: E402
+    ARCHITECTURES,
+    ModelError,
+    SpikingNetwork,
+    build_network,
+)
 
 LAYERS = (nn.Conv2d, nn.Linear)
 
@@ -264,3 +269,5 @@ def test_inputs_that_do_not_fit_are_refused():
         network(torch.randn(3, 1, 1, 8, 8))
     with pytest.raises(ModelError, match="`timesteps` is 0"):
         build(timesteps=0)
+    with pytest.raises(ModelError, match="hold no neurons"):
+        SpikingNetwork([nn.Flatten()], nn.Linear(4, 2), "of my own", 2)
