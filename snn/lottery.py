@@ -45,13 +45,13 @@ class Watcher:
     """Told what a run does; every method may be overridden."""
 
     def begin(self, folder: Path, config: LotteryConfig) -> None:
-        """A run begins, or goes on."""
+        """Hear that a run begins, or goes on."""
 
     def epoch(self, number: int, report: EpochReport) -> None:
-        """An epoch of a round is over."""
+        """Hear that an epoch of a round is over."""
 
     def round(self, outcome: RoundOutcome) -> None:
-        """A round is over, now or in an earlier session."""
+        """Hear that a round is over, now or in an earlier session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,13 +239,18 @@ class _Lottery:
             "input_shape": list(self.data.input_shape),
             "layers": layer_geometry(network, self._images(1)),
         }
-        self.journal = Journal(folder.path, tensorboard=config.tensorboard)
+        self.journal: Journal | None = None  # of the main process
         self.rewind: dict[str, Any] | None = None
 
     def run(self, checkpoint_seconds: float) -> list[RoundOutcome]:
         """Do the rounds that are left."""
-        if self.processes.is_main:
-            self.watcher.begin(self.folder.path, self.config)
+        if not self.processes.is_main:
+            return self._rounds(checkpoint_seconds)
+        self.watcher.begin(self.folder.path, self.config)
+        with Journal(self.folder.path, self.config.tensorboard) as self.journal:
+            return self._rounds(checkpoint_seconds)
+
+    def _rounds(self, checkpoint_seconds: float) -> list[RoundOutcome]:
         last, outcomes = self._former_rounds()
         for number in range(len(outcomes), len(self.config.schedule_of_sparsity)):
             last = self._round(number, last, checkpoint_seconds)
@@ -296,10 +301,14 @@ class _Lottery:
             number, pruned, scores if former is None else former, about, epochs
         )
         ticket = RoundTicket(outcome, state_of(self.network), pruned, scores, rates)
-        if self.processes.is_main:
+        if self.journal is not None:
+            took = {
+                "seconds": time.perf_counter() - begun,
+                "pruning_seconds": pruning_seconds,
+            }
+            # Before the ticket: what is not in a ticket yet is dropped when resuming.
+            self.journal.round(number, outcome.to_dict() | took)
             self.folder.save_round(ticket, about)
-            seconds = time.perf_counter() - begun
-            self.journal.round(outcome, seconds, pruning_seconds)
             self.watcher.round(outcome)
         self.processes.barrier()
         return ticket
@@ -337,10 +346,10 @@ class _Lottery:
             utilization=network_utilization([x.utilization for x in layers], weights),
             eta=network_eta(list(metrics.values())),
             spike_rate=sum(rates) / len(rates) if rates else None,
-            cycles=report and report.cycles,
-            idle_cycles=report and report.idle_cycles,
-            energy=report and report.energy_pj,
-            energy_unit=report and report.accelerator.energy_unit,
+            cycles=None if report is None else report.cycles,
+            idle_cycles=None if report is None else report.idle_cycles,
+            energy=None if report is None else report.energy_pj,
+            energy_unit=None if report is None else report.accelerator.energy_unit,
             epochs=epochs,
             layers=layers,
         )
@@ -410,16 +419,16 @@ class _Lottery:
         elif rewind_epoch == 0:
             self._keep_for_rewinding()
         written = time.monotonic()
-        journal = self.journal
-        journal.rewind_to(number, start)
+        if self.journal is not None:
+            self.journal.rewind_to(number, start)
 
         def after_epoch(report: EpochReport) -> None:
             nonlocal written
             if number == 0 and report.epoch == rewind_epoch:
                 self._keep_for_rewinding()
-            if not self.processes.is_main:
+            if self.journal is None:
                 return
-            journal.epoch(number, report)
+            self.journal.epoch(number, report)
             self.watcher.epoch(number, report)
             late = time.monotonic() - written >= checkpoint_seconds
             if late and report.epoch < report.epochs:
