@@ -93,8 +93,8 @@ def _batches(
             images = moved(images, moves[part].to(device))
         if data.events:
             images = images.transpose(0, 1).contiguous()
-        # Not `float()`, which returns float32 images themselves.
-        x = images.to(torch.float32, copy=True).sub_(mean).div_(std)
+        # In place: indexing has made a copy.
+        x = images.float().sub_(mean).div_(std)
         yield x, split.labels[chosen].to(device)
 
 

@@ -104,6 +104,11 @@ def test_the_seed_decides_everything(save):
     assert same(first.validation, again.validation)
     assert numbers(first.train) != numbers(other.train)
     assert numbers(first.validation) != numbers(other.validation)
+    unvalidated = [
+        numbers(load_data(path, train_size=30, validation=0, seed=seed).train)
+        for seed in (1, 2)
+    ]
+    assert unvalidated[0] != unvalidated[1]
 
 
 def test_validation_may_be_empty(save):
