@@ -4,7 +4,7 @@ A ticket holds for each layer NAME the arrays ``NAME.weight``, ``NAME.mask`` and
 ``NAME.score`` (last non-zero magnitudes), any of them alone or together; a bare NAME is
 a weight, and ``NAME.weight_orig`` with ``NAME.weight_mask`` is what
 `torch.nn.utils.prune` leaves. Arrays with fewer than two dimensions are no layers.
-``NAME.carried`` and ``NAME.rates`` are left to `snn.round_tickets`.
+``NAME.carried`` and ``NAME.rates`` are left to `snn.lottery.round_tickets`.
 Formats: ``.safetensors`` and ``.npz``; nothing is ever unpickled.
 """
 

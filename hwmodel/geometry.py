@@ -53,8 +53,8 @@ class PlacedLayer(NamedTuple):
 def listed_layers(known: Mapping[str, Any], masks: Masks) -> list[PlacedLayer] | None:
     """Read the list ``layers`` of a ticket's metadata.
 
-    Its entries are those of `snn.geometry.layer_geometry`: ``name``, ``input_shape``,
-    ``stride``, ``padding``, ``dilation``, ``groups`` and ``analog``.
+    Its entries are those of `snn.networks.geometry.layer_geometry`: ``name``,
+    ``input_shape``, ``stride``, ``padding``, ``dilation``, ``groups`` and ``analog``.
 
     Returns
     -------

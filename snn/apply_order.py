@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from balancer.errors import BalancerError
-from snn.channel_bindings import LayerChannels
-from snn.channel_graph import channel_graph
-from snn.channel_space import TensorAxis
-from snn.channel_trace import copy_of
+from snn.channels.bindings import LayerChannels
+from snn.channels.graph import channel_graph
+from snn.channels.space import TensorAxis
+from snn.channels.trace import copy_of
 
 Order = npt.NDArray[np.int64]
 

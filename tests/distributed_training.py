@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from tiny_spiking import random_masks, tiny_data, tiny_net
 
-from snn.distributed import Processes
-from snn.training import Trainer
-from snn.training_config import TrainingConfig
+from snn.training.config import TrainingConfig
+from snn.training.distributed import Processes
+from snn.training.trainer import Trainer
 
 
 def train(processes):

@@ -4,7 +4,7 @@ import torch
 from spikingjelly.activation_based import layer, neuron, surrogate
 from torch import nn
 
-from snn.image_data import ImageData, Split
+from snn.data.image_data import ImageData, Split
 
 
 def lif():

@@ -14,7 +14,7 @@ from torch.nn import functional  # noqa: E402
 from torch.nn.utils import parametrize, prune  # noqa: E402
 
 from snn.apply_order import OrderError, apply_order  # noqa: E402
-from snn.channel_graph import channel_graph  # noqa: E402
+from snn.channels.graph import channel_graph  # noqa: E402
 
 
 def rng_orders(network, seed=0, skip=()):

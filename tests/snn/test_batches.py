@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
-from snn.data import DataError, ImageData, Split, batches  # noqa: E402
+from snn.data.load import DataError, ImageData, Split, batches  # noqa: E402
 
 
 def data_of(

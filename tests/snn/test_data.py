@@ -7,8 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from snn.data import DATASETS, DataError, load_data  # noqa: E402
-from snn.image_data import channel_statistics  # noqa: E402
+from snn.data.image_data import channel_statistics  # noqa: E402
+from snn.data.load import DATASETS, DataError, load_data  # noqa: E402
 
 
 def numbered(count):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 torch = pytest.importorskip("torch")
-from snn.distributed import Processes  # noqa: E402
+from snn.training.distributed import Processes  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 WORKER = ROOT / "tests" / "distributed_training.py"

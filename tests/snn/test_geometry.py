@@ -14,8 +14,8 @@ pytest.importorskip("spikingjelly")
 from torch import nn  # noqa: E402
 
 from hwmodel import LayerWorkload, network_workloads  # noqa: E402
-from snn.geometry import layer_geometry  # noqa: E402
-from snn.models import build_network  # noqa: E402
+from snn.networks.geometry import layer_geometry  # noqa: E402
+from snn.networks.models import build_network  # noqa: E402
 
 
 def masks_of(network):

@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("torch")
 Image = pytest.importorskip("PIL.Image")
 
-from snn.data import DataError, load_data  # noqa: E402
+from snn.data.load import DataError, load_data  # noqa: E402
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
-from snn.journal import Journal, JournalError  # noqa: E402
-from snn.training import EpochReport  # noqa: E402
+from snn.training.journal import Journal, JournalError  # noqa: E402
+from snn.training.trainer import EpochReport  # noqa: E402
 
 ROUNDS, EPOCHS = 3, 4
 

@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
-from snn.masking import (  # noqa: E402
+from snn.training.config import TrainingConfig  # noqa: E402
+from snn.training.masking import (  # noqa: E402
     MaskError,
     apply_masks,
     keep_masks,
     prunable_layers,
     update_scores,
 )
-from snn.schedule import build_optimizer  # noqa: E402
-from snn.training_config import TrainingConfig  # noqa: E402
+from snn.training.schedule import build_optimizer  # noqa: E402
 
 
 def net():

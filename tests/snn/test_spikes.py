@@ -19,9 +19,9 @@ from hwmodel import (  # noqa: E402
     network_workloads,
     save_spikes,
 )
-from snn.geometry import layer_geometry  # noqa: E402
-from snn.models import build_network  # noqa: E402
-from snn.spikes import SpikeError, input_rates, mean_rates, record_spikes  # noqa: E402
+from snn.networks.geometry import layer_geometry  # noqa: E402
+from snn.networks.models import build_network  # noqa: E402
+from snn.networks.spikes import SpikeError, input_rates, mean_rates, record_spikes  # noqa: E402
 
 
 def firing(architecture="4c3-6c3-mp2-5c3-fc3", shape=(2, 6, 6), steps=3, seed=0):

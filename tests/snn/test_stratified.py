@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snn.stratified import stratified_choice
+from snn.data.stratified import stratified_choice
 
 
 @given(st.lists(st.integers(0, 5), max_size=60), st.data())

@@ -11,11 +11,11 @@ torch = pytest.importorskip("torch")
 from tiny_spiking import random_masks, tiny_data, tiny_net  # noqa: E402
 from torch import nn  # noqa: E402
 
-from snn.image_data import Split  # noqa: E402
-from snn.masking import MaskError  # noqa: E402
-from snn.schedule import learning_rate  # noqa: E402
-from snn.training import Trainer, TrainingError  # noqa: E402
-from snn.training_config import TrainingConfig  # noqa: E402
+from snn.data.image_data import Split  # noqa: E402
+from snn.training.config import TrainingConfig  # noqa: E402
+from snn.training.masking import MaskError  # noqa: E402
+from snn.training.schedule import learning_rate  # noqa: E402
+from snn.training.trainer import Trainer, TrainingError  # noqa: E402
 
 DATA = tiny_data()
 

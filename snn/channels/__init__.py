@@ -1,0 +1,1 @@
+"""Which tensors of a network count the same channels: what `apply_order` permutes."""

@@ -1,0 +1,205 @@
+"""What a lottery run is made of: one validated description, and its digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from balancer import PEMap
+from balancer.errors import BalancerError
+from snn.lottery.methods import get_method
+from snn.training.config import TrainingConfig
+
+# These say where things are and how they are shown, not what the result is.
+NOT_IN_DIGEST = frozenset({"data_folder", "download", "tensorboard"})
+
+
+class ConfigError(BalancerError):
+    """A configuration that cannot be run."""
+
+
+class LotteryConfig(TrainingConfig):
+    """Hyper-parameters of a lottery run; the descriptions are the command line's help.
+
+    Fields that are not given have defaults for scikit-learn's digits, which two
+    processor cores finish in a few minutes.
+    """
+
+    dataset: str = Field(
+        "digits",
+        description="digits, mnist, fashion-mnist, cifar10, cifar100, svhn, "
+        "cifar10-dvs, n-mnist, dvs128-gesture, an .npz file or a folder of images",
+    )
+    data_folder: Path | None = Field(
+        None, description="where data sets that do not come with a library lie"
+    )
+    download: bool = Field(False, description="fetch the data set if it is not there")
+    train_size: int | None = Field(
+        None, ge=1, description="train on so many images only"
+    )
+    validation: float = Field(
+        0.1, ge=0, lt=1, description="fraction of the training images to validate on"
+    )
+    augmentation: Literal["none", "shift", "shift-and-flip"] | None = Field(
+        None,
+        description="what --augment may do with images of a file or folder "
+        "(default: shift); named data sets know",
+    )
+    network: str = Field(
+        "conv3",
+        description="conv3, vgg5, vgg9, vgg11, vgg16, resnet19, or layers as "
+        "32c3-64c3-mp2-fc10",
+    )
+    timesteps: int = Field(4, ge=1, description="time steps of the network")
+    method: str = Field(
+        "optimal-order",
+        description="how to prune: lth, lth-sorted, u-ticket, u-ticket-code, "
+        "topk-per-pe, optimal, optimal-order or latency",
+    )
+    rounds: int = Field(12, ge=0, description="rounds of pruning and training again")
+    prune_rate: float = Field(
+        0.25, gt=0, lt=1, description="fraction of the weights left that a round prunes"
+    )
+    sparsities: tuple[float, ...] | None = Field(
+        None,
+        description="sparsity after each round, instead of --rounds and --prune-rate",
+    )
+    scope: Literal["global", "layer"] = Field(
+        "global", description="rank the weights of all layers together, or of each"
+    )
+    revive: bool = Field(
+        False, description="let pruned weights return, by their last magnitude"
+    )
+    balance_from: float = Field(
+        0.0, ge=0, le=1, description="sparsity below which rounds prune as lth does"
+    )
+    latency_budget: float = Field(
+        0.8, gt=0, description="cycles of method latency, relative to optimal's"
+    )
+    rewind: float = Field(
+        0.1,
+        ge=0,
+        description="rewind to the weights of this epoch, or of this fraction of the "
+        "epochs (below 1); 0 is the beginning",
+    )
+    search_timesteps: int | Literal["auto"] | None = Field(
+        None,
+        description="time steps of all rounds but the last (Early-Time tickets), or "
+        "auto: as few as predict like all of them",
+    )
+    early_time_threshold: float = Field(
+        0.6, gt=0, description="divergence that auto accepts, relative to one step's"
+    )
+    map: str = Field("output_channel", description="PE map, as in the command balance")
+    pes: int = Field(16, ge=1, description="PEs of the array")
+    accelerator: str = Field(
+        "u-ticket", description="preset or YAML file for cycles and energy"
+    )
+    record_images: int = Field(
+        0, ge=0, description="test images whose spikes are recorded at the end"
+    )
+    seed: int = Field(0, ge=0, description="seed of everything random")
+
+    @field_validator("sparsities")
+    @classmethod
+    def _rising(cls, given: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if given is not None:
+            steps = zip((0.0, *given), (*given, 1.0), strict=True)
+            if not given or any(former > later for former, later in steps):
+                raise ValueError("must rise, from above 0 to below 1, one for a round")
+        return given
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Self:
+        get_method(self.method)
+        PEMap.parse(self.map, (1, 1), self.pes)
+        if self.rewind_epoch >= self.epochs:
+            raise ValueError(
+                f"rewind is {self.rewind:g}, but training has {self.epochs} epochs; "
+                "rewind to an earlier one"
+            )
+        fewer = self.search_timesteps
+        if isinstance(fewer, int) and not 1 <= fewer <= self.timesteps:
+            raise ValueError(
+                f"search_timesteps is {fewer}; accepted: 1 to {self.timesteps} "
+                "(timesteps), or auto"
+            )
+        if self.search_timesteps == "auto" and self.validation == 0:
+            raise ValueError(
+                "search_timesteps is auto, which needs validation images; "
+                "validation is 0"
+            )
+        return self
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Self:
+        """Make a configuration; errors take one line.
+
+        Raises
+        ------
+        ConfigError
+            Unknown fields, or values that are not accepted.
+        """
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise ConfigError(_one_line(error, list(cls.model_fields))) from error
+
+    @property
+    def schedule_of_sparsity(self) -> tuple[float, ...]:
+        """Sparsity after each round, the dense round 0 first."""
+        if self.sparsities is not None:
+            return (0.0, *self.sparsities)
+        return tuple(1 - (1 - self.prune_rate) ** r for r in range(self.rounds + 1))
+
+    @property
+    def rewind_epoch(self) -> int:
+        """Epoch before which the weights to rewind to are taken."""
+        if self.rewind < 1:
+            return int(self.rewind * self.epochs + 0.5)
+        return int(self.rewind)
+
+    def digest(self, stand_ins: str = "") -> str:
+        """Eight characters that differ between configurations with other results.
+
+        `stand_ins` describes a network or data that are not the configuration's.
+        """
+        known = self.model_dump(mode="json", exclude=set(NOT_IN_DIGEST))
+        text = json.dumps(known, sort_keys=True) + stand_ins
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read the fields of a configuration from a TOML file.
+
+    Raises
+    ------
+    ConfigError
+        A file that cannot be read or is no TOML.
+    """
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: no TOML: {error}") from error
+
+
+def _one_line(error: ValidationError, accepted: list[str]) -> str:
+    said = []
+    for detail in error.errors():
+        where = ".".join(str(part) for part in detail["loc"])
+        if detail["type"] == "extra_forbidden":
+            said.append(f"no field is named {where!r}; accepted: {', '.join(accepted)}")
+        elif where:
+            text = detail["msg"].removeprefix("Value error, ")
+            said.append(f"{where} is {detail['input']!r}: {text}")
+        else:
+            said.append(detail["msg"].removeprefix("Value error, "))
+    return "; ".join(said)

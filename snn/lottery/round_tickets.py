@@ -1,0 +1,162 @@
+"""The file of a round: everything that is known of a network, but its optimizer.
+
+Beside what `balancer.ticket` reads (``NAME.weight``, ``NAME.mask``, ``NAME.score``,
+``NAME.order`` or ``NAME.input_order``), a layer has ``NAME.rates`` (spikes by time
+step and input channel) and, where the next round starts from other weights,
+``NAME.carried``.
+All other arrays are the rest of the network's state, so the file loads into a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from balancer import PEMap, __version__
+from balancer.array_files import open_arrays, save_arrays
+from balancer.atomic import replacing
+from balancer.errors import TicketError
+from snn.lottery.config import NOT_IN_DIGEST, LotteryConfig
+from snn.lottery.methods import Orders, Pruned
+from snn.lottery.results import RoundOutcome
+from snn.training.masking import Scores
+
+Arrays = dict[str, npt.NDArray[Any]]
+ORDERS = ("order", "input_order")  # by the axis that the PE map permutes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RoundTicket:
+    """A network after a round.
+
+    Attributes
+    ----------
+    outcome : RoundOutcome
+        How it does.
+    state : dict of str to ndarray
+        Parameters and buffers, as in `Module.state_dict`; pruned weights are zero.
+    pruned : Pruned
+        Masks and orders.
+    scores : dict of str to ndarray of float32
+        Last non-zero magnitude of every weight.
+    rates : mapping of str to ndarray of float32 [timesteps, input channels]
+        Spikes per input, for layers whose input is spikes.
+    """
+
+    outcome: RoundOutcome
+    state: Arrays
+    pruned: Pruned
+    scores: Scores
+    rates: Mapping[str, npt.NDArray[np.float32]]
+
+
+def save_ticket(
+    path: Path, ticket: RoundTicket, config: LotteryConfig, about: Mapping[str, Any]
+) -> None:
+    """Write a ticket, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        A .safetensors file.
+    ticket : RoundTicket
+        What to write.
+    config : LotteryConfig
+        The run that it belongs to.
+    about : mapping
+        What else the metadata say: ``layers``, ``input_shape``, ``spike_rates``, ….
+    """
+    arrays: Arrays = dict(ticket.state)
+    for name, mask in ticket.pruned.masks.items():
+        role = ORDERS[PEMap.parse(config.map, mask.shape, config.pes).order_axis or 0]
+        arrays[f"{name}.mask"] = mask
+        arrays[f"{name}.score"] = ticket.scores[name]
+        arrays[f"{name}.{role}"] = ticket.pruned.orders[name]
+        if not np.array_equal(ticket.pruned.carried[name], mask):
+            arrays[f"{name}.carried"] = ticket.pruned.carried[name]
+        if name in ticket.rates:
+            arrays[f"{name}.rates"] = ticket.rates[name]
+    outcome = ticket.outcome
+    metadata = {
+        "format": "ticket",
+        "version": __version__,
+        "dataset": config.dataset,
+        "method": config.method,
+        "seed": config.seed,
+        "round": outcome.round,
+        "sparsity": outcome.sparsity,
+        "accuracy": outcome.accuracy,
+        "timesteps": outcome.timesteps,
+        **about,
+        "outcome": outcome.to_dict(),
+        "config": config.model_dump(mode="json", exclude=set(NOT_IN_DIGEST)),
+    }
+    with replacing(path) as (file,):
+        save_arrays(file, arrays, {"ticket": metadata})
+
+
+def load_ticket(path: Path) -> RoundTicket:
+    """Read what `save_ticket` wrote.
+
+    Raises
+    ------
+    TicketError
+        A file that is missing, damaged, or no ticket of a lottery run.
+    """
+    file = open_arrays(path)
+    about = file.metadata()
+    if "outcome" not in about:
+        raise TicketError(f"{path}: no ticket of a lottery run")
+    arrays = {key: file.read(key) for key in file.shapes()}
+    names = [layer["name"] for layer in about["outcome"]["layers"]]
+    parts: dict[str, Arrays] = {}
+    for role in ("mask", "score", "carried", "rates", *ORDERS):
+        found = {name: arrays.pop(f"{name}.{role}", None) for name in names}
+        parts[role] = {
+            name: array for name, array in found.items() if array is not None
+        }
+    masks = parts["mask"]
+    orders: Orders = {
+        name: order.astype(np.int32)
+        for role in ORDERS
+        for name, order in parts[role].items()
+    }
+    return RoundTicket(
+        RoundOutcome.of(about["outcome"]),
+        arrays,
+        Pruned(
+            masks, parts["carried"] or masks, {name: orders[name] for name in names}
+        ),
+        parts["score"],
+        parts["rates"],
+    )
+
+
+def state_of(network: nn.Module) -> Arrays:
+    """Copy parameters and buffers of a network."""
+    return {
+        name: tensor.detach().cpu().contiguous().numpy().copy()
+        for name, tensor in network.state_dict().items()
+    }
+
+
+def load_state(network: nn.Module, state: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Put parameters and buffers into a network.
+
+    Raises
+    ------
+    TicketError
+        Names or shapes that are not those of the network.
+    """
+    tensors = {name: torch.from_numpy(array.copy()) for name, array in state.items()}
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise TicketError(f"weights of another network: {error}") from error

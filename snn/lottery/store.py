@@ -1,0 +1,158 @@
+"""The folder of a run: a ticket for every finished round, and a checkpoint between.
+
+A folder is named by the digest of its configuration, and a file appears in it whole or
+not at all. So a run that was killed goes on from what is there, and a finished one is
+only read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from balancer.atomic import replacing
+from balancer.errors import BalancerError
+from snn.lottery.config import LotteryConfig
+from snn.lottery.results import RoundOutcome
+from snn.lottery.round_tickets import RoundTicket, load_ticket, save_ticket
+
+try:
+    import fcntl
+except ImportError:  # not on Windows, where nobody is kept from a second run
+    fcntl = None  # type: ignore[assignment]
+
+
+class StoreError(BalancerError):
+    """A run folder that cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Files of one run.
+
+    Attributes
+    ----------
+    path : Path
+        The folder.
+    config : LotteryConfig
+        The run.
+    """
+
+    path: Path
+    config: LotteryConfig
+
+    @classmethod
+    def of(cls, config: LotteryConfig, root: Path, stand_ins: str = "") -> Self:
+        """Name the folder of a run; nothing is made yet.
+
+        See `LotteryConfig.digest` for `stand_ins`.
+        """
+        parts = (Path(config.dataset).stem, config.network, config.method)
+        name = re.sub(r"[^A-Za-z0-9.-]+", "_", "-".join(("lottery", *parts)))
+        return cls(
+            root / f"{name[:80]}-s{config.seed}-{config.digest(stand_ins)}", config
+        )
+
+    def ticket_path(self, number: int) -> Path:
+        """Path of the ticket of a round."""
+        return self.path / f"round-{number:02d}.safetensors"
+
+    @property
+    def spikes_path(self) -> Path:
+        """Path of the recorded spikes."""
+        return self.path / "spikes.npz"
+
+    @property
+    def rounds_done(self) -> int:
+        """Rounds whose tickets are there, counted from the dense round 0."""
+        done = 0
+        while self.ticket_path(done).exists():
+            done += 1
+        return done
+
+    @property
+    def started(self) -> bool:
+        """Whether anything of the run is there."""
+        return (self.path / "config.json").exists()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from the same run.
+
+        Raises
+        ------
+        StoreError
+            Another process works on it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / "lock").open("w") as file:
+            if fcntl is not None:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError as error:
+                    raise StoreError(
+                        f"{self.path}: another process works on this run; wait for it, "
+                        "or change the seed or the output folder"
+                    ) from error
+            yield
+
+    def begin(self) -> None:
+        """Write the configuration."""
+        with replacing(self.path / "config.json") as (file,):
+            file.write_text(self.config.model_dump_json(indent=1) + "\n")
+
+    def clear(self) -> None:
+        """Remove everything that the run has made."""
+        for pattern in ("round-*.safetensors", "*.pt", "*.json", "*.jsonl", "*.npz"):
+            for file in self.path.glob(pattern):
+                file.unlink()
+
+    def save_round(self, ticket: RoundTicket, about: Mapping[str, Any]) -> None:
+        """Write the ticket of a round; its checkpoint is no longer needed."""
+        path = self.ticket_path(ticket.outcome.round)
+        save_ticket(path, ticket, self.config, about)
+        (self.path / "checkpoint.pt").unlink(missing_ok=True)
+
+    def load_round(self, number: int) -> RoundTicket:
+        """Read the ticket of a round."""
+        return load_ticket(self.ticket_path(number))
+
+    def save_tensors(self, name: str, values: Mapping[str, Any]) -> None:
+        """Write a nest of tensors and plain values."""
+        with replacing(self.path / f"{name}.pt") as (file,):
+            torch.save(dict(values), file)
+
+    def load_tensors(self, name: str) -> dict[str, Any] | None:
+        """Read them; None if there are none."""
+        path = self.path / f"{name}.pt"
+        if not path.exists():
+            return None
+        loaded: dict[str, Any] = torch.load(path, weights_only=True)
+        return loaded
+
+    def finish(self, outcomes: list[RoundOutcome]) -> None:
+        """Write the report, which says that the run is finished."""
+        report = {
+            "config": self.config.model_dump(mode="json"),
+            "rounds": [outcome.to_dict() for outcome in outcomes],
+            "tickets": [self.ticket_path(one.round).name for one in outcomes],
+        }
+        with replacing(self.path / "report.json") as (file,):
+            file.write_text(json.dumps(report, indent=1) + "\n")
+        for name in ("checkpoint.pt", "rewind.pt"):
+            (self.path / name).unlink(missing_ok=True)
+
+    def finished(self) -> list[RoundOutcome] | None:
+        """Outcomes of a finished run; None if it is not."""
+        path = self.path / "report.json"
+        if not path.exists():
+            return None
+        report = json.loads(path.read_text())
+        return [RoundOutcome.of(known) for known in report["rounds"]]

@@ -1,0 +1,1 @@
+"""Training with masks that stay, in one process or several, to the same bits."""

@@ -1,0 +1,179 @@
+"""Masks that stay: pruned weights are exactly zero after every optimizer step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from balancer.errors import BalancerError
+from snn.channels.module_rules import LAYERS
+
+Masks = Mapping[str, npt.NDArray[np.bool_]]
+Scores = Mapping[str, npt.NDArray[np.float32]]
+
+
+class MaskError(BalancerError):
+    """Masks or scores that do not fit the layers of a network."""
+
+
+def prunable_layers(network: nn.Module) -> dict[str, nn.Module]:
+    """Find the layers whose weights may be pruned: convolutions and linear layers.
+
+    Returns
+    -------
+    dict of str to Module
+        By module name, in the order of the network's modules; a module that is used
+        under several names appears under its first.
+    """
+    return {
+        name: module
+        for name, module in network.named_modules()
+        if isinstance(module, LAYERS)
+    }
+
+
+@contextmanager
+def keep_masks(
+    optimizer: torch.optim.Optimizer, network: nn.Module, masks: Masks
+) -> Iterator[None]:
+    """Hold pruned weights at exactly zero inside the block.
+
+    They are zeroed on entry and again after every step of the optimizer, so whatever
+    momentum, weight decay or a gradient that is not finite made of them is gone before
+    the next forward pass. Layers that keep all their weights cost nothing. On exit the
+    optimizer is as before, free for the masks of another round.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Any optimizer over parameters of the network.
+    network : Module
+        Its weights must be plain parameters: no parametrizations.
+    masks : mapping of str to ndarray of bool [shape of the weights]
+        True where a weight is kept, for exactly the layers of `prunable_layers`.
+
+    Raises
+    ------
+    MaskError
+        Unknown or missing names, wrong shapes or types.
+    """
+    pruned = _pruned(network, masks)
+
+    def zero(*_: Any) -> None:
+        with torch.no_grad():
+            for weight, away in pruned:
+                # Not a product with the mask: that would keep NaN, and a sign of zero.
+                weight.masked_fill_(away, 0.0)
+
+    zero()
+    hook = optimizer.register_step_post_hook(zero)
+    try:
+        yield
+    finally:
+        hook.remove()
+        zero()  # an interrupt may have come between a step and its hook
+
+
+def apply_masks(network: nn.Module, masks: Masks) -> None:
+    """Set pruned weights to zero, once; see `keep_masks` for the parameters."""
+    with torch.no_grad():
+        for weight, away in _pruned(network, masks):
+            weight.masked_fill_(away, 0.0)
+
+
+def update_scores(
+    network: nn.Module, masks: Masks, scores: Scores | None = None
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Remember the last magnitude of every weight that was not zero.
+
+    Parameters
+    ----------
+    network : Module
+        The trained network.
+    masks : mapping of str to ndarray of bool [shape of the weights]
+        The masks it was trained with.
+    scores : mapping of str to ndarray of float32 [shape of the weights], optional
+        The scores of the round before; none before the first round.
+
+    Returns
+    -------
+    dict of str to ndarray of float32 [shape of the weights]
+        Magnitudes of the weights that are kept and not zero, elsewhere the former
+        scores. Without former scores the magnitudes of all weights.
+
+    Raises
+    ------
+    MaskError
+        Masks or scores that do not fit the layers.
+    """
+    layers = prunable_layers(network)
+    _check(layers, masks, "masks", np.bool_)
+    if scores is not None:
+        _check(layers, scores, "scores", np.float32)
+    updated = {}
+    for name, module in layers.items():
+        weight = _weight(name, module).detach().cpu().float().numpy()
+        magnitude = np.abs(weight, order="C")
+        if scores is not None:
+            fresh = masks[name] & (magnitude != 0)
+            magnitude = np.where(fresh, magnitude, scores[name])
+        updated[name] = magnitude
+    return updated
+
+
+def _pruned(network: nn.Module, masks: Masks) -> list[tuple[nn.Parameter, Any]]:
+    """Weights with the places to be zeroed, of the layers that have some."""
+    layers = prunable_layers(network)
+    _check(layers, masks, "masks", np.bool_)
+    pruned = []
+    for name, module in layers.items():
+        if not masks[name].all():
+            weight = _weight(name, module)
+            # In the memory format of the weights, else filling takes longer.
+            away = torch.empty_like(weight, dtype=torch.bool)
+            away.copy_(torch.from_numpy(~masks[name]))
+            pruned.append((weight, away))
+    return pruned
+
+
+def _weight(name: str, module: nn.Module) -> nn.Parameter:
+    weight = dict(module.named_parameters(recurse=False)).get("weight")
+    if weight is None:
+        raise MaskError(
+            f"{name} computes its weights; remove the parametrization first with "
+            "torch.nn.utils.parametrize.remove_parametrizations, or pruning with "
+            "torch.nn.utils.prune.remove"
+        )
+    return weight
+
+
+def _check(
+    layers: Mapping[str, nn.Module],
+    arrays: Mapping[str, npt.NDArray[Any]],
+    what: str,
+    dtype: type[np.generic],
+) -> None:
+    """Cross-check names, types and shapes in both directions."""
+    for name, array in arrays.items():
+        if name not in layers:
+            raise MaskError(
+                f"`{what}` names {name}, but the layers are {', '.join(layers)}"
+            )
+        weight = _weight(name, layers[name])
+        if array.dtype != dtype or array.shape != tuple(weight.shape):
+            raise MaskError(
+                f"`{what}[{name!r}]` is {array.dtype}{list(array.shape)}; the weights "
+                f"need {np.dtype(dtype)}{list(weight.shape)}"
+            )
+    missing = [name for name in layers if name not in arrays]
+    if missing:
+        raise MaskError(
+            f"`{what}` lacks {', '.join(missing)}; every layer needs one, all True (or "
+            "all 0) where it is dense"
+        )

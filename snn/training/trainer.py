@@ -1,0 +1,427 @@
+"""Train a network for some epochs of a schedule, with masks that stay, and evaluate it.
+
+Any torch module works that takes images [N, C, H, W] (or sequences of events
+[T, N, C, H, W]) and returns logits [N, classes] or, with time steps, [T, N, classes].
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from spikingjelly.activation_based.functional import reset_net
+from torch import nn
+from torch.nn import functional
+
+from balancer.errors import BalancerError
+from snn.data.batches import batches
+from snn.data.image_data import ImageData, Split
+from snn.training.config import TrainingConfig
+from snn.training.distributed import Processes
+from snn.training.global_norm import global_norm
+from snn.training.masking import Masks, keep_masks
+from snn.training.precision import autocast
+from snn.training.schedule import build_optimizer, learning_rate
+
+
+class TrainingError(BalancerError):
+    """A training that cannot be done, or that went wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """How well a network does on some images.
+
+    Attributes
+    ----------
+    loss : float
+        Mean over images and time steps of the cross entropy, in nats.
+    accuracy : float
+        Part of the images whose largest mean logit is that of their class, 0 to 1.
+    images : int
+        How many there were.
+    """
+
+    loss: float
+    accuracy: float
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
+class EpochReport:
+    """What an epoch brought.
+
+    Attributes
+    ----------
+    epoch, epochs : int
+        Epochs of the schedule that are done, this one included, of how many.
+    loss, accuracy : float
+        On the training images while the weights changed, as in `Evaluation`.
+    validation_accuracy : float or None
+        After the epoch; None where the data have no validation images.
+    learning_rate : float
+        At the start of the epoch.
+    images_per_second : float
+        Training images of all processes, in a second of training.
+    seconds : float
+        Of the whole epoch, validation included.
+    """
+
+    epoch: int
+    epochs: int
+    loss: float
+    accuracy: float
+    validation_accuracy: float | None
+    learning_rate: float
+    images_per_second: float
+    seconds: float
+
+
+class Trainer:
+    """Trains and evaluates one network.
+
+    Results are bitwise repeatable on one kind of CPU with one configuration. Everything
+    random in an epoch is drawn from the seed and the number of the epoch, so a training
+    that is continued from the checkpoint of an epoch ends with the same bits.
+
+    Parameters
+    ----------
+    network : Module
+        It is moved to the device of this process and given the main one's weights.
+    data : ImageData
+        The test part is only used where `evaluate` is called with it.
+    config : TrainingConfig
+        Its `threads` become those of torch.
+    processes : Processes
+        By default this one alone. Several give the result of one, up to the order of
+        float sums, as long as the network draws nothing random (dropout).
+
+    Raises
+    ------
+    TrainingError
+        A compiled network in several processes.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        data: ImageData,
+        config: TrainingConfig,
+        processes: Processes | None = None,
+    ) -> None:
+        self.network = network
+        self.data = data
+        self.config = config
+        self.processes = Processes() if processes is None else processes
+        if config.compile and self.processes.size > 1:
+            raise TrainingError(
+                "`compile` works in one process only; leave it out under torchrun"
+            )
+        torch.set_num_threads(config.threads)
+        network.to(self.processes.device)
+        if config.channels_last:
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.processes.synchronize(network)
+        self._train_forward = torch.compile(network) if config.compile else network
+        self._optimizer = build_optimizer(config, network.parameters())
+        self._restored = False
+        self._epoch: int | None = 0  # None inside an epoch
+        self._best: tuple[float, int] | None = None
+
+    def fit(
+        self,
+        masks: Masks,
+        *,
+        start: int = 0,
+        stop: int | None = None,
+        seed: int,
+        timesteps: int | None = None,
+        after_epoch: Callable[[EpochReport], None] | None = None,
+    ) -> tuple[EpochReport, ...]:
+        """Train from epoch `start` to before epoch `stop` of the schedule.
+
+        Parameters
+        ----------
+        masks : mapping of str to ndarray of bool [shape of the weights]
+            True where a weight is kept, for every layer of `prunable_layers`; pruned
+            weights are zero before the first and after every step.
+        start, stop : int
+            Epochs from 0, by default all of `config.epochs`. The learning rate goes by
+            them, so a round that is rewound to epoch k starts at ``start=k``.
+        seed : int
+            Non-negative; data order, augmentation and torch's own generator derive from
+            it and the epoch.
+        timesteps : int, optional
+            Instead of the network's own number of time steps.
+        after_epoch : callable, optional
+            Called with every report; it may take a `checkpoint`.
+
+        Returns
+        -------
+        tuple of EpochReport
+            One for each epoch; fewer than asked for after early stopping, which keeps
+            the weights of the last epoch.
+
+        Raises
+        ------
+        TrainingError
+            Epochs outside of the schedule, or another `start` than that of a restored
+            checkpoint; a loss that is not finite; logits of a wrong shape.
+        MaskError
+            Masks that do not fit the network.
+
+        Notes
+        -----
+        The optimizer is a fresh one, unless `restore` came just before. Interrupted
+        inside an epoch, the network keeps its masks and holds no neuron states, but has
+        no checkpoint: go back to the last one.
+        """
+        stop = self.config.epochs if stop is None else stop
+        if not 0 <= start <= stop <= self.config.epochs:
+            raise TrainingError(
+                f"epochs {start} to {stop} are not within 0 to {self.config.epochs}, "
+                "which `epochs` of the configuration says"
+            )
+        self._begin(start)
+        reports = []
+        with (
+            keep_masks(self._optimizer, self.network, masks),
+            self.at(timesteps),
+        ):
+            for epoch in range(start, stop):
+                if self._is_over(epoch):
+                    break
+                self._epoch = None
+                report = self._train_epoch(epoch, seed, timesteps)
+                self._epoch = epoch + 1
+                reports.append(report)
+                if after_epoch is not None:
+                    after_epoch(report)
+        return tuple(reports)
+
+    def evaluate(self, split: Split, timesteps: int | None = None) -> Evaluation:
+        """Count loss and hits on a split, shared among the processes.
+
+        Parameters
+        ----------
+        split : Split
+            A part of the data, with at least one image.
+        timesteps : int, optional
+            Instead of the network's own number of time steps.
+        """
+        if not len(split):
+            raise TrainingError("the split is empty; there is nothing to evaluate")
+        totals = self._totals()
+        was_training = self.network.training
+        self.network.eval()
+        try:
+            with torch.no_grad(), self.at(timesteps):
+                for x, y in self.batches(split, timesteps):
+                    totals += _counts(self._logits(self.network, x), y)[1]
+        finally:
+            self.network.train(was_training)
+        return self._evaluation(totals)
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Copy everything that the next epoch depends on.
+
+        Returns
+        -------
+        dict
+            ``network`` and ``optimizer`` (state dicts), ``epoch`` (the next one) and
+            ``best`` (accuracy and epoch, or None). ``torch.save`` writes it,
+            ``torch.load(…, weights_only=True)`` reads it.
+
+        Raises
+        ------
+        TrainingError
+            Inside an epoch that was interrupted.
+        """
+        if self._epoch is None:
+            raise TrainingError(
+                "training was interrupted inside an epoch; restore the last checkpoint"
+            )
+        return {
+            "network": copy.deepcopy(self.network.state_dict()),
+            "optimizer": copy.deepcopy(self._optimizer.state_dict()),
+            "epoch": self._epoch,
+            "best": self._best,
+        }
+
+    def restore(self, checkpoint: dict[str, Any]) -> None:
+        """Go back to a checkpoint; `fit` then goes on from its ``epoch``."""
+        self.network.load_state_dict(checkpoint["network"])
+        self._optimizer = build_optimizer(self.config, self.network.parameters())
+        self._optimizer.load_state_dict(checkpoint["optimizer"])
+        self._epoch = checkpoint["epoch"]
+        best = checkpoint["best"]
+        self._best = None if best is None else (best[0], best[1])
+        self._restored = True
+
+    def _begin(self, start: int) -> None:
+        if not self._restored:
+            self._optimizer = build_optimizer(self.config, self.network.parameters())
+            self._epoch, self._best = start, None
+        elif start != self._epoch:
+            raise TrainingError(
+                f"`start` is {start}, but the restored checkpoint goes on at epoch "
+                f"{self._epoch}"
+            )
+        self._restored = False
+
+    def _is_over(self, epoch: int) -> bool:
+        patience = self.config.early_stopping
+        if patience is None or self._best is None:
+            return False
+        return epoch - self._best[1] >= patience
+
+    def _train_epoch(self, epoch: int, seed: int, timesteps: int | None) -> EpochReport:
+        begun = time.perf_counter()
+        self.network.train()
+        with self._random(seed, epoch) as generator:
+            trained = self._evaluation(self._train(epoch, generator, timesteps))
+        seconds = time.perf_counter() - begun
+        if not math.isfinite(trained.loss):
+            raise TrainingError(
+                f"the loss of epoch {epoch + 1} is {trained.loss}; lower "
+                f"`learning_rate` ({self.config.learning_rate:g}), or train with "
+                "`precision` float32"
+            )
+        accuracy = None
+        if len(self.data.validation):
+            accuracy = self.evaluate(self.data.validation, timesteps).accuracy
+            if self._best is None or accuracy > self._best[0]:
+                self._best = (accuracy, epoch + 1)
+        return EpochReport(
+            epoch=epoch + 1,
+            epochs=self.config.epochs,
+            loss=trained.loss,
+            accuracy=trained.accuracy,
+            validation_accuracy=accuracy,
+            learning_rate=learning_rate(self.config, epoch / self.config.epochs),
+            images_per_second=trained.images / seconds,
+            seconds=time.perf_counter() - begun,
+        )
+
+    def _train(
+        self, epoch: int, generator: torch.Generator, timesteps: int | None
+    ) -> torch.Tensor:
+        """Take the steps of an epoch; return what `_evaluation` reads."""
+        totals = self._totals()
+        part_of_epoch = self.config.batch_size / len(self.data.train)
+        for step, (x, y) in enumerate(
+            self.batches(self.data.train, timesteps, generator)
+        ):
+            done = (epoch + step * part_of_epoch) / self.config.epochs
+            for group in self._optimizer.param_groups:
+                group["lr"] = learning_rate(self.config, done)
+            self._optimizer.zero_grad()
+            loss, counts = _counts(self._logits(self._train_forward, x), y)
+            (loss / self.processes.sum(counts[2])).backward()
+            self.processes.sum_gradients(self.network.parameters())
+            self._optimizer.step()
+            totals += counts
+        return totals
+
+    def batches(
+        self,
+        split: Split,
+        timesteps: int | None,
+        generator: torch.Generator | None = None,
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Cut our parts of the batches; a generator shuffles and augments them."""
+        for x, y in batches(
+            self.data,
+            split,
+            self.config.batch_size,
+            generator=generator,
+            augment=self.config.augment and generator is not None,
+            part=self.processes.part,
+            device=self.processes.device,
+        ):
+            if self.data.events:
+                yield x[:timesteps], y
+            elif self.config.channels_last:
+                yield x.contiguous(memory_format=torch.channels_last), y
+            else:
+                yield x, y
+
+    def _logits(self, forward: Callable[..., Any], x: torch.Tensor) -> torch.Tensor:
+        """Logits of every time step, float32 [T, N, classes]; T is 1 without time."""
+        device = self.processes.device
+        try:
+            with autocast(self.config.precision, device), global_norm(self.processes):
+                logits = forward(x)
+        finally:
+            reset_net(self.network)
+        if logits.ndim not in (2, 3) or logits.shape[-1] < self.data.classes:
+            raise TrainingError(
+                f"the network returned {list(logits.shape)}; logits [N, classes] or "
+                f"[T, N, classes] for {self.data.classes} classes are needed"
+            )
+        return logits.float() if logits.ndim == 3 else logits.float().unsqueeze(0)
+
+    def _totals(self) -> torch.Tensor:
+        return torch.zeros(3, dtype=torch.float64, device=self.processes.device)
+
+    def _evaluation(self, totals: torch.Tensor) -> Evaluation:
+        loss, hits, images = self.processes.sum(totals).tolist()
+        return Evaluation(loss / images, hits / images, int(images))
+
+    @contextmanager
+    def at(self, timesteps: int | None) -> Iterator[None]:
+        """Let the network run another number of time steps in the block."""
+        network: Any = self.network
+        timed = hasattr(network, "timesteps")
+        if timesteps is None or (self.data.events and not timed):  # events are cut
+            yield
+            return
+        if not timed:
+            raise TrainingError(
+                f"`timesteps` is {timesteps}, but {type(network).__name__} has no "
+                "attribute of that name to set"
+            )
+        before, network.timesteps = network.timesteps, timesteps
+        try:
+            yield
+        finally:
+            network.timesteps = before
+
+    @contextmanager
+    def _random(self, seed: int, epoch: int) -> Iterator[torch.Generator]:
+        """Seed torch in the block, and a generator that is alike in all processes."""
+        device = torch.device(self.processes.device)
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(_mixed(seed, epoch, 1 + self.processes.rank))
+            yield torch.Generator().manual_seed(_mixed(seed, epoch, 0))
+
+
+def _counts(
+    logits: torch.Tensor, labels: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    r"""Loss to differentiate, and sums over the images: loss, hits, images.
+
+    The loss of an image is the mean of the cross entropies of its :math:`T` time steps,
+    :math:`-\frac1T \sum_t \log \mathrm{softmax}(z_t)_y`, so every time step alone
+    learns the class; it is not the cross entropy of the mean logits.
+    """
+    steps = logits.shape[0]
+    each = functional.cross_entropy(
+        logits.flatten(0, 1), labels.repeat(steps), reduction="sum"
+    )
+    loss = each / steps
+    hits = (logits.detach().mean(0).argmax(-1) == labels).sum()
+    images = torch.full_like(loss.detach(), len(labels))
+    return loss, torch.stack([loss.detach(), hits.to(loss), images])
+
+
+def _mixed(*numbers: int) -> int:
+    """One 64-bit seed of several numbers, none of which may be negative."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
