@@ -15,7 +15,7 @@ from snn.training.trainer import EpochReport
 
 
 class JournalError(BalancerError):
-    """A log that cannot be read or written."""
+    """A log that cannot be read, or scalars that cannot be written."""
 
 
 class Journal(AbstractContextManager["Journal"]):
@@ -100,12 +100,8 @@ class Journal(AbstractContextManager["Journal"]):
         self.close()
 
     def _append(self, event: Mapping[str, Any]) -> None:
-        line = json.dumps(event, allow_nan=False) + "\n"
-        try:
-            with self.path.open("a") as log:
-                log.write(line)
-        except OSError as error:
-            raise JournalError(f"cannot write {self.path}: {error.strerror}") from error
+        with self.path.open("a") as log:
+            log.write(json.dumps(event, allow_nan=False) + "\n")
 
     def _rewrite(self, events: list[dict[str, Any]]) -> None:
         with replacing(self.path) as (temporary,):

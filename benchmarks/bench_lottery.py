@@ -1,0 +1,132 @@
+"""What the parts of a lottery round cost.
+
+    OMP_NUM_THREADS=1 python benchmarks/bench_lottery.py step [--repeat 40]
+
+`step`: an optimizer step with masks against the same step without, on one thread. Two
+equal networks whose weights are 98 % zeros take turns, and change places after every
+turn; one has its masks held. Printed are the median of the ratios of each turn with
+its quartiles, and the share of a step that the zeroing alone takes.
+"""
+
+import argparse
+import copy
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from snn.masking import keep_masks, prunable_layers
+from snn.models import build_network
+from snn.precision import autocast
+from snn.schedule import build_optimizer
+from snn.training_config import TrainingConfig
+
+# Name, input shape, batch size; the time that masks take does not depend on the batch,
+# so small batches are the hard case.
+CASES = (("conv3", (1, 8, 8), 64), ("vgg16", (3, 32, 32), 8))
+TIMESTEPS, CLASSES, KEPT = 4, 10, 0.02
+
+
+def seconds(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def quartiles(values: list[float], unit: str = "") -> str:
+    low, middle, high = statistics.quantiles(values, n=4)
+    return f"{middle:.4f}{unit} [{low:.4f}, {high:.4f}]"
+
+
+def random_masks(network: torch.nn.Module) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return {
+        name: rng.random(tuple(layer.weight.shape)) < KEPT
+        for name, layer in prunable_layers(network).items()
+    }
+
+
+def training_step(
+    network: torch.nn.Module, optimizer: torch.optim.Optimizer, x, y, precision: str
+) -> Callable[[], None]:
+    def step() -> None:
+        optimizer.zero_grad()
+        with autocast(precision, "cpu"):
+            logits = network(x)
+        loss = functional.cross_entropy(
+            logits.float().flatten(0, 1), y.repeat(TIMESTEPS)
+        )
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def compare_steps(case: tuple, optimizer: str, precision: str, repeat: int) -> None:
+    architecture, shape, batch = case
+    torch.manual_seed(0)
+    plain = build_network(architecture, shape, CLASSES, TIMESTEPS)
+    plain.to(memory_format=torch.channels_last)
+    masks = random_masks(plain)
+    config = TrainingConfig(optimizer=optimizer, learning_rate=1e-3)
+    update = build_optimizer(config, plain.parameters())
+    with keep_masks(update, plain, masks):
+        pass  # it starts with the same zeros
+    held = copy.deepcopy(plain)
+    held_update = build_optimizer(config, held.parameters())
+    x = torch.randn(batch, *shape).contiguous(memory_format=torch.channels_last)
+    y = torch.randint(0, CLASSES, (batch,))
+    steps = (
+        training_step(plain, update, x, y, precision),
+        training_step(held, held_update, x, y, precision),
+    )
+    ratios, times = [], []
+    with keep_masks(held_update, held, masks):
+        (zero,) = held_update._optimizer_step_post_hooks.values()
+        for step in steps * 2:
+            step()
+        for turn in range(repeat):
+            first = turn % 2
+            taken = {first: seconds(steps[first])}
+            taken[1 - first] = seconds(steps[1 - first])
+            ratios.append(taken[1] / taken[0])
+            times.append(taken[0])
+        zeroing = statistics.median(seconds(zero) for _ in range(20))
+    middle = statistics.median(times)
+    print(
+        f"{architecture:8}{optimizer:7}{precision:10}{batch:6}{1e3 * middle:9.1f}"
+        f"{1e3 * zeroing:10.3f}{zeroing / middle:9.2%}   {quartiles(ratios)}",
+        flush=True,
+    )
+
+
+def step(repeat: int) -> None:
+    """Masked against unmasked training steps."""
+    torch.set_num_threads(1)
+    print(
+        f"{'network':8}{'':7}{'precision':10}{'batch':>6}{'ms/step':>9}{'zeroing':>10}"
+        f"{'share':>9}   masked / unmasked"
+    )
+    for case in CASES:
+        for optimizer in ("sgd", "adam"):
+            for precision in ("float32", "bfloat16"):
+                turns = repeat if case[0] == "vgg16" else 5 * repeat
+                compare_steps(case, optimizer, precision, turns)
+
+
+PARTS = {"step": step}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("part", choices=PARTS)
+    parser.add_argument("--repeat", type=int, default=40)
+    args = parser.parse_args()
+    PARTS[args.part](args.repeat)
+
+
+if __name__ == "__main__":
+    main()
