@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from snn.masking import keep_masks, prunable_layers
-from snn.models import build_network
+from snn.training.masking import keep_masks, prunable_layers
+from snn.networks.models import build_network
 from snn.precision import autocast
 from snn.schedule import build_optimizer
-from snn.training_config import TrainingConfig
+from snn.training.config import TrainingConfig
 
 # Name, input shape, batch size; the time that masks take does not depend on the batch,
 # so small batches are the hard case.

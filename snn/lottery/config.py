@@ -82,7 +82,7 @@ class LotteryConfig(TrainingConfig):
         0.8, gt=0, description="cycles of method latency, relative to optimal's"
     )
     rewind: float = Field(
-        0.1,
+        0.15,
         ge=0,
         description="rewind to the weights of this epoch, or of this fraction of the "
         "epochs (below 1); 0 is the beginning",

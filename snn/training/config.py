@@ -17,7 +17,7 @@ class TrainingConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: int = Field(
-        10, ge=1, description="epochs of a whole training, which the schedule spans"
+        12, ge=1, description="epochs of a whole training, which the schedule spans"
     )
     batch_size: int = Field(
         64, ge=1, description="images of an optimizer step, over all processes"
@@ -26,7 +26,7 @@ class TrainingConfig(BaseModel):
         "sgd", description="sgd (with Nesterov's momentum), adam or adamw"
     )
     learning_rate: float = Field(
-        0.05, gt=0, description="learning rate at the start of the schedule"
+        0.1, gt=0, description="learning rate at the start of the schedule"
     )
     momentum: float = Field(
         0.9, ge=0, lt=1, description="momentum of sgd, first beta of adam and adamw"
