@@ -20,6 +20,10 @@ if TYPE_CHECKING:  # at run time, only the command that needs them loads them
     from balancer.ticket import Ticket
     from hwmodel import Accelerator, Comparison, LayerReport, Report
     from hwmodel.network import Network
+    from snn.lottery.config import LotteryConfig
+    from snn.lottery.results import RoundOutcome
+    from snn.lottery.run import Watcher
+    from snn.training.trainer import EpochReport
 
 PROGRAM = "balanced-sparsity"
 SETTINGS = (  # the options of `balance` that its result depends on
@@ -60,12 +64,38 @@ examples:
 """
 
 
+LOTTERY_EXAMPLES = """\
+examples:
+  %(prog)s
+      digits on two cores in a few minutes: 12 rounds to 96.8 %% sparsity
+  %(prog)s --dataset digits --network conv3 --rounds 14 --method optimal --resume
+      go on with a run that was stopped, or look at one that is finished
+  %(prog)s --config experiments/digits.toml --compare lth,u-ticket,optimal-order \\
+          --seeds 5 --jobs 2
+      several methods with the same seeds, in two processes, with mean and deviation
+  torchrun --nproc-per-node 4 cli.py lottery --network vgg16 --dataset cifar10 \\
+          --data-folder data --augment
+      the same on four GPUs
+"""
+
+
 class UsageError(Exception):
     """Options that do not go together, or values that are not accepted."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors take one line."""
+    """A parser whose errors take one line.
+
+    `fill` adds options that take a library to know; it is called when they are needed.
+    """
+
+    fill: Callable[[argparse.ArgumentParser], None] | None = None
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        fill, self.fill = self.fill, None
+        if fill is not None:
+            fill(self)
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (see {self.prog} --help)")
@@ -113,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_balance(commands)
     _add_evaluate(commands)
     _add_accelerators(commands)
+    _add_lottery(commands)
     return parser
 
 
@@ -372,6 +403,89 @@ def _add_accelerators(commands: Any) -> None:
     )
 
 
+def _add_lottery(commands: Any) -> None:
+    parser = commands.add_parser(
+        "lottery",
+        help="train a spiking network, prune it round by round, balanced",
+        description=textwrap.fill(
+            "Run lottery-ticket rounds: train, prune by the integer program, rewind, "
+            "train again. Every round leaves a ticket in the run folder, which is "
+            "named after its configuration. The test images choose nothing.",
+            HELP_WIDTH,
+        ),
+        epilog=LOTTERY_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=lottery)
+    parser.usage = "%(prog)s [options]"  # all of them would fill a screen
+    parser.fill = _fill_lottery
+
+
+def _fill_lottery(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `lottery`: one for each field of its configuration."""
+    from snn.lottery.config import LotteryConfig
+    from snn.training.config import TrainingConfig
+
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="TOML",
+        help="file of the settings below (train_size = 3000); options go before it",
+    )
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument(
+        "--resume", action="store_true", help="go on with a run that was stopped"
+    )
+    again.add_argument(
+        "--restart", action="store_true", help="throw away what is there of the run"
+    )
+    compare = parser.add_argument_group("several runs")
+    compare.add_argument(
+        "--compare",
+        metavar="M,M,…",
+        help="run these methods with the same seeds; the first is what the others are "
+        "compared with",
+    )
+    compare.add_argument(
+        "--seeds", type=int, metavar="N", help="so many seeds of each (default: 3)"
+    )
+    compare.add_argument(
+        "--jobs", type=int, metavar="N", help="runs at the same time (default: 1)"
+    )
+    compare.add_argument(
+        "--plot", type=Path, metavar="FILE", help="where the curves go (.svg, .png)"
+    )
+    groups = {
+        True: parser.add_argument_group("training"),
+        False: parser.add_argument_group("rounds, network and data"),
+    }
+    for name, field in LotteryConfig.model_fields.items():
+        option = "--" + name.replace("_", "-")
+        text = (field.description or "").replace("%", "%%")
+        group = groups[name in TrainingConfig.model_fields]
+        known: dict[str, Any] = {"dest": f"field_{name}"}
+        if field.annotation is bool:
+            group.add_argument(
+                option, action=argparse.BooleanOptionalAction, help=text, **known
+            )
+            continue
+        if field.default is not None:
+            text += f" (default: {field.default})"
+        group.add_argument(option, metavar=name.upper(), help=text, **known)
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs"),
+        metavar="FOLDER",
+        help="folder of the run folders (default: %(default)s)",
+    )
+    output.add_argument("--json", action="store_true", help="print one JSON document")
+    output.add_argument(
+        "--debug", action="store_true", help="show the traceback of an error"
+    )
+
+
 def balance(args: argparse.Namespace) -> int:
     """Balance the layers of a ticket; write masks and report; print the table."""
     import json
@@ -493,6 +607,128 @@ def accelerators(args: argparse.Namespace) -> int:
     rows = [(one.name, one.description) for one in presets]
     _show(TextTable(("name", "description"), rows, ("name", "description")))
     return 0
+
+
+def lottery(args: argparse.Namespace) -> int:
+    """Run lottery rounds, of one method or of several."""
+    import json
+
+    if args.compare is None:
+        for option in ("seeds", "jobs", "plot"):
+            if getattr(args, option) is not None:
+                raise UsageError(f"--{option} goes with --compare")
+    config = _lottery_config(args)
+    run_lottery, closing_lines = _lottery_functions()
+    if args.compare is not None:
+        return _compare_methods(config, args)
+    from snn.training.distributed import Processes
+
+    with Processes.start() as processes, _following(config, args) as watcher:
+        result = run_lottery(
+            config,
+            root=args.out,
+            resume=args.resume,
+            restart=args.restart,
+            processes=processes,
+            watcher=watcher,
+        )
+        if not processes.is_main:
+            return 0
+    if args.json:
+        document = {
+            "config": config.model_dump(mode="json"),
+            "folder": str(result.folder),
+            "rounds": [outcome.to_dict() for outcome in result.outcomes],
+            "ticket": str(result.ticket()),
+        }
+        print(json.dumps(document, indent=1))
+        return 0
+    for line in closing_lines(result.dense, result.last):
+        _say(line)
+    _say(f"ticket: {result.ticket()}")
+    return 0
+
+
+def _lottery_config(args: argparse.Namespace) -> LotteryConfig:
+    """Read file and options; what an option says goes before the file."""
+    from snn.lottery.config import ConfigError, LotteryConfig, read_toml
+
+    values: dict[str, Any] = {} if args.config is None else read_toml(args.config)
+    for name, field in LotteryConfig.model_fields.items():
+        given = getattr(args, f"field_{name}")
+        if given is not None and "tuple" in str(field.annotation):
+            given = tuple(given.split(","))
+        if given is not None:
+            values[name] = given
+    try:
+        return LotteryConfig.of(values)
+    except ConfigError as error:
+        where = "" if args.config is None else f"{args.config}: "
+        raise UsageError(f"{where}{error}") from error
+
+
+def _lottery_functions() -> tuple[Any, Any]:
+    """Load what needs torch, or say how to get it."""
+    import logging
+
+    # On machines without a GPU torch says twice that Triton is not there.
+    logging.getLogger("torch._library.triton").setLevel(logging.ERROR)
+    try:
+        from snn.lottery.round_table import closing_lines
+        from snn.lottery.run import run_lottery
+    except ImportError as error:
+        raise UsageError(
+            f"training needs torch and spikingjelly ({error}); install them with "
+            "python -m pip install -e '.[snn]'"
+        ) from error
+    return run_lottery, closing_lines
+
+
+@contextmanager
+def _following(config: LotteryConfig, args: argparse.Namespace) -> Iterator[Watcher]:
+    """Yield what prints the rounds, below a progress bar where there is a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn, TimeRemainingColumn
+
+    from snn.lottery.round_table import header_line, round_line
+    from snn.lottery.run import Watcher
+
+    rounds = len(config.schedule_of_sparsity) - 1
+    later = config.epochs - config.rewind_epoch
+    columns = (*Progress.get_default_columns()[:-1], TimeRemainingColumn())
+    console = Console(stderr=True)
+    bar = Progress(
+        *columns,
+        TextColumn("{task.fields[accuracy]}"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    task = bar.add_task("", total=config.epochs + rounds * later, accuracy="")
+
+    class Printing(Watcher):
+        def begin(self, folder: Path, config: LotteryConfig) -> None:
+            if not args.json:
+                _say(f"{folder}: {config.method}, seed {config.seed}")
+                _say(header_line())
+
+        def epoch(self, number: int, report: EpochReport) -> None:
+            said = f"epoch {report.epoch}: {report.accuracy:.1%}"
+            done = (number > 0) * (config.epochs + (number - 1) * later)
+            first = config.rewind_epoch if number else 0
+            bar.update(
+                task,
+                completed=done + report.epoch - first,
+                description=f"round {number} of {rounds}",
+                accuracy=said,
+            )
+
+        def round(self, outcome: RoundOutcome) -> None:
+            if not args.json:
+                _say(round_line(outcome))
+
+    with bar:
+        yield Printing()
 
 
 def _array_of(args: argparse.Namespace) -> Accelerator | None:

@@ -16,13 +16,13 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch.nn import functional
-
-from snn.training.masking import keep_masks, prunable_layers
-from snn.networks.models import build_network
 from snn.precision import autocast
 from snn.schedule import build_optimizer
+from torch.nn import functional
+
+from snn.networks.models import build_network
 from snn.training.config import TrainingConfig
+from snn.training.masking import keep_masks, prunable_layers
 
 # Name, input shape, batch size; the time that masks take does not depend on the batch,
 # so small batches are the hard case.
