@@ -29,6 +29,14 @@ class TextTable(NamedTuple):
     left: tuple[str, ...]
 
 
+def to_markdown(table: TextTable) -> str:
+    """Write a table as Markdown, for a document."""
+    rules = ["---" if name in table.left else "---:" for name in table.header]
+    cells = ([cell.replace("|", r"\|") for cell in row] for row in table.rows)
+    lines = (table.header, rules, *cells)
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
 def network_table(report: Row, narrow: bool = False) -> TextTable:
     """One line for each layer and one for the network.
 

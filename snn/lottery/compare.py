@@ -1,0 +1,212 @@
+"""Run several methods with several seeds, in several processes at once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from threading import Thread
+from typing import TypeAlias
+
+from snn.lottery.comparison import Comparison, ComparisonError, Failure, Run
+from snn.lottery.config import LotteryConfig
+from snn.lottery.run import run_lottery
+from snn.lottery.store import RunFolder
+
+Ended: TypeAlias = Run | Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What is known after a run.
+
+    Attributes
+    ----------
+    ended : Run or Failure
+        The run.
+    done, total : int
+        Runs that are over, and all of them.
+    seconds_left : float or None
+        Expected for the others, if they take as long as those of this session did;
+        None while none has ended.
+    """
+
+    ended: Ended
+    done: int
+    total: int
+    seconds_left: float | None
+
+
+Listener: TypeAlias = Callable[[Progress], None]
+
+
+def compare_methods(
+    config: LotteryConfig,
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    *,
+    root: Path | str = "runs",
+    jobs: int = 1,
+    progress: Listener | None = None,
+) -> Comparison:
+    """Run every method with every seed, or what is left of that.
+
+    Finished runs are only read and stopped ones go on, so a comparison that was
+    stopped continues when it is asked for again. A run that fails does not keep the
+    others from theirs.
+
+    Parameters
+    ----------
+    config : LotteryConfig
+        What the runs have in common; its method and seed do not matter.
+    methods : sequence of str
+        Names of methods; the first is the reference of the comparison.
+    seeds : sequence of int
+        Seeds, the same for every method.
+    root : Path or str
+        Folder of the run folders.
+    jobs : int
+        Runs at a time. More than one are processes of their own, with
+        ``config.threads`` threads each.
+    progress : callable, optional
+        Called with a `Progress` after each run, in this process.
+
+    Returns
+    -------
+    Comparison
+        Whose `failures` name the runs that ended with an error.
+
+    Raises
+    ------
+    ComparisonError
+        No or repeated methods or seeds, less than one job or several under torchrun,
+        or no run that ended well.
+    ConfigError
+        A method or seed that no run can have.
+    """
+    configs = _configs(config, methods, seeds, jobs)
+    ended = dict(_run_all(configs, Path(root), jobs, progress or (lambda _: None)))
+    in_order = [ended[m, s] for m in methods for s in seeds]
+    runs = tuple(one for one in in_order if isinstance(one, Run))
+    failures = tuple(one for one in in_order if isinstance(one, Failure))
+    if not runs:
+        raise ComparisonError(f"every run failed; the first was {failures[0]}")
+    return Comparison(config, tuple(methods), tuple(seeds), runs, failures)
+
+
+def _configs(
+    config: LotteryConfig, methods: Sequence[str], seeds: Sequence[int], jobs: int
+) -> list[LotteryConfig]:
+    """Validate; seed by seed, so that a stopped comparison has whole pairs."""
+    for name, given in (("methods", methods), ("seeds", seeds)):
+        if not given or len(set(given)) < len(given):
+            raise ComparisonError(
+                f"`{name}` is {list(given)}; give at least one, each once"
+            )
+    if jobs < 1:
+        raise ComparisonError(f"`jobs` is {jobs}; accepted: 1 or more")
+    if jobs > 1 and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ComparisonError(
+            f"`jobs` is {jobs} under torchrun, whose processes train one network; "
+            "use 1 job, or do without torchrun"
+        )
+    common = config.model_dump()
+    return [
+        LotteryConfig.of(common | {"method": method, "seed": seed})
+        for seed in seeds
+        for method in methods
+    ]
+
+
+def _run_all(
+    configs: list[LotteryConfig], root: Path, jobs: int, progress: Listener
+) -> Iterator[tuple[tuple[str, int], Ended]]:
+    """Yield the runs as they end, those of former sessions first."""
+    finished = [c for c in configs if RunFolder.of(c, root).finished() is not None]
+    waiting = [c for c in configs if c not in finished]
+    for number, config in enumerate(finished, start=1):
+        one = _run(config, root)
+        progress(Progress(one, number, len(configs), None if waiting else 0.0))
+        yield (one.method, one.seed), one
+    begun = time.monotonic()
+    with closing(_ending(waiting, root, jobs)) as ending:
+        for number, one in enumerate(ending, start=1):
+            each = (time.monotonic() - begun) / number
+            left = each * (len(waiting) - number)
+            done = len(finished) + number
+            progress(Progress(one, done, len(configs), left))
+            yield (one.method, one.seed), one
+
+
+def _ending(
+    configs: list[LotteryConfig], root: Path, jobs: int
+) -> Generator[Ended, None, None]:
+    """Run; yield each as it ends."""
+    if jobs == 1 or len(configs) < 2:
+        for config in configs:
+            yield _run(config, root)
+        return
+    with _pool(min(jobs, len(configs))) as pool:
+        futures = {pool.submit(_run, config, root): config for config in configs}
+        for future in as_completed(futures):
+            yield _result(future, futures[future])
+
+
+def _run(config: LotteryConfig, root: Path) -> Ended:
+    """Run one method with one seed; an error is what it ends with."""
+    try:
+        result = run_lottery(config, root=root, resume=True)
+    except Exception as error:  # whatever it is, the other runs are worth their time
+        return _failure(config, error)
+    return Run(config.method, config.seed, result.outcomes)
+
+
+def _result(future: Future[Ended], config: LotteryConfig) -> Ended:
+    """Take what a process returned; one that was killed returns nothing."""
+    error = future.exception()
+    return future.result() if error is None else _failure(config, error)
+
+
+def _failure(config: LotteryConfig, error: BaseException) -> Failure:
+    said = str(error) or type(error).__name__
+    known = isinstance(error, ValueError | OSError)
+    text = said if known else f"{type(error).__name__}: {said}"
+    return Failure(config.method, config.seed, text)
+
+
+@contextmanager
+def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """Start processes that end when this one is done with them, stops or is killed."""
+    context = multiprocessing.get_context("spawn")  # torch's threads survive no fork
+    receiver, sender = context.Pipe(duplex=False)
+    with receiver, sender:
+        pool = ProcessPoolExecutor(jobs, context, _end_with, (receiver,))
+        try:
+            yield pool
+        except BaseException:
+            sender.close()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _end_with(parent: Connection) -> None:
+    """End this process at once when the other end of a pipe is closed.
+
+    A run can be stopped at any point. Ctrl-C also reaches this process, but only its
+    parent heeds it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def wait() -> None:
+        parent.poll(None)
+        os._exit(1)
+
+    Thread(target=wait, daemon=True).start()

@@ -1,0 +1,327 @@
+r"""What several seeds say about the methods of a comparison.
+
+Runs with the same seed share their data, their dense network and the order of their
+images, so methods are compared seed by seed. With :math:`d_i` the difference of the
+accuracies of seed :math:`i`, :math:`\bar d` their mean and :math:`s` their sample
+standard deviation, the interval of Student's t at 95 % is
+
+.. math:: \bar d \pm t_{0.975, n-1} \, s / \sqrt{n} .
+
+It is each comparison's own: nothing is corrected for how many are made.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+from snn.lottery.comparison import Comparison, ComparisonError
+from snn.lottery.results import RoundOutcome, least_utilization
+
+CONFIDENCE = 0.95
+
+Basis = Literal["sparsity", "nonzeros", "cycles"]
+
+# What is summarized of every round, and where it is found.
+QUANTITIES: dict[str, Callable[[RoundOutcome], float | None]] = {
+    "accuracy": lambda outcome: outcome.accuracy,
+    "sparsity": lambda outcome: outcome.sparsity,
+    "nonzeros": lambda outcome: outcome.nonzeros,
+    "utilization": lambda outcome: outcome.utilization,
+    "least_utilization": lambda outcome: least_utilization(outcome.layers),
+    "kept_fraction": lambda outcome: outcome.kept_fraction,
+    "cycles": lambda outcome: outcome.cycles,
+    "energy": lambda outcome: outcome.energy,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Values over seeds.
+
+    Attributes
+    ----------
+    n : int
+        How many.
+    mean : float
+        Their mean.
+    sd : float or None
+        Sample standard deviation (n - 1); None of a single value.
+    """
+
+    n: int
+    mean: float
+    sd: float | None
+
+    @classmethod
+    def of(cls, values: Iterable[float | None]) -> Spread | None:
+        """Summarize values; None if there are none, or not all are known."""
+        known = list(values)
+        numbers = [float(value) for value in known if value is not None]
+        if not numbers or len(numbers) < len(known):
+            return None
+        n = len(numbers)
+        mean = math.fsum(numbers) / n
+        if n == 1:
+            return cls(1, mean, None)
+        squares = math.fsum((value - mean) ** 2 for value in numbers)
+        return cls(n, mean, math.sqrt(squares / (n - 1)))
+
+    def interval(self) -> tuple[float, float] | None:
+        """Return the confidence interval of the mean by Student's t.
+
+        None of a single value, which says nothing about how others would differ.
+        """
+        if self.sd is None:
+            return None
+        from scipy import stats  # takes a while to load
+
+        quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, self.n - 1))
+        half = quantile * self.sd / math.sqrt(self.n)
+        return self.mean - half, self.mean + half
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One method after one round.
+
+    Attributes
+    ----------
+    method : str
+        The method.
+    round : int
+        The round, so the sparsity that was planned.
+    values : dict of str to Spread or None
+        The `QUANTITIES` over the seeds; None if they are not known.
+    """
+
+    method: str
+    round: int
+    values: dict[str, Spread | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """One method beside the reference, over the seeds that both have.
+
+    Attributes
+    ----------
+    method, reference : str
+        What is compared with what.
+    round : int
+        Round of the reference.
+    basis : {"sparsity", "nonzeros", "cycles"}
+        What is equal.
+    n : int
+        Pairs.
+    at : Spread or None
+        What the basis is equal to: sparsity (the reference's), non-zeros, or cycles.
+    accuracy : Spread or None
+        Of the method, there.
+    difference : Spread or None
+        Accuracy of the method - accuracy of the reference.
+    interval : tuple of float, or None
+        95 % confidence interval of the mean difference; None with one pair.
+    cycles_saved, energy_saved : Spread or None
+        1 - the method's / the reference's, after the same round; None on other bases.
+
+    Notes
+    -----
+    `at` and what follows are None where a seed has no measured value; nothing is
+    extrapolated.
+    """
+
+    method: str
+    reference: str
+    round: int
+    basis: Basis
+    n: int
+    at: Spread | None
+    accuracy: Spread | None
+    difference: Spread | None
+    interval: tuple[float, float] | None
+    cycles_saved: Spread | None = None
+    energy_saved: Spread | None = None
+
+
+def summarize(comparison: Comparison, method: str, number: int) -> Summary:
+    """Summarize a round of a method over its seeds."""
+    outcomes = [run.outcomes[number] for run in comparison.of(method).values()]
+    values = {
+        name: Spread.of(read(outcome) for outcome in outcomes)
+        for name, read in QUANTITIES.items()
+    }
+    return Summary(method, number, values)
+
+
+def compare_pairs(
+    comparison: Comparison, method: str, number: int, basis: Basis = "sparsity"
+) -> Paired:
+    """Compare a method with the reference, seed by seed.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        Runs; its first method is the reference.
+    method : str
+        Another method, or the reference itself.
+    number : int
+        Round of the schedule.
+    basis : {"sparsity", "nonzeros", "cycles"}
+        Compare after the same round; or at the non-zeros or the cycles that the
+        method or the reference has after it, whichever has more, so that both curves
+        have been measured there. Of balanced masks, cycles are the reference's.
+        Accuracies are interpolated as `accuracy_at` does.
+
+    Raises
+    ------
+    ComparisonError
+        A method that does not take part.
+    """
+    own, others = comparison.of(method), comparison.of(comparison.reference)
+    pairs = [
+        (own[seed].outcomes, others[seed].outcomes)
+        for seed in comparison.seeds
+        if seed in own and seed in others
+    ]
+    rows = [_compared(mine, theirs, number, basis) for mine, theirs in pairs]
+    difference = Spread.of(_less(mine, theirs) for _, mine, theirs in rows)
+    saved: dict[str, Spread | None] = {}
+    if basis == "sparsity":
+        ends = [(mine[number], theirs[number]) for mine, theirs in pairs]
+        saved["cycles_saved"] = Spread.of(_saved(a.cycles, b.cycles) for a, b in ends)
+        saved["energy_saved"] = Spread.of(_saved(a.energy, b.energy) for a, b in ends)
+    return Paired(
+        method,
+        comparison.reference,
+        number,
+        basis,
+        len(pairs),
+        at=Spread.of(x for x, _, _ in rows),
+        accuracy=Spread.of(mine for _, mine, _ in rows),
+        difference=difference,
+        interval=None if difference is None else difference.interval(),
+        **saved,
+    )
+
+
+def accuracy_at(
+    outcomes: Sequence[RoundOutcome],
+    basis: Literal["nonzeros", "cycles"],
+    x: float,
+    timesteps: int,
+) -> float | None:
+    """Read the accuracy of a run at a number of non-zeros or cycles.
+
+    Between two rounds that follow each other it is linear in log(x), as rounds prune
+    a fraction of what is left. Where a run has passed `x` more than once, the first
+    time counts: nobody prunes on for the same cycles.
+
+    Parameters
+    ----------
+    outcomes : sequence of RoundOutcome
+        Rounds of a run, in their order.
+    basis : {"nonzeros", "cycles"}
+        What `x` is.
+    x : float
+        Where to read.
+    timesteps : int
+        Read between rounds with so many time steps only: with fewer steps a network
+        is another one.
+
+    Returns
+    -------
+    float or None
+        None outside of what was measured.
+    """
+    points = [
+        (getattr(outcome, basis), outcome.accuracy)
+        if outcome.timesteps == timesteps
+        else (None, 0.0)
+        for outcome in outcomes
+    ]
+    for (x0, y0), (x1, y1) in pairwise([points[0], *points]):
+        if x0 == x:
+            return y0
+        if x1 == x:
+            return y1
+        if x0 and x1 and min(x0, x1) < x < max(x0, x1):
+            share = math.log(x / x0) / math.log(x1 / x0)
+            return float(y0 + share * (y1 - y0))
+    return None
+
+
+def nearest_rounds(comparison: Comparison, sparsities: Iterable[float]) -> list[int]:
+    """Find the rounds whose planned sparsities are nearest to the given ones.
+
+    Nearest in the weights that are left, by ratio; each round once, in order.
+
+    Raises
+    ------
+    ComparisonError
+        A sparsity that is not from 0 to below 1.
+    """
+    planned = comparison.config.schedule_of_sparsity
+    found = set()
+    for sparsity in sparsities:
+        if not 0 <= sparsity < 1:
+            raise ComparisonError(
+                f"sparsity {sparsity} is none; accepted: from 0 to below 1"
+            )
+        left = math.log(1 - sparsity)
+        off = [abs(math.log(1 - each) - left) for each in planned]
+        found.add(off.index(min(off)))
+    return sorted(found)
+
+
+def report(comparison: Comparison) -> dict[str, Any]:
+    """Return all summaries and paired differences as plain types that JSON knows."""
+    others = comparison.methods[1:]
+    return {
+        "reference": comparison.reference,
+        "confidence": CONFIDENCE,
+        "summaries": [
+            asdict(summarize(comparison, method, number))
+            for method in comparison.methods
+            if comparison.of(method)
+            for number in comparison.rounds
+        ],
+        "paired": [
+            asdict(compare_pairs(comparison, method, number, basis))
+            for basis in ("sparsity", "nonzeros", "cycles")
+            for method in others
+            for number in comparison.rounds
+        ],
+    }
+
+
+def _compared(
+    mine: Sequence[RoundOutcome],
+    theirs: Sequence[RoundOutcome],
+    number: int,
+    basis: Basis,
+) -> tuple[float | None, float | None, float | None]:
+    """Return where a pair is compared, and both accuracies there."""
+    a, b = mine[number], theirs[number]
+    if basis == "sparsity":
+        return b.sparsity, a.accuracy, b.accuracy
+    x, y = getattr(a, basis), getattr(b, basis)
+    if x is None or y is None:
+        return None, None, None
+    at = max(x, y)
+    return (
+        float(at),
+        a.accuracy if x == at else accuracy_at(mine, basis, at, a.timesteps),
+        b.accuracy if y == at else accuracy_at(theirs, basis, at, b.timesteps),
+    )
+
+
+def _less(value: float | None, other: float | None) -> float | None:
+    return None if value is None or other is None else value - other
+
+
+def _saved(value: float | None, reference: float | None) -> float | None:
+    return None if value is None or not reference else 1 - value / reference

@@ -1,0 +1,151 @@
+"""What a person reads of a comparison: tables of text, and notes below them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from balancer.tables import TextTable
+from snn.lottery.comparison import Comparison
+from snn.lottery.statistics import (
+    CONFIDENCE,
+    Basis,
+    Paired,
+    Spread,
+    Summary,
+    compare_pairs,
+    summarize,
+)
+
+LEFT = ("method",)
+AT = {"sparsity": "sparsity %", "nonzeros": "at non-zeros", "cycles": "at cycles"}
+
+
+def methods_table(comparison: Comparison, rounds: Sequence[int] = (-1,)) -> TextTable:
+    """One line for each round and method: mean ± standard deviation over the seeds.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        Finished runs.
+    rounds : sequence of int
+        Which rounds, by default the last; `nearest_rounds` finds those of sparsities.
+    """
+    summaries = [
+        summarize(comparison, method, comparison.rounds[number])
+        for number in rounds
+        for method in comparison.methods
+        if comparison.of(method)
+    ]
+    columns: dict[str, Callable[[Summary], str]] = {
+        "method": lambda one: one.method,
+        "sparsity %": lambda one: _text(one.values["sparsity"], _percent, spread=False),
+        "non-zeros": lambda one: _text(one.values["nonzeros"], _whole),
+        "accuracy %": lambda one: _text(one.values["accuracy"], _percent),
+        "utilization": lambda one: _text(one.values["utilization"], _fraction),
+        "least": lambda one: _text(one.values["least_utilization"], _fraction),
+        "kept": lambda one: _text(one.values["kept_fraction"], _fraction),
+        "cycles": lambda one: _text(one.values["cycles"], _whole),
+        "energy": lambda one: _text(one.values["energy"], _whole),
+    }
+    return _table(columns, summaries)
+
+
+def differences_table(
+    comparison: Comparison,
+    basis: Basis = "sparsity",
+    rounds: Sequence[int] = (-1,),
+) -> TextTable:
+    """One line for each round and method but the reference: differences to it.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        Finished runs.
+    basis : {"sparsity", "nonzeros", "cycles"}
+        What is equal; savings are those after the same round, so of sparsity only.
+    rounds : sequence of int
+        Which rounds, by default the last; `nearest_rounds` finds those of sparsities.
+    """
+    pairs = [
+        compare_pairs(comparison, method, comparison.rounds[number], basis)
+        for number in rounds
+        for method in comparison.methods[1:]
+    ]
+    columns: dict[str, Callable[[Paired], str]] = {
+        "method": lambda pair: pair.method,
+        AT[basis]: lambda pair: _text(
+            pair.at, _percent if basis == "sparsity" else _whole, spread=False
+        ),
+        "pairs": lambda pair: str(pair.n),
+        "accuracy %": lambda pair: _text(pair.accuracy, _percent, spread=False),
+        "difference": lambda pair: _text(pair.difference, _points, spread=False),
+        f"{CONFIDENCE:.0%} interval": _interval,
+    }
+    if basis == "sparsity":
+        columns |= {
+            "cycles saved %": lambda pair: _text(pair.cycles_saved, _percent),
+            "energy saved %": lambda pair: _text(pair.energy_saved, _percent),
+        }
+    return _table(columns, pairs)
+
+
+def comparison_notes(comparison: Comparison) -> Iterator[str]:
+    """Yield what the numbers of the tables might hide."""
+    for failure in comparison.failures:
+        yield f"Failed: {failure}."
+    yield f"Differences: points of accuracy against {comparison.reference}, same seeds."
+    if len(comparison.seeds) == 1:
+        yield "One seed: no standard deviation and no interval; give more seeds."
+    else:
+        yield (
+            "± is the standard deviation over seeds; intervals hold the mean difference "
+            f"with {CONFIDENCE:.0%} confidence (Student's t), each by itself."
+        )
+    outcome = comparison.runs[0].outcomes[0]
+    if outcome.energy is None:
+        yield (
+            f"No cycles or energy: {comparison.config.accelerator} cannot have the PE "
+            f"map {comparison.config.map}."
+        )
+    elif outcome.energy_unit is not None:
+        yield f"Energy in {outcome.energy_unit}, of one inference."
+
+
+def _table(columns: dict[str, Callable[..., str]], rows: Sequence[object]) -> TextTable:
+    cells = [tuple(write(row) for write in columns.values()) for row in rows]
+    return TextTable(tuple(columns), cells, LEFT)
+
+
+def _text(
+    spread_of: Spread | None, write: Callable[[float], str], spread: bool = True
+) -> str:
+    """Write a mean, and the standard deviation where there is one."""
+    if spread_of is None:
+        return ""
+    mean = write(spread_of.mean)
+    if not spread or not spread_of.sd:
+        return mean
+    return f"{mean} ± {write(spread_of.sd)}"
+
+
+def _interval(pair: Paired) -> str:
+    if pair.interval is None:
+        return ""
+    low, high = pair.interval
+    return f"{_points(low)} to {_points(high)}"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.2f}"
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:+.2f}"
+
+
+def _fraction(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _whole(value: float) -> str:
+    return f"{value:,.0f}"
