@@ -10,9 +10,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from balancer import PEMap
 from balancer.errors import BalancerError
-from snn.lottery.methods import get_method
+from snn.lottery.methods import check_map, get_method
 from snn.training.config import TrainingConfig
 
 # These say where things are and how they are shown, not what the result is.
@@ -117,7 +116,7 @@ class LotteryConfig(TrainingConfig):
     @model_validator(mode="after")
     def _fitting(self) -> Self:
         get_method(self.method)
-        PEMap.parse(self.map, (1, 1), self.pes)
+        check_map(self.method, self.map)
         if self.rewind_epoch >= self.epochs:
             raise ValueError(
                 f"rewind is {self.rewind:g}, but training has {self.epochs} epochs; "

@@ -26,6 +26,7 @@ from balancer.budgets import LayerCost
 from balancer.errors import BalancerError
 from balancer.metrics import fraction, top_k_sum
 from balancer.problem import budget_of_sparsity
+from balancer.ranking import mark
 from balancer.ticket import LayerArrays
 
 Masks = Mapping[str, BoolArray]
@@ -113,6 +114,13 @@ class Pruned:
 
 Method = Callable[[Pruning], Pruned]
 
+# Methods that order channels: of which axes, and what to use for other maps. Blocks of
+# input channels could only be reordered if masks were not nested.
+_ORDERED_AXES: dict[str, tuple[tuple[int, ...], str]] = {
+    "lth-sorted": ((0, 1), "lth"),
+    "optimal-order": ((0,), "optimal"),
+}
+
 
 def get_method(name: str) -> Method:
     """Look up a method.
@@ -127,6 +135,23 @@ def get_method(name: str) -> Method:
             f"`method` is {name!r}; accepted: {', '.join(sorted(METHODS))}"
         )
     return METHODS[name]
+
+
+def check_map(method: str, pe_map: str) -> None:
+    """Check that a method can prune for a PE map.
+
+    Raises
+    ------
+    BalancerError
+        A text that names no map, or a map whose channels the method cannot order.
+    """
+    axis = PEMap.parse(pe_map, (1, 1)).order_axis
+    axes, instead = _ORDERED_AXES.get(method, ((axis,), ""))
+    if axis not in axes:
+        raise BalancerError(
+            f"`method` is {method!r}, which cannot order the channels of the PE map "
+            f"{pe_map}; use {instead!r}"
+        )
 
 
 def unstructured(pruning: Pruning) -> dict[str, BoolArray]:
@@ -169,16 +194,18 @@ def layer_budgets(pruning: Pruning, masks: Masks) -> dict[str, int]:
     kept = {name: int(np.count_nonzero(mask)) for name, mask in masks.items()}
     most = {name: int(np.count_nonzero(candidates[name])) for name in masks}
     units = {name: _slice(pruning.map_of(name)) for name in masks}
+    floors = {
+        name: _smallest_slice(pruning.map_of(name)) if kept[name] else 0
+        for name in masks
+    }
     budgets = {
-        name: min(
-            most[name], max(round(kept[name] / unit), 1 if kept[name] else 0) * unit
-        )
+        name: min(most[name], max(round(kept[name] / unit) * unit, floors[name]))
         for name, unit in units.items()
     }
     owed = sum(kept.values()) - sum(budgets.values())
     for name in sorted(kept, key=lambda name: -kept[name]):
         unit = units[name]
-        least = min(budgets[name], unit)
+        least = min(budgets[name], floors[name])
         whole = (budgets[name] + owed) // unit * unit
         whole = min(max(whole, least), most[name])
         owed += budgets[name] - whole
@@ -192,6 +219,12 @@ def _slice(pe_map: PEMap) -> int:
     """Weights of which every balanced mask keeps a multiple."""
     sizes = pe_map.group_sizes()
     return int(np.gcd.reduce(sizes[sizes > 0], initial=0)) or 1
+
+
+def _smallest_slice(pe_map: PEMap) -> int:
+    """Least weights that a balanced mask keeps, if it keeps any."""
+    sizes = pe_map.group_sizes()
+    return int(sizes[sizes > 0].min(initial=pe_map.weights))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -235,15 +268,10 @@ def lth(pruning: Pruning) -> Pruned:
 def lth_sorted(pruning: Pruning) -> Pruned:
     """Prune as ``lth`` does, and sort the channels by their non-zeros."""
     masks = unstructured(pruning)
-    orders = {}
-    for name, mask in masks.items():
-        pe_map = pruning.map_of(name)
-        if pe_map.order_axis is None:
-            raise BalancerError(
-                f"`method` is 'lth-sorted', but the PE map {pruning.pe_map} does not "
-                "depend on the order of channels; use 'lth'"
-            )
-        orders[name] = lth_sorted_order(mask, pe_map).astype(np.int32)
+    orders = {
+        name: lth_sorted_order(mask, pruning.map_of(name)).astype(np.int32)
+        for name, mask in masks.items()
+    }
     return Pruned(masks, masks, orders)
 
 
@@ -299,7 +327,7 @@ def top_k_per_pe(pruning: Pruning) -> Pruned:
         kept = int(np.count_nonzero(mask))
         share = max(round(kept / max(1, pe_map.cells)), 1 if kept else 0)
         # What may not be kept comes last, and no PE is asked for more than all have.
-        usable = np.where(candidates[name], pruning.scores[name] + 1, 0)
+        usable = mark(pruning.scores[name], candidates[name], None)
         least = int(pe_map.cell_loads(candidates[name]).min(initial=mask.size))
         masks[name] = top_k_per_pe_mask(
             usable, pe_map, min(share, least) * pe_map.cells
@@ -344,7 +372,7 @@ def latency(pruning: Pruning) -> Pruned:
 
     The cycles are a fraction of those of ``optimal``. Every PE that can keeps at least
     one weight, since a network without one of its layers computes nothing; where these
-    weights alone take more cycles, they are all that is kept.
+    weights alone take more cycles or non-zeros, they are all that is kept.
     """
     if pruning.costs is None:
         raise BalancerError(
@@ -363,9 +391,10 @@ def latency(pruning: Pruning) -> Pruned:
         pruning.costs[name].cycles(_slices(mask, pruning.map_of(name)))
         for name, mask in optimal(pruning).masks.items()
     )
+    needed = sum(floors[name] * pruning.map_of(name).cells for name in floors)
     solved = balance_network(
         _layers(pruning),
-        budget=budget_of_sparsity(pruning.sparsity, weights),
+        budget=max(budget_of_sparsity(pruning.sparsity, weights), needed),
         scope="global",
         # Up to 1 it would be a fraction of what `balance_network` calls layer-wise.
         latency_budget=max(pruning.latency_budget * layer_wise, least, 1 + 1e-9),

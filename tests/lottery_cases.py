@@ -1,0 +1,76 @@
+"""Hypothesis strategies for what the methods of the lottery prune."""
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from balancer.budgets import LayerCost
+from snn.lottery.methods import Pruning
+
+ORDERED_MAPS = ("output_channel", "input_channel")
+MAPS = (*ORDERED_MAPS, "banked", "2:4")
+
+
+@st.composite
+def layer_shapes(draw: Any, min_outputs: int = 1) -> tuple[int, ...]:
+    """A linear layer or a convolution; channels need not fill the PEs."""
+    outputs = draw(st.integers(min_outputs, 7))
+    inputs = draw(st.integers(1, 6))
+    return (outputs, inputs, *draw(st.sampled_from([(), (), (2, 2), (1, 3)])))
+
+
+@st.composite
+def prunings(
+    draw: Any,
+    maps: tuple[str, ...] = MAPS,
+    *,
+    dense: bool = False,
+    distinct: bool = False,
+    costs: bool = False,
+    **given: Any,
+) -> Pruning:
+    """One to four layers, their scores, and masks that are nested in each other.
+
+    `dense` layers are not pruned yet. `distinct` scores are positive and differ;
+    others have ties, zeros, or are all zero.
+    """
+    shapes = draw(st.lists(layer_shapes(min_outputs=0), max_size=3))
+    shapes.insert(0, draw(layer_shapes()))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    kind = "distinct" if distinct else draw(st.sampled_from(["distinct", "few", "0"]))
+    share = 1.0 if dense else draw(st.sampled_from([0.0, 0.2, 0.6, 1.0]))
+    scores, carried, masks = {}, {}, {}
+    for number, shape in enumerate(shapes):
+        name = f"layer{number}"
+        size = int(np.prod(shape))
+        values = {
+            "distinct": (number * 1000 + 1 + rng.permutation(size)) / 4096,
+            "few": rng.choice([0.0, 0.0, 0.5, 1.0, 3.0], size),
+            "0": np.zeros(size),
+        }[kind]
+        scores[name] = values.reshape(shape).astype(np.float32)
+        carried[name] = rng.random(shape) <= share
+        masks[name] = carried[name]
+    sparsity = draw(st.integers(0, 24)) / 24
+    return Pruning(
+        scores=scores,
+        masks=masks,
+        carried=carried,
+        sparsity=sparsity,
+        step=draw(st.sampled_from([0.0, 0.25, 1.0])),
+        scope=draw(st.sampled_from(["global", "layer"])),
+        pe_map=draw(st.sampled_from(maps)),
+        pes=draw(st.integers(1, 5)),
+        seed=draw(st.integers(0, 5)),
+        costs={
+            name: LayerCost(
+                cycles_per_slice=draw(st.integers(0, 9)),
+                base_cycles=draw(st.integers(0, 9)),
+            )
+            for name in scores
+        }
+        if costs
+        else None,
+        **given,
+    )
