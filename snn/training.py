@@ -173,7 +173,8 @@ class Trainer:
         ------
         TrainingError
             Epochs outside of the schedule, or another `start` than that of a restored
-            checkpoint; a loss that is not finite; logits of a wrong shape.
+            checkpoint; a last batch with fewer images than processes; a loss that is
+            not finite; logits of a wrong shape.
         MaskError
             Masks that do not fit the network.
 
@@ -189,6 +190,7 @@ class Trainer:
                 f"epochs {start} to {stop} are not within 0 to {self.config.epochs}, "
                 "which `epochs` of the configuration says"
             )
+        self._check_batches()
         self._begin(start)
         reports = []
         with (
@@ -224,7 +226,8 @@ class Trainer:
         try:
             with torch.no_grad(), self._at(timesteps):
                 for x, y in self._batches(split, timesteps):
-                    totals += _counts(self._logits(self.network, x), y)[1]
+                    if len(y):  # several processes may be more than images
+                        totals += _counts(self._logits(self.network, x), y)[1]
         finally:
             self.network.train(was_training)
         return self._evaluation(totals)
@@ -276,6 +279,17 @@ class Trainer:
             )
         self._restored = False
 
+    def _check_batches(self) -> None:
+        """Every process needs an image of every batch: they exchange statistics."""
+        rest = len(self.data.train) % self.config.batch_size
+        smallest = rest if rest > 1 else self.config.batch_size  # one joins another
+        if smallest < self.processes.size:
+            raise TrainingError(
+                f"a batch of {smallest} images is too small for {self.processes.size} "
+                f"processes; `batch_size` is {self.config.batch_size} for "
+                f"{len(self.data.train)} training images: choose another"
+            )
+
     def _is_over(self, epoch: int) -> bool:
         patience = self.config.early_stopping
         if patience is None or self._best is None:
@@ -323,7 +337,9 @@ class Trainer:
             for group in self._optimizer.param_groups:
                 group["lr"] = learning_rate(self.config, done)
             self._optimizer.zero_grad()
-            loss, counts = _counts(self._logits(self._train_forward, x), y)
+            with global_norm(self.processes):
+                logits = self._logits(self._train_forward, x)
+            loss, counts = _counts(logits, y)
             (loss / self.processes.sum(counts[2])).backward()
             self.processes.sum_gradients(self.network.parameters())
             self._optimizer.step()
@@ -355,9 +371,8 @@ class Trainer:
 
     def _logits(self, forward: Callable[..., Any], x: torch.Tensor) -> torch.Tensor:
         """Logits of every time step, float32 [T, N, classes]; T is 1 without time."""
-        device = self.processes.device
         try:
-            with autocast(self.config.precision, device), global_norm(self.processes):
+            with autocast(self.config.precision, self.processes.device):
                 logits = forward(x)
         finally:
             reset_net(self.network)
