@@ -2,27 +2,26 @@
 
     OMP_NUM_THREADS=1 python benchmarks/bench_lottery.py step [--repeat 40]
 
-`step`: an optimizer step with masks against the same step without, on one thread. Two
-equal networks whose weights are 98 % zeros take turns, and change places after every
-turn; one has its masks held. Printed are the median of the ratios of each turn with
-its quartiles, and the share of a step that the zeroing alone takes.
+`step`: training steps with masks against steps without, on one thread. One network
+whose weights are 98 % zeros takes both in turns, and in the other order at every turn.
+Printed are the median of the turns' ratios with its quartiles, and the share of a step
+that the zeroing alone takes.
 """
 
 import argparse
-import copy
 import statistics
 import time
 from collections.abc import Callable
 
 import numpy as np
 import torch
-from snn.precision import autocast
-from snn.schedule import build_optimizer
 from torch.nn import functional
 
 from snn.networks.models import build_network
 from snn.training.config import TrainingConfig
 from snn.training.masking import keep_masks, prunable_layers
+from snn.training.precision import autocast
+from snn.training.schedule import build_optimizer
 
 # Name, input shape, batch size; the time that masks take does not depend on the batch,
 # so small batches are the hard case.
@@ -36,9 +35,9 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def quartiles(values: list[float], unit: str = "") -> str:
+def quartiles(values: list[float]) -> str:
     low, middle, high = statistics.quantiles(values, n=4)
-    return f"{middle:.4f}{unit} [{low:.4f}, {high:.4f}]"
+    return f"{middle:.4f} [{low:.4f}, {high:.4f}]"
 
 
 def random_masks(network: torch.nn.Module) -> dict[str, np.ndarray]:
@@ -68,32 +67,29 @@ def training_step(
 def compare_steps(case: tuple, optimizer: str, precision: str, repeat: int) -> None:
     architecture, shape, batch = case
     torch.manual_seed(0)
-    plain = build_network(architecture, shape, CLASSES, TIMESTEPS)
-    plain.to(memory_format=torch.channels_last)
-    masks = random_masks(plain)
-    config = TrainingConfig(optimizer=optimizer, learning_rate=1e-3)
-    update = build_optimizer(config, plain.parameters())
-    with keep_masks(update, plain, masks):
-        pass  # it starts with the same zeros
-    held = copy.deepcopy(plain)
-    held_update = build_optimizer(config, held.parameters())
+    network = build_network(architecture, shape, CLASSES, TIMESTEPS)
+    network.to(memory_format=torch.channels_last)
+    # So slow that steps without masks go on computing the same spikes.
+    config = TrainingConfig(optimizer=optimizer, learning_rate=1e-9)
+    update = build_optimizer(config, network.parameters())
     x = torch.randn(batch, *shape).contiguous(memory_format=torch.channels_last)
     y = torch.randint(0, CLASSES, (batch,))
-    steps = (
-        training_step(plain, update, x, y, precision),
-        training_step(held, held_update, x, y, precision),
-    )
+    step = training_step(network, update, x, y, precision)
     ratios, times = [], []
-    with keep_masks(held_update, held, masks):
-        (zero,) = held_update._optimizer_step_post_hooks.values()
-        for step in steps * 2:
-            step()
-        for turn in range(repeat):
-            first = turn % 2
-            taken = {first: seconds(steps[first])}
-            taken[1 - first] = seconds(steps[1 - first])
-            ratios.append(taken[1] / taken[0])
-            times.append(taken[0])
+    with keep_masks(update, network, random_masks(network)):
+        hooks = update._optimizer_step_post_hooks
+        masking = dict(hooks)
+        for turn in range(-2, repeat):
+            taken = {}
+            for masked in (turn % 2 == 0, turn % 2 == 1):
+                hooks.clear()
+                hooks.update(masking if masked else {})
+                taken[masked] = seconds(step)
+            if turn >= 0:
+                ratios.append(taken[True] / taken[False])
+                times.append(taken[False])
+        hooks.update(masking)
+        (zero,) = masking.values()
         zeroing = statistics.median(seconds(zero) for _ in range(20))
     middle = statistics.median(times)
     print(

@@ -488,14 +488,14 @@ class _Lottery:
     def _rates(self, timesteps: int) -> dict[str, npt.NDArray[np.float32]]:
         """Count the spikes that test images cause, by time step and input channel."""
         images = self._batches(self.data.test, timesteps, RATE_IMAGES)
-        with self.trainer.at(timesteps):
+        with self.trainer.evaluator.running(timesteps):
             return input_rates(self.network, images)
 
     def _early_timesteps(self) -> int:
         """Choose the time steps to search with on the validation images."""
         steps = self.config.timesteps
         split = self.data.validation
-        with self.trainer.at(steps), inference(self.network):
+        with self.trainer.evaluator.running(steps), inference(self.network):
             logits = [
                 self.network(x).float().cpu()
                 for x in self._batches(split, steps, len(split))

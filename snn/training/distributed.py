@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -15,7 +15,7 @@ from torch import nn
 
 from balancer.errors import BalancerError
 
-Any_ = TypeVar("Any_")
+Value = TypeVar("Value")
 
 # The main process may solve integer programs while the others wait for its masks.
 WAIT = timedelta(hours=2)
@@ -48,12 +48,12 @@ class Processes:
 
     @classmethod
     @contextmanager
-    def start(cls, device: str | None = None) -> Iterator[Processes]:
+    def start(cls, device: Literal["cpu", "cuda"] | None = None) -> Iterator[Processes]:
         """Join the processes of torchrun; without it, be the only one.
 
         Parameters
         ----------
-        device : "cpu", "cuda", optional
+        device : {"cpu", "cuda"}, optional
             By default ``cuda`` where there is one. Under torchrun the processes of a
             machine take one GPU each, and talk by NCCL; on CPUs by Gloo.
 
@@ -87,7 +87,7 @@ class Processes:
         """
         return slice(self.rank, None, self.size)
 
-    def broadcast(self, value: Any_) -> Any_:
+    def broadcast(self, value: Value) -> Value:
         """Give all processes what the main one holds; any object that can be pickled.
 
         Only what this program's own main process sends is unpickled.

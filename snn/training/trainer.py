@@ -1,7 +1,6 @@
 """Train a network for some epochs of a schedule, with masks that stay, and evaluate it.
 
-Any torch module works that takes images [N, C, H, W] (or sequences of events
-[T, N, C, H, W]) and returns logits [N, classes] or, with time steps, [T, N, classes].
+`Evaluation` and `TrainingError` can be imported from here, too.
 """
 
 from __future__ import annotations
@@ -9,49 +8,23 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from spikingjelly.activation_based.functional import reset_net
 from torch import nn
-from torch.nn import functional
 
-from balancer.errors import BalancerError
-from snn.data.batches import batches
 from snn.data.image_data import ImageData, Split
 from snn.training.config import TrainingConfig
 from snn.training.distributed import Processes
+from snn.training.epoch_random import epoch_random
+from snn.training.evaluation import Evaluation, Evaluator, TrainingError, score
 from snn.training.global_norm import global_norm
 from snn.training.masking import Masks, keep_masks
-from snn.training.precision import autocast
 from snn.training.schedule import build_optimizer, learning_rate
 
-
-class TrainingError(BalancerError):
-    """A training that cannot be done, or that went wrong."""
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """How well a network does on some images.
-
-    Attributes
-    ----------
-    loss : float
-        Mean over images and time steps of the cross entropy, in nats.
-    accuracy : float
-        Part of the images whose largest mean logit is that of their class, 0 to 1.
-    images : int
-        How many there were.
-    """
-
-    loss: float
-    accuracy: float
-    images: int
+__all__ = ["EpochReport", "Evaluation", "Trainer", "TrainingError"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +76,11 @@ class Trainer:
         By default this one alone. Several give the result of one, up to the order of
         float sums, as long as the network draws nothing random (dropout).
 
+    Attributes
+    ----------
+    evaluator : Evaluator
+        Runs the network on batches.
+
     Raises
     ------
     TrainingError
@@ -129,6 +107,7 @@ class Trainer:
         if config.channels_last:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.processes.synchronize(network)
+        self.evaluator = Evaluator(network, data, config, self.processes)
         self._train_forward = torch.compile(network) if config.compile else network
         self._optimizer = build_optimizer(config, network.parameters())
         self._restored = False
@@ -173,7 +152,8 @@ class Trainer:
         ------
         TrainingError
             Epochs outside of the schedule, or another `start` than that of a restored
-            checkpoint; a loss that is not finite; logits of a wrong shape.
+            checkpoint; a last batch with fewer images than processes; a loss that is
+            not finite; logits of a wrong shape.
         MaskError
             Masks that do not fit the network.
 
@@ -189,12 +169,14 @@ class Trainer:
                 f"epochs {start} to {stop} are not within 0 to {self.config.epochs}, "
                 "which `epochs` of the configuration says"
             )
+        self._check_batches()
         self._begin(start)
         reports = []
         with (
             keep_masks(self._optimizer, self.network, masks),
-            self.at(timesteps),
+            self.evaluator.running(timesteps),
         ):
+            self._restored = False
             for epoch in range(start, stop):
                 if self._is_over(epoch):
                     break
@@ -215,19 +197,14 @@ class Trainer:
             A part of the data, with at least one image.
         timesteps : int, optional
             Instead of the network's own number of time steps.
+
+        Raises
+        ------
+        TrainingError
+            An empty split, logits of a wrong shape, or `timesteps` for a network
+            without an attribute of that name.
         """
-        if not len(split):
-            raise TrainingError("the split is empty; there is nothing to evaluate")
-        totals = self._totals()
-        was_training = self.network.training
-        self.network.eval()
-        try:
-            with torch.no_grad(), self.at(timesteps):
-                for x, y in self.batches(split, timesteps):
-                    totals += _counts(self._logits(self.network, x), y)[1]
-        finally:
-            self.network.train(was_training)
-        return self._evaluation(totals)
+        return self.evaluator.evaluate(split, timesteps)
 
     def checkpoint(self) -> dict[str, Any]:
         """Copy everything that the next epoch depends on.
@@ -274,7 +251,17 @@ class Trainer:
                 f"`start` is {start}, but the restored checkpoint goes on at epoch "
                 f"{self._epoch}"
             )
-        self._restored = False
+
+    def _check_batches(self) -> None:
+        """Every process needs an image of every batch: they exchange statistics."""
+        rest = len(self.data.train) % self.config.batch_size
+        smallest = rest if rest > 1 else self.config.batch_size  # one joins another
+        if smallest < self.processes.size:
+            raise TrainingError(
+                f"a batch of {smallest} images is too small for {self.processes.size} "
+                f"processes; `batch_size` is {self.config.batch_size} for "
+                f"{len(self.data.train)} training images: choose another"
+            )
 
     def _is_over(self, epoch: int) -> bool:
         patience = self.config.early_stopping
@@ -285,8 +272,9 @@ class Trainer:
     def _train_epoch(self, epoch: int, seed: int, timesteps: int | None) -> EpochReport:
         begun = time.perf_counter()
         self.network.train()
-        with self._random(seed, epoch) as generator:
-            trained = self._evaluation(self._train(epoch, generator, timesteps))
+        with epoch_random(seed, epoch, self.processes) as generator:
+            counts = self._train(epoch, generator, timesteps)
+            trained = self.evaluator.summary(counts)
         seconds = time.perf_counter() - begun
         if not math.isfinite(trained.loss):
             raise TrainingError(
@@ -313,115 +301,21 @@ class Trainer:
     def _train(
         self, epoch: int, generator: torch.Generator, timesteps: int | None
     ) -> torch.Tensor:
-        """Take the steps of an epoch; return what `_evaluation` reads."""
-        totals = self._totals()
+        """Take the steps of an epoch; return its counts."""
+        totals = self.evaluator.no_counts()
         part_of_epoch = self.config.batch_size / len(self.data.train)
         for step, (x, y) in enumerate(
-            self.batches(self.data.train, timesteps, generator)
+            self.evaluator.batches(self.data.train, timesteps, generator)
         ):
             done = (epoch + step * part_of_epoch) / self.config.epochs
             for group in self._optimizer.param_groups:
                 group["lr"] = learning_rate(self.config, done)
             self._optimizer.zero_grad()
-            loss, counts = _counts(self._logits(self._train_forward, x), y)
+            with global_norm(self.processes):
+                logits = self.evaluator.logits(self._train_forward, x)
+            loss, counts = score(logits, y)
             (loss / self.processes.sum(counts[2])).backward()
             self.processes.sum_gradients(self.network.parameters())
             self._optimizer.step()
             totals += counts
         return totals
-
-    def batches(
-        self,
-        split: Split,
-        timesteps: int | None,
-        generator: torch.Generator | None = None,
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Cut our parts of the batches; a generator shuffles and augments them."""
-        for x, y in batches(
-            self.data,
-            split,
-            self.config.batch_size,
-            generator=generator,
-            augment=self.config.augment and generator is not None,
-            part=self.processes.part,
-            device=self.processes.device,
-        ):
-            if self.data.events:
-                yield x[:timesteps], y
-            elif self.config.channels_last:
-                yield x.contiguous(memory_format=torch.channels_last), y
-            else:
-                yield x, y
-
-    def _logits(self, forward: Callable[..., Any], x: torch.Tensor) -> torch.Tensor:
-        """Logits of every time step, float32 [T, N, classes]; T is 1 without time."""
-        device = self.processes.device
-        try:
-            with autocast(self.config.precision, device), global_norm(self.processes):
-                logits = forward(x)
-        finally:
-            reset_net(self.network)
-        if logits.ndim not in (2, 3) or logits.shape[-1] < self.data.classes:
-            raise TrainingError(
-                f"the network returned {list(logits.shape)}; logits [N, classes] or "
-                f"[T, N, classes] for {self.data.classes} classes are needed"
-            )
-        return logits.float() if logits.ndim == 3 else logits.float().unsqueeze(0)
-
-    def _totals(self) -> torch.Tensor:
-        return torch.zeros(3, dtype=torch.float64, device=self.processes.device)
-
-    def _evaluation(self, totals: torch.Tensor) -> Evaluation:
-        loss, hits, images = self.processes.sum(totals).tolist()
-        return Evaluation(loss / images, hits / images, int(images))
-
-    @contextmanager
-    def at(self, timesteps: int | None) -> Iterator[None]:
-        """Let the network run another number of time steps in the block."""
-        network: Any = self.network
-        timed = hasattr(network, "timesteps")
-        if timesteps is None or (self.data.events and not timed):  # events are cut
-            yield
-            return
-        if not timed:
-            raise TrainingError(
-                f"`timesteps` is {timesteps}, but {type(network).__name__} has no "
-                "attribute of that name to set"
-            )
-        before, network.timesteps = network.timesteps, timesteps
-        try:
-            yield
-        finally:
-            network.timesteps = before
-
-    @contextmanager
-    def _random(self, seed: int, epoch: int) -> Iterator[torch.Generator]:
-        """Seed torch in the block, and a generator that is alike in all processes."""
-        device = torch.device(self.processes.device)
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(_mixed(seed, epoch, 1 + self.processes.rank))
-            yield torch.Generator().manual_seed(_mixed(seed, epoch, 0))
-
-
-def _counts(
-    logits: torch.Tensor, labels: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    r"""Loss to differentiate, and sums over the images: loss, hits, images.
-
-    The loss of an image is the mean of the cross entropies of its :math:`T` time steps,
-    :math:`-\frac1T \sum_t \log \mathrm{softmax}(z_t)_y`, so every time step alone
-    learns the class; it is not the cross entropy of the mean logits.
-    """
-    steps = logits.shape[0]
-    each = functional.cross_entropy(
-        logits.flatten(0, 1), labels.repeat(steps), reduction="sum"
-    )
-    loss = each / steps
-    hits = (logits.detach().mean(0).argmax(-1) == labels).sum()
-    images = torch.full_like(loss.detach(), len(labels))
-    return loss, torch.stack([loss.detach(), hits.to(loss), images])
-
-
-def _mixed(*numbers: int) -> int:
-    """One 64-bit seed of several numbers, none of which may be negative."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])

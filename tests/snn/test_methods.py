@@ -10,10 +10,10 @@ from lottery_cases import MAPS, ORDERED_MAPS, prunings
 
 pytest.importorskip("torch")
 
-from balancer import BalancerError  # noqa: E402
-from balancer.metrics import LoadMetrics  # noqa: E402
-from balancer.problem import budget_of_sparsity  # noqa: E402
-from snn.lottery.methods import (  # noqa: E402
+from balancer import BalancerError
+from balancer.metrics import LoadMetrics
+from balancer.problem import budget_of_sparsity
+from snn.lottery.methods import (
     METHODS,
     ORDER_GAP,
     Pruning,

@@ -11,8 +11,10 @@ torch = pytest.importorskip("torch")
 from tiny_spiking import random_masks, tiny_data, tiny_net  # noqa: E402
 from torch import nn  # noqa: E402
 
+from balancer.errors import BalancerError  # noqa: E402
 from snn.data.image_data import Split  # noqa: E402
 from snn.training.config import TrainingConfig  # noqa: E402
+from snn.training.distributed import Processes  # noqa: E402
 from snn.training.masking import MaskError  # noqa: E402
 from snn.training.schedule import learning_rate  # noqa: E402
 from snn.training.trainer import Trainer, TrainingError  # noqa: E402
@@ -297,6 +299,15 @@ def test_a_checkpoint_goes_on_where_it_was_taken():
     trained.restore(trained.checkpoint())
     with pytest.raises(TrainingError, match="goes on at epoch 1"):
         trained.fit(random_masks(trained.network), seed=0)
+
+
+@pytest.mark.parametrize(("size", "message"), [(6, "lacks"), (7, "6 images")])
+def test_every_process_needs_an_image_of_a_batch(size, message):
+    """A rest of 6 images is enough for six processes (their masks come next)."""
+    trained = trainer()
+    trained.processes = Processes(size=size)
+    with pytest.raises(BalancerError, match=message):
+        trained.fit({}, seed=0)
 
 
 def test_outputs_must_be_logits():
