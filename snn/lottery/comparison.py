@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from functools import cached_property
 from typing import Any, Self
 
 from balancer.errors import BalancerError
@@ -58,7 +57,7 @@ class Failure:
         return f"{self.method}, seed {self.seed}: {self.error}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """Several methods, each with the same seeds.
 
@@ -92,13 +91,6 @@ class Comparison:
         """Numbers of the rounds, from the dense network's 0."""
         return range(len(self.config.schedule_of_sparsity))
 
-    @cached_property
-    def _by_method(self) -> dict[str, dict[int, Run]]:
-        found: dict[str, dict[int, Run]] = {method: {} for method in self.methods}
-        for run in self.runs:
-            found[run.method][run.seed] = run
-        return found
-
     def of(self, method: str) -> Mapping[int, Run]:
         """Return the finished runs of a method, by seed.
 
@@ -107,11 +99,11 @@ class Comparison:
         ComparisonError
             A method that does not take part.
         """
-        if method not in self._by_method:
+        if method not in self.methods:
             raise ComparisonError(
                 f"`method` is {method!r}; compared are {', '.join(self.methods)}"
             )
-        return self._by_method[method]
+        return {run.seed: run for run in self.runs if run.method == method}
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield one row for each method, seed and round, without the layers."""

@@ -98,8 +98,8 @@ def comparison_notes(comparison: Comparison) -> Iterator[str]:
         yield "One seed: no standard deviation and no interval; give more seeds."
     else:
         yield (
-            "± is the standard deviation over seeds; intervals hold the mean difference "
-            f"with {CONFIDENCE:.0%} confidence (Student's t), each by itself."
+            "± is the standard deviation over seeds; intervals hold the mean "
+            f"difference, each with {CONFIDENCE:.0%} confidence (Student's t)."
         )
     outcome = comparison.runs[0].outcomes[0]
     if outcome.energy is None:

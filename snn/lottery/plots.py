@@ -1,0 +1,133 @@
+"""The curves of a comparison as a figure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from balancer.atomic import replacing
+from snn.lottery.comparison import Comparison, ComparisonError
+from snn.lottery.statistics import summarize
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FORMATS = (".svg", ".png")
+
+# Okabe and Ito's colours, which everybody can tell apart, without their yellow, which
+# is too light for lines; the reference is black. Markers tell them apart in grey.
+STYLES = (
+    *(("#000000", "o"), ("#0072B2", "s"), ("#D55E00", "^"), ("#009E73", "D")),
+    *(("#CC79A7", "v"), ("#E69F00", "P"), ("#56B4E9", "X"), ("#777777", "*")),
+)
+
+
+class Panel(NamedTuple):
+    """What a panel shows: `left` or `cycles` below, one of `QUANTITIES` upwards."""
+
+    x: str
+    y: str
+    x_label: str
+    y_label: str
+
+
+PANELS = (
+    Panel("left", "accuracy", "weights left (%)", "test accuracy (%)"),
+    Panel("cycles", "accuracy", "cycles of one inference", "test accuracy (%)"),
+    Panel("left", "utilization", "weights left (%)", "utilization of PEs (%)"),
+)
+
+
+def plot_comparison(comparison: Comparison, path: Path | str) -> None:
+    """Draw accuracy by sparsity and by cycles, and utilization by sparsity.
+
+    A point is a round: the mean over the seeds, with bars of a standard deviation.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        Finished runs. Without cycles their panel is left out.
+    path : Path or str
+        An .svg or .png file.
+
+    Raises
+    ------
+    ComparisonError
+        Another kind of file.
+    TicketError
+        A file that cannot be written.
+    """
+    path = Path(path)
+    if path.suffix not in FORMATS:
+        raise ComparisonError(f"{path}: a figure is one of {', '.join(FORMATS)}")
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    known = comparison.runs[0].outcomes[0].cycles is not None
+    panels = [panel for panel in PANELS if known or panel.x != "cycles"]
+    with matplotlib.rc_context({"font.size": 10, "svg.hashsalt": "comparison"}):
+        size = (4.3 * len(panels), 4.0)
+        figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.1))
+        for axes, panel in zip(figure.subplots(1, len(panels)), panels, strict=True):
+            _draw(axes, panel, comparison)
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(
+            handles,
+            labels,
+            loc="outside upper center",
+            ncols=min(len(labels), 2 * len(panels)),
+            frameon=False,
+        )
+        # The same comparison gives the same file, whenever it is drawn.
+        undated = {"Date": None} if path.suffix == ".svg" else None
+        with replacing(path) as (file,):
+            figure.savefig(file, dpi=150, metadata=undated)
+
+
+def _draw(axes: Axes, panel: Panel, comparison: Comparison) -> None:
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
+    for index, method in enumerate(comparison.methods):
+        if not comparison.of(method):
+            continue
+        color, marker = STYLES[index % len(STYLES)]
+        points = [_point(comparison, method, n, panel) for n in comparison.rounds]
+        xs, means, deviations = zip(*points, strict=True)
+        _, caps, bars = axes.errorbar(
+            xs,
+            means,
+            yerr=deviations,
+            label=method,
+            color=color,
+            marker=marker,
+            markersize=4.5,
+            linewidth=1.3,
+            elinewidth=0.8,
+            capsize=2,
+        )
+        for part in (*caps, *bars):
+            part.set_alpha(0.45)  # the means are what is compared
+    axes.set(xscale="log", xlabel=panel.x_label, ylabel=panel.y_label)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    if panel.x == "left":
+        axes.invert_xaxis()  # sparser to the right
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _point(
+    comparison: Comparison, method: str, number: int, panel: Panel
+) -> tuple[float, float, float]:
+    """Return where a round is drawn, and its standard deviation."""
+    values = summarize(comparison, method, number).values
+    sparsity, cycles, y = values["sparsity"], values["cycles"], values[panel.y]
+    assert sparsity is not None
+    assert y is not None
+    x = 100 * (1 - sparsity.mean)
+    if panel.x == "cycles":
+        assert cycles is not None
+        x = cycles.mean
+    return x, 100 * y.mean, 100 * (y.sd or 0.0)
