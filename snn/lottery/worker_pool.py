@@ -26,9 +26,9 @@ def worker_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
             yield pool
         except BaseException:
             sender.close()
-            raise
-        finally:
             pool.shutdown(cancel_futures=True)
+            raise
+        pool.shutdown()
 
 
 def _end_with(parent: Connection) -> None:
