@@ -34,6 +34,8 @@ def test_interrupt_ends_what_a_worker_does():
         with worker_pool(1) as pool:
             assert pool.submit(os.getpid).result() != os.getpid()
             futures.append(pool.submit(time.sleep, 600))
+            while not futures[0].running():
+                time.sleep(0.01)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
