@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from contextlib import closing, contextmanager
+from concurrent.futures import Future, as_completed
+from contextlib import closing
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
-from threading import Thread
 from typing import TypeAlias
 
 from snn.lottery.comparison import Comparison, ComparisonError, Failure, Run
 from snn.lottery.config import LotteryConfig
 from snn.lottery.run import run_lottery
 from snn.lottery.store import RunFolder
+from snn.lottery.worker_pool import worker_pool
 
 Ended: TypeAlias = Run | Failure
 
@@ -153,7 +150,7 @@ def _ending(
         for config in configs:
             yield _run(config, root)
         return
-    with _pool(min(jobs, len(configs))) as pool:
+    with worker_pool(min(jobs, len(configs))) as pool:
         futures = {pool.submit(_run, config, root): config for config in configs}
         for future in as_completed(futures):
             yield _result(future, futures[future])
@@ -179,34 +176,3 @@ def _failure(config: LotteryConfig, error: BaseException) -> Failure:
     known = isinstance(error, ValueError | OSError)
     text = said if known else f"{type(error).__name__}: {said}"
     return Failure(config.method, config.seed, text)
-
-
-@contextmanager
-def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """Start processes that end when this one is done with them, stops or is killed."""
-    context = multiprocessing.get_context("spawn")  # torch's threads survive no fork
-    receiver, sender = context.Pipe(duplex=False)
-    with receiver, sender:
-        pool = ProcessPoolExecutor(jobs, context, _end_with, (receiver,))
-        try:
-            yield pool
-        except BaseException:
-            sender.close()
-            raise
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _end_with(parent: Connection) -> None:
-    """End this process at once when the other end of a pipe is closed.
-
-    A run can be stopped at any point. Ctrl-C also reaches this process, but only its
-    parent heeds it.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def wait() -> None:
-        parent.poll(None)
-        os._exit(1)
-
-    Thread(target=wait, daemon=True).start()

@@ -76,7 +76,7 @@ def plot_comparison(comparison: Comparison, path: Path | str) -> None:
             handles,
             labels,
             loc="outside upper center",
-            ncols=min(len(labels), 2 * len(panels)),
+            ncols=min(len(labels), 8 * len(panels) // 3),
             frameon=False,
         )
         # The same comparison gives the same file, whenever it is drawn.
