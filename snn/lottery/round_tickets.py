@@ -99,7 +99,7 @@ def save_ticket(
         "config": config.model_dump(mode="json", exclude=set(NOT_IN_DIGEST)),
     }
     with replacing(path) as (file,):
-        save_arrays(file, arrays, {"ticket": metadata})
+        save_arrays(file, arrays, metadata)
 
 
 def load_ticket(path: Path) -> RoundTicket:
