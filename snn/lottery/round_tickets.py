@@ -132,7 +132,7 @@ def load_ticket(path: Path) -> RoundTicket:
         RoundOutcome.of(about["outcome"]),
         arrays,
         Pruned(
-            masks, parts["carried"] or masks, {name: orders[name] for name in names}
+            masks, masks | parts["carried"], {name: orders[name] for name in names}
         ),
         parts["score"],
         parts["rates"],
