@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # at run time, only the command that needs them loads them
     from balancer.ticket import Ticket
     from hwmodel import Accelerator, Comparison, LayerReport, Report
     from hwmodel.network import Network
+    from snn.lottery.compare import Progress
     from snn.lottery.config import LotteryConfig
     from snn.lottery.results import RoundOutcome
     from snn.lottery.run import Watcher
@@ -37,6 +38,8 @@ PIPE_WIDTH = 160  # columns of a table that no terminal limits
 # Skips zero weights only, so its cycles are exact without knowing any spike.
 DEFAULT_ACCELERATOR = "u-ticket"
 HELP_WIDTH = 78
+DEFAULT_SEEDS = 3  # of each method that `lottery` compares
+SHOWN_SPARSITIES = (0.9, 0.95, 0.982)  # of the rounds that a comparison shows
 WIDE_TABLE = 128  # columns that the full table of `balance` takes
 
 BALANCE_EXAMPLES = """\
@@ -647,6 +650,70 @@ def lottery(args: argparse.Namespace) -> int:
         _say(line)
     _say(f"ticket: {result.ticket()}")
     return 0
+
+
+def _compare_methods(config: LotteryConfig, args: argparse.Namespace) -> int:
+    """Run several methods with the same seeds; print and write what they differ in."""
+    import json
+
+    from balancer.atomic import replacing
+    from snn.lottery.compare import compare_methods
+    from snn.lottery.plots import plot_comparison
+    from snn.lottery.statistics import nearest_rounds, report
+    from snn.lottery.tables import (
+        comparison_notes,
+        differences_table,
+        methods_table,
+    )
+
+    if args.restart:
+        raise UsageError("--compare goes on with its runs; delete those to begin again")
+    methods = [name.strip() for name in args.compare.split(",")]
+    seeds = range(config.seed, config.seed + (args.seeds or DEFAULT_SEEDS))
+    comparison = compare_methods(
+        config,
+        methods,
+        seeds,
+        root=args.out,
+        jobs=args.jobs or 1,
+        progress=_say_progress,
+    )
+    folder = args.out / f"compare-{config.digest(','.join(methods) + str(seeds))}"
+    plot = args.plot or folder / "comparison.svg"
+    files = [folder / "comparison.json", folder / "comparison.csv", plot]
+    document = {**comparison.to_dict(), **report(comparison)}
+    document["outputs"] = [str(file) for file in files]
+    with replacing(*files) as (json_file, csv_file, plot_file):
+        json_file.write_text(json.dumps(document, indent=1) + "\n")
+        csv_file.write_text(comparison.to_csv())
+        plot_comparison(comparison, plot_file)
+    if args.json:
+        print(json.dumps(document, indent=1))
+        return 1 if comparison.failures else 0
+    rounds = nearest_rounds(
+        comparison, (*SHOWN_SPARSITIES, config.schedule_of_sparsity[-1])
+    )
+    _show(methods_table(comparison, rounds))
+    if len(methods) > 1:
+        for basis in ("sparsity", "cycles"):
+            _say(f"\ndifferences to {methods[0]} at equal {basis}")
+            _show(differences_table(comparison, basis, rounds))
+    for note in comparison_notes(comparison):
+        _say(note)
+    for file in files:
+        _say(f"written: {file}")
+    return 1 if comparison.failures else 0
+
+
+def _say_progress(progress: Progress) -> None:
+    """Say on stderr which run is over, and how long the others take."""
+    left = progress.seconds_left
+    said = f"; about {left / 60:.0f} min left" if left else ""
+    one = progress.ended
+    print(
+        f"{progress.done}/{progress.total}: {one.method}, seed {one.seed}{said}",
+        file=sys.stderr,
+    )
 
 
 def _lottery_config(args: argparse.Namespace) -> LotteryConfig:
