@@ -154,6 +154,15 @@ def check_map(method: str, pe_map: str) -> None:
         )
 
 
+def natural_orders(layers: Mapping[str, Array], pe_map: str) -> Orders:
+    """Order the channels of layers of given weights or masks as they are."""
+    orders = {}
+    for name, array in layers.items():
+        axis = PEMap.parse(pe_map, array.shape).order_axis or 0
+        orders[name] = np.arange(array.shape[axis], dtype=np.int32)
+    return orders
+
+
 def unstructured(pruning: Pruning) -> dict[str, BoolArray]:
     """Keep the largest scores, of all layers together or of each layer by itself.
 
@@ -248,16 +257,8 @@ def _layers(pruning: Pruning) -> list[_ScoredLayer]:
     return [_ScoredLayer(n, s, candidates[n]) for n, s in pruning.scores.items()]
 
 
-def _natural(pruning: Pruning) -> dict[str, npt.NDArray[np.int32]]:
-    orders = {}
-    for name, scores in pruning.scores.items():
-        axis = pruning.map_of(name).order_axis or 0
-        orders[name] = np.arange(scores.shape[axis], dtype=np.int32)
-    return orders
-
-
 def _in_natural_order(pruning: Pruning, masks: Masks) -> Pruned:
-    return Pruned(masks, masks, _natural(pruning))
+    return Pruned(masks, masks, natural_orders(pruning.scores, pruning.pe_map))
 
 
 def lth(pruning: Pruning) -> Pruned:
@@ -315,7 +316,7 @@ def u_ticket_code(pruning: Pruning) -> Pruned:
         else mask
         for position, (name, mask) in enumerate(carried.items())
     }
-    return Pruned(masks, carried, _natural(pruning))
+    return Pruned(masks, carried, natural_orders(pruning.scores, pruning.pe_map))
 
 
 def top_k_per_pe(pruning: Pruning) -> Pruned:

@@ -99,7 +99,7 @@ def save_ticket(
         "config": config.model_dump(mode="json", exclude=set(NOT_IN_DIGEST)),
     }
     with replacing(path) as (file,):
-        save_arrays(file, arrays, {"ticket": metadata})
+        save_arrays(file, arrays, metadata)
 
 
 def load_ticket(path: Path) -> RoundTicket:
@@ -132,7 +132,7 @@ def load_ticket(path: Path) -> RoundTicket:
         RoundOutcome.of(about["outcome"]),
         arrays,
         Pruned(
-            masks, parts["carried"] or masks, {name: orders[name] for name in names}
+            masks, masks | parts["carried"], {name: orders[name] for name in names}
         ),
         parts["score"],
         parts["rates"],

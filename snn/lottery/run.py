@@ -22,7 +22,13 @@ from snn.data.load import load_data
 from snn.lottery.config import LotteryConfig
 from snn.lottery.early_time import early_timesteps
 from snn.lottery.hardware import Array, layer_outcomes
-from snn.lottery.methods import Pruned, Pruning, get_method, kept_magnitude
+from snn.lottery.methods import (
+    Pruned,
+    Pruning,
+    get_method,
+    kept_magnitude,
+    natural_orders,
+)
 from snn.lottery.results import RoundOutcome
 from snn.lottery.round_tickets import RoundTicket, load_state, state_of
 from snn.lottery.store import RunFolder, StoreError
@@ -366,8 +372,7 @@ class _Lottery:
         if last is None:
             layers: dict[str, Any] = dict(prunable_layers(self.network))
             dense = {n: np.ones(m.weight.shape, np.bool_) for n, m in layers.items()}
-            orders = {n: np.arange(len(m), dtype=np.int32) for n, m in dense.items()}
-            return Pruned(dense, dense, orders)
+            return Pruned(dense, dense, natural_orders(dense, self.config.map))
         left = 1 - sparsities[number - 1]
         pruning = Pruning(
             scores=last.scores,

@@ -8,8 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lottery_cases import MAPS, ORDERED_MAPS, prunings
 
-pytest.importorskip("torch")
-
 from balancer import BalancerError
 from balancer.metrics import LoadMetrics
 from balancer.problem import budget_of_sparsity
