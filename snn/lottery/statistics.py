@@ -244,8 +244,6 @@ def accuracy_at(
         for outcome in outcomes
     ]
     for (x0, y0), (x1, y1) in pairwise([points[0], *points]):
-        if x0 == x:
-            return y0
         if x1 == x:
             return y1
         if x0 and x1 and min(x0, x1) < x < max(x0, x1):
