@@ -153,9 +153,11 @@ def run_lottery(
         nullcontext(processes) if processes else Processes.start() as processes,
         _owned(folder, processes),
     ):
-        finished = _start(folder, processes, resume, restart)
+        finished = _finished(folder, processes, resume, restart)
         if finished is None:
             lottery = _Lottery(config, folder, processes, network, data, watcher)
+            if processes.is_main:
+                folder.begin(anew=restart)
             finished = lottery.run(checkpoint_seconds)
         elif watcher is not None and processes.is_main:
             watcher.begin(folder.path, config)
@@ -184,22 +186,18 @@ def _owned(folder: RunFolder, processes: Processes) -> Iterator[None]:
         yield
 
 
-def _start(
+def _finished(
     folder: RunFolder, processes: Processes, resume: bool, restart: bool
 ) -> list[RoundOutcome] | None:
-    """Return the outcomes of a finished run; else make its folder ready."""
+    """Return the outcomes of a run that is finished and not wanted again."""
     finished = None
-    if processes.is_main:
-        if restart:
-            folder.clear()
+    if processes.is_main and not restart:
         finished = folder.finished()
         if finished is None and folder.started and not resume:
             raise StoreError(
                 f"{folder.path} holds an unfinished run of {folder.rounds_done} "
                 "rounds; go on with --resume, or begin again with --restart"
             )
-        if finished is None:
-            folder.begin()
     return processes.broadcast(finished)
 
 

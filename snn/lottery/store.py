@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 import torch
 
@@ -27,6 +27,9 @@ try:
     import fcntl
 except ImportError:  # not on Windows, where nobody is kept from a second run
     fcntl = None  # type: ignore[assignment]
+
+# What a run makes, beside its lock and what TensorBoard reads.
+MADE = ("round-*.safetensors", "*.pt", "*.json", "*.jsonl", "*.npz")
 
 
 class StoreError(BalancerError):
@@ -91,28 +94,42 @@ class RunFolder:
         StoreError
             Another process works on it.
         """
+        lock = self.path / "lock"
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / "lock").open("w") as file:
-            if fcntl is not None:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError as error:
-                    raise StoreError(
-                        f"{self.path}: another process works on this run; wait for it, "
-                        "or change the seed or the output folder"
-                    ) from error
-            yield
+        try:
+            with lock.open("w") as file:
+                self._take(file)
+                yield
+        finally:
+            if [lock] == list(self.path.iterdir()):  # nothing came of it
+                lock.unlink()
+                self.path.rmdir()
 
-    def begin(self) -> None:
-        """Write the configuration."""
+    def _take(self, lock: TextIO) -> None:
+        if fcntl is None:
+            return
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StoreError(
+                f"{self.path}: another process works on this run; wait for it, or "
+                "change the seed or the output folder"
+            ) from error
+
+    def begin(self, anew: bool = False) -> None:
+        """Write the configuration; if `anew`, remove what an earlier run made."""
+        if anew:
+            for pattern in (
+                "round-*.safetensors",
+                "*.pt",
+                "*.json",
+                "*.jsonl",
+                "*.npz",
+            ):
+                for file in self.path.glob(pattern):
+                    file.unlink()
         with replacing(self.path / "config.json") as (file,):
             file.write_text(self.config.model_dump_json(indent=1) + "\n")
-
-    def clear(self) -> None:
-        """Remove everything that the run has made."""
-        for pattern in ("round-*.safetensors", "*.pt", "*.json", "*.jsonl", "*.npz"):
-            for file in self.path.glob(pattern):
-                file.unlink()
 
     def save_round(self, ticket: RoundTicket, about: Mapping[str, Any]) -> None:
         """Write the ticket of a round; its checkpoint is no longer needed."""
@@ -154,5 +171,10 @@ class RunFolder:
         path = self.path / "report.json"
         if not path.exists():
             return None
-        report = json.loads(path.read_text())
-        return [RoundOutcome.of(known) for known in report["rounds"]]
+        try:
+            report = json.loads(path.read_text())
+            return [RoundOutcome.of(known) for known in report["rounds"]]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{path} cannot be read ({error}); remove it, and go on with --resume"
+            ) from error
