@@ -131,9 +131,7 @@ def load_ticket(path: Path) -> RoundTicket:
     return RoundTicket(
         RoundOutcome.of(about["outcome"]),
         arrays,
-        Pruned(
-            masks, masks | parts["carried"], {name: orders[name] for name in names}
-        ),
+        Pruned(masks, masks | parts["carried"], {name: orders[name] for name in names}),
         parts["score"],
         parts["rates"],
     )

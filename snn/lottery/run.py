@@ -240,6 +240,9 @@ class _Lottery:
                 config.timesteps,
             )
         self.network = network
+        # A network that does not know of time steps has one.
+        timed = hasattr(network, "timesteps") or self.data.events
+        self.timesteps = config.timesteps if timed else 1
         self.trainer = Trainer(network, self.data, config, processes)
         self.about = {
             "architecture": config.network,
@@ -267,7 +270,8 @@ class _Lottery:
             if self.config.record_images:
                 load_state(self.network, last.state)
                 images = self._images(self.config.record_images)
-                spikes = record_spikes(self.network, images)
+                with self.trainer.evaluator.running(self.timesteps):
+                    spikes = record_spikes(self.network, images)
                 save_spikes(self.folder.spikes_path, spikes)
             self.folder.finish(outcomes)
         self.processes.barrier()
@@ -394,8 +398,9 @@ class _Lottery:
     def _timesteps(self, number: int, last: RoundTicket | None) -> int:
         """Time steps of a round."""
         fewer = self.config.search_timesteps
-        full = self.config.timesteps
-        if fewer is None or number == len(self.config.schedule_of_sparsity) - 1:
+        full = self.timesteps
+        is_last = number == len(self.config.schedule_of_sparsity) - 1
+        if fewer is None or full == 1 or is_last:
             return full
         if isinstance(fewer, int):
             return fewer
@@ -487,7 +492,7 @@ class _Lottery:
     def _images(self, count: int) -> torch.Tensor:
         """Return test images as the network takes them."""
         return torch.cat(
-            list(self._batches(self.data.test, self.config.timesteps, count)), dim=-4
+            list(self._batches(self.data.test, self.timesteps, count)), dim=-4
         )
 
     def _rates(self, timesteps: int) -> dict[str, npt.NDArray[np.float32]]:
@@ -498,7 +503,7 @@ class _Lottery:
 
     def _early_timesteps(self) -> int:
         """Choose the time steps to search with on the validation images."""
-        steps = self.config.timesteps
+        steps = self.timesteps
         split = self.data.validation
         with self.trainer.evaluator.running(steps), inference(self.network):
             logits = [

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Self
 
 import torch
@@ -104,13 +105,18 @@ class RunFolder:
             yield
 
     def begin(self) -> None:
-        """Write the configuration."""
+        """Write the configuration, and remove what a kill left half-written."""
+        for file in self.path.glob(".part-*"):
+            file.unlink()
         with replacing(self.path / "config.json") as (file,):
             file.write_text(self.config.model_dump_json(indent=1) + "\n")
 
     def clear(self) -> None:
         """Remove everything that the run has made."""
-        for pattern in ("round-*.safetensors", "*.pt", "*.json", "*.jsonl", "*.npz"):
+        # Stopped in between, it is an unfinished run: no more a finished one, and not
+        # yet one that has not begun.
+        (self.path / "report.json").unlink(missing_ok=True)
+        for pattern in ("round-*.safetensors", "*.pt", "*.jsonl", "*.npz", "*.json"):
             for file in self.path.glob(pattern):
                 file.unlink()
 
@@ -130,11 +136,22 @@ class RunFolder:
             torch.save(dict(values), file)
 
     def load_tensors(self, name: str) -> dict[str, Any] | None:
-        """Read them; None if there are none."""
+        """Read them; None if there are none.
+
+        Raises
+        ------
+        StoreError
+            A damaged file.
+        """
         path = self.path / f"{name}.pt"
         if not path.exists():
             return None
-        loaded: dict[str, Any] = torch.load(path, weights_only=True)
+        try:
+            loaded: dict[str, Any] = torch.load(path, weights_only=True)
+        except (EOFError, RuntimeError, UnpicklingError) as error:
+            raise StoreError(
+                f"{path} is damaged; begin again with --restart"
+            ) from error
         return loaded
 
     def finish(self, outcomes: list[RoundOutcome]) -> None:
@@ -150,9 +167,20 @@ class RunFolder:
             (self.path / name).unlink(missing_ok=True)
 
     def finished(self) -> list[RoundOutcome] | None:
-        """Outcomes of a finished run; None if it is not."""
+        """Outcomes of a finished run; None if it is not.
+
+        Raises
+        ------
+        StoreError
+            A damaged report.
+        """
         path = self.path / "report.json"
         if not path.exists():
             return None
-        report = json.loads(path.read_text())
-        return [RoundOutcome.of(known) for known in report["rounds"]]
+        try:
+            report = json.loads(path.read_text())
+            return [RoundOutcome.of(known) for known in report["rounds"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{path} is damaged; begin again with --restart"
+            ) from error
