@@ -24,7 +24,11 @@ DATA = tiny_data()
 
 def config(**fields):
     return TrainingConfig(
-        **({"epochs": 4, "batch_size": 16, "precision": "float32"} | fields)
+        **(
+            {"epochs": 4, "batch_size": 16, "precision": "float32"}
+            | {"learning_rate": 0.05}
+            | fields
+        )
     )
 
 
