@@ -1,5 +1,6 @@
 """The command line: tables, JSON, files, and one clear line for every mistake."""
 
+import importlib.util
 import itertools
 import json
 import os
@@ -81,16 +82,18 @@ def test_json_is_the_contract(capsys):
     assert written["settings"]["pes"] == 16
 
 
-# Kept magnitude in the natural channel order relative to unstructured pruning with as
-# many non-zeros, computed independently of this package (sorted slices, 16 PEs).
-KNOWN = {"features.3": 0.957, "features.7": 0.964}
-
-
 def test_kept_fractions_of_the_shipped_ticket(capsys):
-    """The shipped ticket keeps what an independent computation keeps."""
+    """The shipped ticket keeps what sorting each PE's weights by hand keeps."""
     rows = {row["name"]: row for row in balanced(capsys)["layers"]}
-    for name, fraction in KNOWN.items():
-        assert round(rows[name]["kept_fraction"], 3) == fraction
+    arrays = load_file(shipped_ticket())
+    for name in ("features.3", "features.7"):
+        scores = arrays[f"{name}.score"].astype(np.float64)
+        columns = int(arrays[f"{name}.mask"].sum()) // 16
+        by_pe = np.sort(scores.reshape(4, 16, -1), axis=2)[:, :, ::-1]
+        slices = np.sort(by_pe.sum(axis=1), axis=None)[::-1]
+        unstructured = np.sort(scores, axis=None)[::-1]
+        fraction = slices[:columns].sum() / unstructured[: 16 * columns].sum()
+        assert rows[name]["kept_fraction"] == pytest.approx(fraction, rel=1e-12)
 
 
 def test_compare_shows_every_baseline(capsys):
@@ -442,4 +445,6 @@ def test_the_readme_example_runs():
     blocks = readme.split("```python\n")[1:]
     assert blocks
     for block in blocks:
-        exec(block.split("```")[0], {})
+        code = block.split("```")[0]
+        if "from snn" not in code or importlib.util.find_spec("torch"):
+            exec(code, {})

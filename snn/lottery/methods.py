@@ -66,7 +66,7 @@ class Pruning:
     costs : mapping of str to LayerCost
         Cycles and energy of a slice of each layer, for ``latency``.
     latency_budget : float
-        Most cycles for ``latency``, relative to those of ``optimal``.
+        Most cycles for ``latency``, relative to ``optimal``.
     """
 
     scores: Mapping[str, Array]
@@ -371,9 +371,11 @@ def optimal_order(pruning: Pruning) -> Pruned:
 def latency(pruning: Pruning) -> Pruned:
     """Equal loads, the budget shared among the layers, within a budget of cycles.
 
-    The cycles are a fraction of those of ``optimal``. Every PE that can keeps at least
-    one weight, since a network without one of its layers computes nothing; where these
-    weights alone take more cycles or non-zeros, they are all that is kept.
+    The cycles are a fraction of those that ``optimal`` takes if all weights take part:
+    of the weights that earlier rounds left, the fraction would shrink with every round.
+    Every PE that can keeps at least one weight, since a network without one of its
+    layers computes nothing; where these weights alone take more cycles or non-zeros,
+    they are all that is kept.
     """
     if pruning.costs is None:
         raise BalancerError(
@@ -388,9 +390,10 @@ def latency(pruning: Pruning) -> Pruned:
         cost.cycles(floors[name] * pruning.map_of(name).groups)
         for name, cost in pruning.costs.items()
     )
+    everything = optimal(replace(pruning, revive=True))
     layer_wise = sum(
         pruning.costs[name].cycles(_slices(mask, pruning.map_of(name)))
-        for name, mask in optimal(pruning).masks.items()
+        for name, mask in everything.masks.items()
     )
     needed = sum(floors[name] * pruning.map_of(name).cells for name in floors)
     solved = balance_network(
