@@ -122,6 +122,15 @@ class LotteryConfig(TrainingConfig):
                 f"rewind is {self.rewind:g}, but training has {self.epochs} epochs; "
                 "rewind to an earlier one"
             )
+        if self.early_stopping is not None:
+            # The first epoch is the best at the earliest.
+            earliest = self.early_stopping + 1
+            if earliest < self.rewind_epoch:
+                raise ValueError(
+                    f"early_stopping is {self.early_stopping}, which may stop before "
+                    f"epoch {self.rewind_epoch} to rewind to; wait for more epochs, or "
+                    "rewind to an earlier one"
+                )
         fewer = self.search_timesteps
         if isinstance(fewer, int) and not 1 <= fewer <= self.timesteps:
             raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -35,7 +36,7 @@ from snn.lottery.store import RunFolder, StoreError
 from snn.networks.geometry import layer_geometry
 from snn.networks.inference import inference
 from snn.networks.models import build_network
-from snn.networks.spikes import input_rates, mean_rates, record_spikes
+from snn.networks.spikes import SpikeError, input_rates, mean_rates, record_spikes
 from snn.training.distributed import Processes
 from snn.training.journal import Journal
 from snn.training.masking import Scores, prunable_layers, update_scores
@@ -171,7 +172,11 @@ def _stand_ins(network: nn.Module | None, data: ImageData | None) -> str:
         shapes = [(k, list(v.shape)) for k, v in network.state_dict().items()]
         parts.append(f"{type(network).__qualname__} {shapes}")
     if data is not None:
-        parts.append(f"{data.name} {len(data.train)} {data.input_shape}")
+        content = hashlib.sha256()
+        for split in (data.train, data.validation, data.test):
+            content.update(split.images.contiguous().numpy().data)
+            content.update(split.labels.contiguous().numpy().data)
+        parts.append(f"{data.name} {data.input_shape} {content.hexdigest()}")
     return "; ".join(parts)
 
 
@@ -187,7 +192,7 @@ def _owned(folder: RunFolder, processes: Processes) -> Iterator[None]:
 def _start(
     folder: RunFolder, processes: Processes, resume: bool, restart: bool
 ) -> list[RoundOutcome] | None:
-    """Return the outcomes of a finished run; else make its folder ready."""
+    """Return the outcomes of a finished run; else see that it may begin or go on."""
     finished = None
     if processes.is_main:
         if restart:
@@ -198,8 +203,6 @@ def _start(
                 f"{folder.path} holds an unfinished run of {folder.rounds_done} "
                 "rounds; go on with --resume, or begin again with --restart"
             )
-        if finished is None:
-            folder.begin()
     return processes.broadcast(finished)
 
 
@@ -256,6 +259,7 @@ class _Lottery:
         """Do the rounds that are left."""
         if not self.processes.is_main:
             return self._rounds(checkpoint_seconds)
+        self.folder.begin()  # not before: what cannot be run has not begun
         self.watcher.begin(self.folder.path, self.config)
         with Journal(self.folder.path, self.config.tensorboard) as self.journal:
             return self._rounds(checkpoint_seconds)
@@ -498,8 +502,11 @@ class _Lottery:
     def _rates(self, timesteps: int) -> dict[str, npt.NDArray[np.float32]]:
         """Count the spikes that test images cause, by time step and input channel."""
         images = self._batches(self.data.test, timesteps, RATE_IMAGES)
-        with self.trainer.evaluator.running(timesteps):
-            return input_rates(self.network, images)
+        try:
+            with self.trainer.evaluator.running(timesteps):
+                return input_rates(self.network, images)
+        except SpikeError:  # of a network that does not spike nothing is known
+            return {}
 
     def _early_timesteps(self) -> int:
         """Choose the time steps to search with on the validation images."""

@@ -408,6 +408,39 @@ def test_any_module_can_be_run(tmp_path):
         np.testing.assert_array_equal(tensor.numpy(), state[name])
 
 
+def test_modules_that_do_not_spike(tmp_path):
+    """Negative inputs have no rates, and are no obstacle."""
+    network = nn.Sequential(
+        nn.Conv2d(1, 6, 3), nn.Tanh(), nn.Flatten(), nn.Linear(96, 3)
+    )
+    fields = {"sparsities": (0.5,), "epochs": 2, "rewind": 0}
+    result = run_lottery(
+        config(**fields), root=tmp_path, network=network, data=tiny_data()
+    )
+    assert result.last.spike_rate is None
+    assert result.last.cycles > 0
+
+
+def test_other_data_are_another_run(tmp_path):
+    """Data of the caller are told apart by their images and labels."""
+    fields = {"network": "4c3-fc3", "rounds": 0, "sparsities": None, "epochs": 1}
+    fields |= {"rewind": 0, "timesteps": 1}
+    data = tiny_data()
+    first = run_lottery(config(**fields), root=tmp_path, data=data)
+    data.train.images[0, 0, 0, 0] += 1
+    second = run_lottery(config(**fields), root=tmp_path, data=data)
+    assert first.folder != second.folder
+
+
+@pytest.mark.parametrize("fields", [{"dataset": "none.npz"}, {"accelerator": "none"}])
+def test_what_cannot_be_run_has_not_begun(tmp_path, fields):
+    """Asked again, it says the same, and not that a run is unfinished."""
+    for _ in range(2):
+        with pytest.raises(ValueError, match="none") as error:
+            run_lottery(config(**fields), root=tmp_path)
+        assert not isinstance(error.value, StoreError)
+
+
 def test_networks_of_the_caller(tmp_path):
     """A spiking network can be given; its time steps are those of the configuration."""
     network = tiny_net(dropout=0.0)

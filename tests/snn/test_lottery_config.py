@@ -135,6 +135,10 @@ def test_a_file_that_is_no_text(tmp_path):
         ({"map": "banked"}, "cannot order .* PE map banked; use 'optimal'"),
         ({"epochs": 10, "rewind": 10}, "rewind is 10, but training has 10 epochs"),
         ({"epochs": 10, "rewind": 0.99}, "rewind is 0.99, but training has 10 epochs"),
+        (
+            {"epochs": 20, "rewind": 7, "early_stopping": 5},
+            "early_stopping is 5, which may stop before epoch 7",
+        ),
         ({"search_timesteps": 5}, "search_timesteps is 5; accepted: 1 to 4"),
         ({"search_timesteps": 0}, "search_timesteps is 0; accepted: 1 to 4"),
         ({"search_timesteps": "auto", "validation": 0}, "needs validation images"),
