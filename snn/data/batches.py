@@ -51,8 +51,8 @@ def batches(
     Yields
     ------
     x : Tensor of float32 [N, C, H, W] or [T, N, C, H, W]
-        Images, or sequences of events, with mean 0 and variance 1 over the training
-        part.
+        Images with mean 0 and variance 1 over the training part, or sequences of
+        events, which are only scaled.
     y : Tensor of int64 [N]
         Their labels.
 

@@ -90,7 +90,7 @@ class ImageData:
         Number of classes; every one has training images.
     mean, std : Tensor of float32 [C]
         Of the pixels of `train`, in their stored unit; `std` is 1 where a channel is
-        constant.
+        constant. For events `mean` is 0: where none is, there must be no spike.
     augmentation : {"none", "shift", "shift-and-flip"}
         What may be done to its images without changing their class.
     """

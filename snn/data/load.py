@@ -104,6 +104,8 @@ def load_data(
             "lower `validation`"
         )
     mean, std = channel_statistics(train.images)
+    if train.images.ndim == 5:
+        mean.zero_()  # where no event is, there must be no spike
     return ImageData(
         name=dataset,
         train=train,

@@ -107,10 +107,10 @@ class LotteryConfig(TrainingConfig):
     @field_validator("sparsities")
     @classmethod
     def _rising(cls, given: tuple[float, ...] | None) -> tuple[float, ...] | None:
-        if given is not None:
-            steps = zip((0.0, *given), (*given, 1.0), strict=True)
-            if not given or any(former > later for former, later in steps):
-                raise ValueError("must rise, from above 0 to below 1, one for a round")
+        if given is not None and (
+            not given or list(given) != sorted(given) or given[0] <= 0 or given[-1] >= 1
+        ):
+            raise ValueError("must rise, from above 0 to below 1, one for a round")
         return given
 
     @model_validator(mode="after")
@@ -122,6 +122,15 @@ class LotteryConfig(TrainingConfig):
                 f"rewind is {self.rewind:g}, but training has {self.epochs} epochs; "
                 "rewind to an earlier one"
             )
+        if self.early_stopping is not None:
+            # The first epoch is the best at the earliest.
+            earliest = self.early_stopping + 1
+            if earliest < self.rewind_epoch:
+                raise ValueError(
+                    f"early_stopping is {self.early_stopping}, which may stop before "
+                    f"epoch {self.rewind_epoch} to rewind to; wait for more epochs, or "
+                    "rewind to an earlier one"
+                )
         fewer = self.search_timesteps
         if isinstance(fewer, int) and not 1 <= fewer <= self.timesteps:
             raise ValueError(
@@ -186,7 +195,7 @@ def read_toml(path: Path) -> dict[str, Any]:
             return tomllib.load(file)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: no TOML: {error}") from error
 
 

@@ -157,4 +157,5 @@ def load_state(network: nn.Module, state: Mapping[str, npt.NDArray[Any]]) -> Non
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
-        raise TicketError(f"weights of another network: {error}") from error
+        said = " ".join(str(error).split())
+        raise TicketError(f"weights of another network: {said}") from error

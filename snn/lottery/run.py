@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -35,7 +36,7 @@ from snn.lottery.store import RunFolder, StoreError
 from snn.networks.geometry import layer_geometry
 from snn.networks.inference import inference
 from snn.networks.models import build_network
-from snn.networks.spikes import input_rates, mean_rates, record_spikes
+from snn.networks.spikes import SpikeError, input_rates, mean_rates, record_spikes
 from snn.training.distributed import Processes
 from snn.training.journal import Journal
 from snn.training.masking import Scores, prunable_layers, update_scores
@@ -173,7 +174,11 @@ def _stand_ins(network: nn.Module | None, data: ImageData | None) -> str:
         shapes = [(k, list(v.shape)) for k, v in network.state_dict().items()]
         parts.append(f"{type(network).__qualname__} {shapes}")
     if data is not None:
-        parts.append(f"{data.name} {len(data.train)} {data.input_shape}")
+        content = hashlib.sha256()
+        for split in (data.train, data.validation, data.test):
+            content.update(split.images.contiguous().numpy().data)
+            content.update(split.labels.contiguous().numpy().data)
+        parts.append(f"{data.name} {data.input_shape} {content.hexdigest()}")
     return "; ".join(parts)
 
 
@@ -238,6 +243,9 @@ class _Lottery:
                 config.timesteps,
             )
         self.network = network
+        # A network that does not know of time steps has one.
+        timed = hasattr(network, "timesteps") or self.data.events
+        self.timesteps = config.timesteps if timed else 1
         self.trainer = Trainer(network, self.data, config, processes)
         self.about = {
             "architecture": config.network,
@@ -251,6 +259,7 @@ class _Lottery:
         """Do the rounds that are left."""
         if not self.processes.is_main:
             return self._rounds(checkpoint_seconds)
+        self.folder.begin()  # not before: what cannot be run has not begun
         self.watcher.begin(self.folder.path, self.config)
         with Journal(self.folder.path, self.config.tensorboard) as self.journal:
             return self._rounds(checkpoint_seconds)
@@ -265,7 +274,8 @@ class _Lottery:
             if self.config.record_images:
                 load_state(self.network, last.state)
                 images = self._images(self.config.record_images)
-                spikes = record_spikes(self.network, images)
+                with self.trainer.evaluator.running(self.timesteps):
+                    spikes = record_spikes(self.network, images)
                 save_spikes(self.folder.spikes_path, spikes)
             self.folder.finish(outcomes)
         self.processes.barrier()
@@ -392,8 +402,9 @@ class _Lottery:
     def _timesteps(self, number: int, last: RoundTicket | None) -> int:
         """Time steps of a round."""
         fewer = self.config.search_timesteps
-        full = self.config.timesteps
-        if fewer is None or number == len(self.config.schedule_of_sparsity) - 1:
+        full = self.timesteps
+        is_last = number == len(self.config.schedule_of_sparsity) - 1
+        if fewer is None or full == 1 or is_last:
             return full
         if isinstance(fewer, int):
             return fewer
@@ -485,18 +496,21 @@ class _Lottery:
     def _images(self, count: int) -> torch.Tensor:
         """Return test images as the network takes them."""
         return torch.cat(
-            list(self._batches(self.data.test, self.config.timesteps, count)), dim=-4
+            list(self._batches(self.data.test, self.timesteps, count)), dim=-4
         )
 
     def _rates(self, timesteps: int) -> dict[str, npt.NDArray[np.float32]]:
         """Count the spikes that test images cause, by time step and input channel."""
         images = self._batches(self.data.test, timesteps, RATE_IMAGES)
-        with self.trainer.evaluator.running(timesteps):
-            return input_rates(self.network, images)
+        try:
+            with self.trainer.evaluator.running(timesteps):
+                return input_rates(self.network, images)
+        except SpikeError:  # of a network that does not spike nothing is known
+            return {}
 
     def _early_timesteps(self) -> int:
         """Choose the time steps to search with on the validation images."""
-        steps = self.config.timesteps
+        steps = self.timesteps
         split = self.data.validation
         with self.trainer.evaluator.running(steps), inference(self.network):
             logits = [

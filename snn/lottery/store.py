@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Self, TextIO
 
 import torch
@@ -28,8 +29,9 @@ try:
 except ImportError:  # not on Windows, where nobody is kept from a second run
     fcntl = None  # type: ignore[assignment]
 
-# What a run makes, beside its lock and what TensorBoard reads.
-MADE = ("round-*.safetensors", "*.pt", "*.json", "*.jsonl", "*.npz")
+# What a run makes, beside its lock and what TensorBoard reads; the report goes first:
+# without it, a run of which only a part was removed is an unfinished one.
+MADE = ("report.json", "round-*.safetensors", "*.pt", "*.jsonl", "*.npz", "*.json")
 
 
 class StoreError(BalancerError):
@@ -117,17 +119,13 @@ class RunFolder:
             ) from error
 
     def begin(self, anew: bool = False) -> None:
-        """Write the configuration; if `anew`, remove what an earlier run made."""
-        if anew:
-            for pattern in (
-                "round-*.safetensors",
-                "*.pt",
-                "*.json",
-                "*.jsonl",
-                "*.npz",
-            ):
-                for file in self.path.glob(pattern):
-                    file.unlink()
+        """Write the configuration, and remove what a kill left half-written.
+
+        If `anew`, everything that an earlier run made goes first.
+        """
+        for pattern in (".part-*", *(MADE if anew else ())):
+            for file in self.path.glob(pattern):
+                file.unlink()
         with replacing(self.path / "config.json") as (file,):
             file.write_text(self.config.model_dump_json(indent=1) + "\n")
 
@@ -147,11 +145,22 @@ class RunFolder:
             torch.save(dict(values), file)
 
     def load_tensors(self, name: str) -> dict[str, Any] | None:
-        """Read them; None if there are none."""
+        """Read them; None if there are none.
+
+        Raises
+        ------
+        StoreError
+            A damaged file.
+        """
         path = self.path / f"{name}.pt"
         if not path.exists():
             return None
-        loaded: dict[str, Any] = torch.load(path, weights_only=True)
+        try:
+            loaded: dict[str, Any] = torch.load(path, weights_only=True)
+        except (EOFError, RuntimeError, UnpicklingError) as error:
+            raise StoreError(
+                f"{path} is damaged; begin again with --restart"
+            ) from error
         return loaded
 
     def finish(self, outcomes: list[RoundOutcome]) -> None:
@@ -167,7 +176,13 @@ class RunFolder:
             (self.path / name).unlink(missing_ok=True)
 
     def finished(self) -> list[RoundOutcome] | None:
-        """Outcomes of a finished run; None if it is not."""
+        """Outcomes of a finished run; None if it is not.
+
+        Raises
+        ------
+        StoreError
+            A damaged report.
+        """
         path = self.path / "report.json"
         if not path.exists():
             return None
@@ -176,5 +191,5 @@ class RunFolder:
             return [RoundOutcome.of(known) for known in report["rounds"]]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(
-                f"{path} cannot be read ({error}); remove it, and go on with --resume"
+                f"{path} is damaged ({error}); remove it, and go on with --resume"
             ) from error

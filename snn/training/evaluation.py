@@ -149,10 +149,14 @@ class Evaluator:
 
     @contextmanager
     def running(self, timesteps: int | None) -> Iterator[None]:
-        """Let the network run another number of time steps in the block."""
+        """Let the network run another number of time steps in the block.
+
+        One without the attribute ``timesteps`` runs one, or all of its events.
+        """
         network: Any = self.network
         timed = hasattr(network, "timesteps")
-        if timesteps is None or (self.data.events and not timed):  # events are cut
+        untimed = not timed and (self.data.events or timesteps == 1)
+        if timesteps is None or untimed:  # events are cut
             yield
             return
         if not timed:

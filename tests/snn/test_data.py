@@ -159,12 +159,13 @@ def test_layouts_are_recognized(save, shape, expected):
 
 
 def test_events_have_a_time_axis(save):
-    """Five axes are sequences of frames; statistics are over time as well."""
+    """Five axes are sequences of frames; they are scaled, but zero stays zero."""
     frames = np.random.default_rng(0).random((60, 4, 2, 5, 6)).astype(np.float64)
     data = load_data(save(x_train=frames, x_test=frames[:12]), validation=0)
     assert (data.events, data.timesteps, data.input_shape) == (True, 4, (2, 5, 6))
     assert data.train.images.dtype == torch.float32
-    np.testing.assert_allclose(data.mean, frames.mean((0, 1, 3, 4)), rtol=1e-6)
+    np.testing.assert_allclose(data.std, frames.std((0, 1, 3, 4)), rtol=1e-6)
+    assert not data.mean.any()
 
 
 def test_what_leaves_the_class_alone_is_known_or_given(save):

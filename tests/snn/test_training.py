@@ -24,7 +24,11 @@ DATA = tiny_data()
 
 def config(**fields):
     return TrainingConfig(
-        **({"epochs": 4, "batch_size": 16, "precision": "float32"} | fields)
+        **(
+            {"epochs": 4, "batch_size": 16, "precision": "float32"}
+            | {"learning_rate": 0.05}
+            | fields
+        )
     )
 
 
@@ -178,7 +182,7 @@ def test_any_module_can_be_trained():
     assert reports[-1].validation_accuracy is None
     assert trained.evaluate(DATA.test).accuracy > 0.9
     with pytest.raises(TrainingError, match="Sequential has no attribute"):
-        trained.fit(random_masks(network), seed=0, timesteps=1)
+        trained.fit(random_masks(network), seed=0, timesteps=2)
 
 
 def test_events_are_cut_to_fewer_time_steps():

@@ -1,0 +1,209 @@
+"""What a run folder holds appears whole, belongs to one, and can be thrown away."""
+
+import json
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from balancer.errors import TicketError  # noqa: E402
+from balancer.ticket import open_ticket, save_masks  # noqa: E402
+from snn.lottery.config import LotteryConfig  # noqa: E402
+from snn.lottery.methods import Pruned  # noqa: E402
+from snn.lottery.results import (  # noqa: E402
+    LayerOutcome,
+    RoundOutcome,
+    least_utilization,
+)
+from snn.lottery.round_tickets import (  # noqa: E402
+    RoundTicket,
+    load_state,
+    load_ticket,
+)
+from snn.lottery.store import RunFolder, StoreError  # noqa: E402
+
+LAYER = LayerOutcome("a", 6, 4, 0.75, 1.0, 0.9, None, None, None)
+OUTCOME = RoundOutcome(
+    round=0,
+    timesteps=2,
+    sparsity=1 / 3,
+    nonzeros=4,
+    accuracy=0.1 + 0.2,
+    loss=1.5,
+    validation_accuracy=None,
+    kept_fraction=1.0,
+    utilization=0.75,
+    eta=0.5,
+    spike_rate=None,
+    cycles=10.0,
+    idle_cycles=2.0,
+    energy=3.5,
+    energy_unit="pJ",
+    epochs=3,
+    layers=(LAYER,),
+)
+
+
+def ticket(outcome=OUTCOME):
+    mask = np.array([[True, False, True], [True, True, False]])
+    weight = np.where(mask, np.float32(0.5), np.float32(0))
+    pruned = Pruned({"a": mask}, {"a": mask}, {"a": np.array([1, 0], np.int32)})
+    scores = {"a": np.full((2, 3), 0.5, np.float32)}
+    return RoundTicket(outcome, {"a.weight": weight}, pruned, scores, {})
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = RunFolder.of(LotteryConfig.of({}), tmp_path)
+    made.path.mkdir()
+    made.begin()
+    return made
+
+
+def test_folders_are_named_by_what_they_hold(tmp_path):
+    """Readable, safe for any file system, and different for other results."""
+    names = set()
+    for fields in (
+        {},
+        {"seed": 1},
+        {"dataset": "/data/some images/pets.npz"},
+        {"dataset": "../pets"},
+        {"network": "64c3-" * 40 + "fc10"},
+    ):
+        path = RunFolder.of(LotteryConfig.of(fields), tmp_path).path
+        assert path.parent == tmp_path
+        assert path.name.startswith("lottery-")
+        assert len(path.name) < 120
+        assert set(path.name) <= set(
+            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
+        )
+        assert not path.exists()
+        names.add(path.name)
+    assert len(names) == 5
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks of POSIX")
+def test_a_run_has_one_owner(folder):
+    """While one works on it nobody else can; afterwards they can, whatever happened."""
+    with folder.locked(), pytest.raises(StoreError, match="another"), folder.locked():
+        pass
+    with pytest.raises(KeyboardInterrupt), folder.locked():
+        raise KeyboardInterrupt
+    with folder.locked():
+        pass
+
+
+def test_rounds_count_without_a_gap(folder):
+    """A round after a missing one is not done."""
+    folder.save_round(ticket(), {})
+    folder.save_round(ticket(replace(OUTCOME, round=2)), {})
+    assert folder.rounds_done == 1
+
+
+def test_a_finished_run_is_read_from_its_report(folder):
+    """Outcomes come back as they were, and what only a running one needs is gone."""
+    assert folder.finished() is None
+    folder.save_tensors("rewind", {"w": torch.ones(2)})
+    folder.save_tensors("checkpoint", {"w": torch.ones(2)})
+    folder.finish([OUTCOME])
+    assert folder.finished() == [OUTCOME]
+    assert folder.load_tensors("rewind") is None
+    assert folder.load_tensors("checkpoint") is None
+    for damage in ("", "{", "{}", "[]", '{"rounds": [{"round": 0}]}'):
+        (folder.path / "report.json").write_text(damage)
+        with pytest.raises(StoreError, match=r"report\.json is damaged .*--resume"):
+            folder.finished()
+
+
+def test_tensors_are_read_to_the_bit(folder):
+    """Nests of tensors and numbers come back as they were."""
+    values = {"round": 3, "state": {"w": torch.randn(3, 4), "best": (0.1, 2)}}
+    folder.save_tensors("checkpoint", values)
+    read = folder.load_tensors("checkpoint")
+    assert read["round"] == 3
+    assert read["state"]["best"] == (0.1, 2)
+    assert torch.equal(read["state"]["w"], values["state"]["w"])
+    folder.save_round(ticket(), {})
+    assert folder.load_tensors("checkpoint") is None
+
+
+def test_nothing_is_half_written(folder):
+    """If writing fails, the former file stays, and no other."""
+    folder.save_round(ticket(), {})
+    before = {path.name: path.read_bytes() for path in folder.path.iterdir()}
+    with pytest.raises(TypeError):
+        folder.save_round(ticket(), {"layers": object()})
+    with pytest.raises(AttributeError):
+        folder.save_tensors("checkpoint", {"no tensor": lambda: 0})
+    assert {p.name: p.read_bytes() for p in folder.path.iterdir()} == before
+
+
+def test_what_a_kill_left_is_removed(folder):
+    """Temporary files of a writer that was killed go when the run goes on."""
+    (folder.path / ".part-abc.safetensors").write_bytes(b"half")
+    folder.begin()
+    assert [path.name for path in folder.path.iterdir()] == ["config.json"]
+
+
+def test_beginning_anew_leaves_other_files(folder):
+    """Everything that a run made is removed, what others put there is not."""
+    folder.save_round(ticket(), {})
+    folder.finish([OUTCOME])
+    (folder.path / "log.jsonl").write_text("{}\n")
+    (folder.path / "notes.txt").write_text("mine")
+    folder.begin(anew=True)
+    names = sorted(path.name for path in folder.path.iterdir())
+    assert names == ["config.json", "notes.txt"]
+
+
+def test_a_run_that_is_half_cleared_is_unfinished(folder):
+    """It must not pass for a finished one, nor for one that has not begun."""
+    folder.save_round(ticket(), {})
+    folder.finish([OUTCOME])
+    (folder.path / "round-99.safetensors").mkdir()  # which cannot be unlinked
+    with pytest.raises(OSError, match="round-99"):
+        folder.begin(anew=True)
+    assert folder.finished() is None
+    assert folder.started
+
+
+def test_tickets_say_where_they_come_from(folder):
+    """The metadata have the configuration and the outcome, beside what is given."""
+    folder.save_round(ticket(), {"input_shape": [1, 8, 8]})
+    known = open_ticket(folder.ticket_path(0)).metadata
+    assert known["outcome"] == json.loads(json.dumps(OUTCOME.to_dict()))
+    assert known["input_shape"] == [1, 8, 8]
+    assert LotteryConfig.of(known["config"]).digest() == folder.config.digest()
+
+
+def test_other_files_are_no_tickets_of_a_run(tmp_path):
+    """Masks without an outcome, and files that are not there, are refused by name."""
+    path = tmp_path / "masks.safetensors"
+    save_masks(path, {"a": np.ones((2, 3), np.bool_)}, {"a": np.arange(2)}, {})
+    with pytest.raises(
+        TicketError, match=r"masks\.safetensors: no ticket of a lottery"
+    ):
+        load_ticket(path)
+    with pytest.raises(TicketError, match=r"none\.safetensors: no such file"):
+        load_ticket(tmp_path / "none.safetensors")
+
+
+def test_weights_of_another_network_are_refused():
+    """Names and shapes must be those of the network; the message takes one line."""
+    network = torch.nn.Linear(3, 2, bias=False)
+    for state in (
+        {"weight": np.zeros((3, 2), np.float32)},
+        {"other": np.zeros((2, 3), np.float32)},
+    ):
+        with pytest.raises(TicketError, match="another network") as error:
+            load_state(network, state)
+        assert "\n" not in str(error.value)
+
+
+def test_the_worst_layer_counts():
+    """The least utilization is that of the worst layer, 1 without any."""
+    assert least_utilization([LAYER, replace(LAYER, utilization=1.0)]) == 0.75
+    assert least_utilization([]) == 1.0
