@@ -156,7 +156,9 @@ class RunFolder:
         if not path.exists():
             return None
         try:
-            loaded: dict[str, Any] = torch.load(path, weights_only=True)
+            loaded: dict[str, Any] = torch.load(
+                path, map_location="cpu", weights_only=True
+            )
         except (EOFError, RuntimeError, UnpicklingError) as error:
             raise StoreError(
                 f"{path} is damaged; begin again with --restart"

@@ -85,11 +85,11 @@ def test_compare_tabulates_methods(capsys, tmp_path):
     status, out, err = run(capsys, *args)
     assert status == 0
     assert err.count("\n") == 4
-    assert "differences to lth at equal cycles" in out
+    assert "Differences to lth at equal cycles" in out
     written = [
         tmp_path / line.split()[1] for line in out.splitlines() if "written:" in line
     ]
-    assert [path.suffix for path in written] == [".json", ".csv", ".svg"]
+    assert [path.suffix for path in written] == [".json", ".csv", ".md", ".svg"]
     assert all(path.stat().st_size for path in written)
     document = json.loads(written[0].read_text())
     assert len(document["summaries"]) == 2 * 3
