@@ -2,10 +2,8 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -216,57 +214,65 @@ def test_interrupted_anywhere_it_ends_the_same(finished, tmp_path, method):
 
 
 SCRIPT = """
-import json, sys
-from snn import LotteryConfig, run_lottery
+import json, os, signal, sys
+from snn import LotteryConfig, Watcher, run_lottery
+
+fields, root, event = sys.argv[1:]
+
+class Stop(Watcher):
+    def epoch(self, number, report):
+        self.happened(f"epoch {report.epoch} of round {number}")
+
+    def round(self, outcome):
+        self.happened(f"round {outcome.round}")
+
+    def happened(self, what):
+        if what == event:
+            os.kill(os.getpid(), signal.SIGSTOP)
+
 run_lottery(
-    LotteryConfig.of(json.loads(sys.argv[1])),
-    root=sys.argv[2],
+    LotteryConfig.of(json.loads(fields)),
+    root=root,
     resume=True,
+    watcher=Stop(),
     checkpoint_seconds=0,
 )
 """
 
 
-def killed_when(fields, root, reached):
-    """Start or resume a run in a process, and kill it as soon as something is there.
+def killed_at(event, root):
+    """Start or resume a run in a process that stops at an event, and kill it there.
 
-    Meanwhile nobody else can work on the run.
+    Before it is dead nobody else can work on the run.
     """
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, json.dumps(fields), str(root)], env=environment
+        [sys.executable, "-c", SCRIPT, json.dumps(SMALL), str(root), event],
+        env=environment,
     )
     try:
-        while not reached() and process.poll() is None:
-            time.sleep(0.001)
-        process.send_signal(signal.SIGSTOP)
+        _, status = os.waitpid(process.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
         with pytest.raises(StoreError, match="another process works on this run"):
-            run_lottery(LotteryConfig.of(fields), root=root, resume=True)
+            run_lottery(config(), root=root, resume=True)
     finally:
         process.kill()
         process.wait()
-    assert process.returncode == -signal.SIGKILL
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals and locks of POSIX")
-def test_killed_it_ends_the_same(tmp_path):
+def test_killed_it_ends_the_same(finished, tmp_path):
     """After SIGKILL in a round and between two, resuming ends in the same bytes."""
-    fields = SMALL | {"epochs": 6, "train_size": 400, "sparsities": [0.5, 0.8]}
-    folder = RunFolder.of(LotteryConfig.of(fields), tmp_path / "killed")
-    checkpoint = folder.path / "checkpoint.pt"
-    killed_when(
-        fields,
-        tmp_path / "killed",
-        lambda: folder.rounds_done == 1 and checkpoint.exists(),
-    )
+    straight = finished("optimal-order")
+    folder = RunFolder.of(config(), tmp_path)
+    killed_at("epoch 3 of round 1", tmp_path)
     assert folder.rounds_done == 1
-    killed_when(fields, tmp_path / "killed", lambda: folder.rounds_done == 2)
+    assert (folder.path / "checkpoint.pt").exists()
+    killed_at("round 1", tmp_path)
+    assert not (folder.path / "checkpoint.pt").exists()
     with pytest.raises(StoreError, match=r"unfinished run of 2 rounds.*--resume"):
-        run_lottery(LotteryConfig.of(fields), root=tmp_path / "killed")
-    resumed = run_lottery(
-        LotteryConfig.of(fields), root=tmp_path / "killed", resume=True
-    )
-    straight = run_lottery(LotteryConfig.of(fields), root=tmp_path / "straight")
+        run_lottery(config(), root=tmp_path)
+    resumed = run_lottery(config(), root=tmp_path, resume=True)
     assert tickets(resumed) == tickets(straight)
     assert sorted(path.name for path in resumed.folder.iterdir()) == sorted(
         path.name for path in straight.folder.iterdir()
