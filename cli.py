@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # at run time, only the command that needs them loads them
     from snn.lottery.compare import Progress
     from snn.lottery.config import LotteryConfig
     from snn.lottery.results import RoundOutcome
-    from snn.lottery.run import Watcher
+    from snn.lottery.watcher import Watcher
     from snn.training.trainer import EpochReport
 
 PROGRAM = "balanced-sparsity"
@@ -753,7 +753,7 @@ def _following(config: LotteryConfig, args: argparse.Namespace) -> Iterator[Watc
     from rich.progress import Progress, TextColumn, TimeRemainingColumn
 
     from snn.lottery.round_table import header_line, round_line
-    from snn.lottery.run import Watcher
+    from snn.lottery.watcher import Watcher
 
     rounds = len(config.schedule_of_sparsity) - 1
     later = config.epochs - config.rewind_epoch

@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from snn.lottery.config import LotteryConfig
-    from snn.lottery.run import LotteryResult, Watcher, run_lottery
+    from snn.lottery.run import LotteryResult, run_lottery
+    from snn.lottery.watcher import Watcher
 
 __all__ = ["LotteryConfig", "LotteryResult", "Watcher", "run_lottery"]
 
-_HOMES = {"LotteryConfig": "snn.lottery.config"}
+_HOMES = {
+    "LotteryConfig": "snn.lottery.config",
+    "Watcher": "snn.lottery.watcher",
+}
 
 
 def __getattr__(name: str) -> Any:

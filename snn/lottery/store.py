@@ -16,11 +16,13 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Self, TextIO
 
+import numpy as np
 import torch
 
 from balancer.atomic import replacing
 from balancer.errors import BalancerError
 from snn.lottery.config import LotteryConfig
+from snn.lottery.methods import Pruned
 from snn.lottery.results import RoundOutcome
 from snn.lottery.round_tickets import RoundTicket, load_ticket, save_ticket
 
@@ -33,9 +35,30 @@ except ImportError:  # not on Windows, where nobody is kept from a second run
 # without it, a run of which only a part was removed is an unfinished one.
 MADE = ("report.json", "round-*.safetensors", "*.pt", "*.jsonl", "*.npz", "*.json")
 
+PRUNED = ("masks", "carried", "orders")  # fields of `Pruned` in a checkpoint
+
 
 class StoreError(BalancerError):
     """A run folder that cannot be used."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """A round that is not over.
+
+    Attributes
+    ----------
+    round : int
+        Which one.
+    pruned : Pruned
+        What it trains with; not chosen again, since a search may depend on the clock.
+    trainer : dict
+        What `Trainer.checkpoint` returned.
+    """
+
+    round: int
+    pruned: Pruned
+    trainer: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +121,14 @@ class RunFolder:
         """
         lock = self.path / "lock"
         self.path.mkdir(parents=True, exist_ok=True)
-        try:
-            with lock.open("w") as file:
-                self._take(file)
+        with lock.open("w") as file:
+            self._take(file)
+            try:
                 yield
-        finally:
-            if [lock] == list(self.path.iterdir()):  # nothing came of it
-                lock.unlink()
-                self.path.rmdir()
+            finally:
+                if [lock] == list(self.path.iterdir()):  # nothing came of it
+                    lock.unlink()
+                    self.path.rmdir()
 
     def _take(self, lock: TextIO) -> None:
         if fcntl is None:
@@ -139,19 +162,54 @@ class RunFolder:
         """Read the ticket of a round."""
         return load_ticket(self.ticket_path(number))
 
-    def save_tensors(self, name: str, values: Mapping[str, Any]) -> None:
-        """Write a nest of tensors and plain values."""
-        with replacing(self.path / f"{name}.pt") as (file,):
-            torch.save(dict(values), file)
+    def save_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint over the last one."""
+        parts = {
+            part: {
+                name: torch.from_numpy(np.ascontiguousarray(array))
+                for name, array in getattr(checkpoint.pruned, part).items()
+            }
+            for part in PRUNED
+        }
+        values = {"round": checkpoint.round, "trainer": checkpoint.trainer, **parts}
+        self._save("checkpoint", values)
 
-    def load_tensors(self, name: str) -> dict[str, Any] | None:
-        """Read them; None if there are none.
+    def load_checkpoint(self) -> Checkpoint | None:
+        """Read the checkpoint; None if there is none.
 
         Raises
         ------
         StoreError
             A damaged file.
         """
+        values = self._load("checkpoint")
+        if values is None:
+            return None
+        parts = {
+            part: {name: tensor.numpy() for name, tensor in values[part].items()}
+            for part in PRUNED
+        }
+        return Checkpoint(values["round"], Pruned(**parts), values["trainer"])
+
+    def save_rewind(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Write the state of the network that every round goes back to."""
+        self._save("rewind", state)
+
+    def load_rewind(self) -> dict[str, torch.Tensor] | None:
+        """Read that state; None if there is none.
+
+        Raises
+        ------
+        StoreError
+            A damaged file.
+        """
+        return self._load("rewind")
+
+    def _save(self, name: str, values: Mapping[str, Any]) -> None:
+        with replacing(self.path / f"{name}.pt") as (file,):
+            torch.save(dict(values), file)
+
+    def _load(self, name: str) -> dict[str, Any] | None:
         path = self.path / f"{name}.pt"
         if not path.exists():
             return None

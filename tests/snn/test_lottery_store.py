@@ -23,7 +23,7 @@ from snn.lottery.round_tickets import (  # noqa: E402
     load_state,
     load_ticket,
 )
-from snn.lottery.store import RunFolder, StoreError  # noqa: E402
+from snn.lottery.store import Checkpoint, RunFolder, StoreError  # noqa: E402
 
 LAYER = LayerOutcome("a", 6, 4, 0.75, 1.0, 0.9, None, None, None)
 OUTCOME = RoundOutcome(
@@ -106,28 +106,32 @@ def test_rounds_count_without_a_gap(folder):
 def test_a_finished_run_is_read_from_its_report(folder):
     """Outcomes come back as they were, and what only a running one needs is gone."""
     assert folder.finished() is None
-    folder.save_tensors("rewind", {"w": torch.ones(2)})
-    folder.save_tensors("checkpoint", {"w": torch.ones(2)})
+    folder.save_rewind({"w": torch.ones(2)})
+    folder.save_checkpoint(Checkpoint(1, ticket().pruned, {}))
     folder.finish([OUTCOME])
     assert folder.finished() == [OUTCOME]
-    assert folder.load_tensors("rewind") is None
-    assert folder.load_tensors("checkpoint") is None
+    assert folder.load_rewind() is None
+    assert folder.load_checkpoint() is None
     for damage in ("", "{", "{}", "[]", '{"rounds": [{"round": 0}]}'):
         (folder.path / "report.json").write_text(damage)
         with pytest.raises(StoreError, match=r"report\.json is damaged .*--resume"):
             folder.finished()
 
 
-def test_tensors_are_read_to_the_bit(folder):
-    """Nests of tensors and numbers come back as they were."""
-    values = {"round": 3, "state": {"w": torch.randn(3, 4), "best": (0.1, 2)}}
-    folder.save_tensors("checkpoint", values)
-    read = folder.load_tensors("checkpoint")
-    assert read["round"] == 3
-    assert read["state"]["best"] == (0.1, 2)
-    assert torch.equal(read["state"]["w"], values["state"]["w"])
+def test_checkpoints_are_read_to_the_bit(folder):
+    """Masks, orders, tensors and numbers come back as they were, for this round."""
+    trainer = {"network": {"w": torch.randn(3, 4)}, "best": (0.1, 2)}
+    pruned = ticket().pruned
+    folder.save_checkpoint(Checkpoint(3, pruned, trainer))
+    read = folder.load_checkpoint()
+    assert read.round == 3
+    assert read.trainer["best"] == (0.1, 2)
+    assert torch.equal(read.trainer["network"]["w"], trainer["network"]["w"])
+    for part in ("masks", "carried", "orders"):
+        then, now = getattr(pruned, part)["a"], getattr(read.pruned, part)["a"]
+        assert (then.dtype, then.tobytes()) == (now.dtype, now.tobytes())
     folder.save_round(ticket(), {})
-    assert folder.load_tensors("checkpoint") is None
+    assert folder.load_checkpoint() is None
 
 
 def test_nothing_is_half_written(folder):
@@ -137,7 +141,7 @@ def test_nothing_is_half_written(folder):
     with pytest.raises(TypeError):
         folder.save_round(ticket(), {"layers": object()})
     with pytest.raises(AttributeError):
-        folder.save_tensors("checkpoint", {"no tensor": lambda: 0})
+        folder.save_rewind({"no tensor": lambda: 0})
     assert {p.name: p.read_bytes() for p in folder.path.iterdir()} == before
 
 

@@ -1,0 +1,278 @@
+"""The rounds of a run: prune, rewind, train, examine, and write the ticket."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from hwmodel import save_spikes
+from snn.data.image_data import ImageData
+from snn.data.load import load_data
+from snn.lottery.config import LotteryConfig
+from snn.lottery.examiner import Examiner
+from snn.lottery.hardware import Array
+from snn.lottery.methods import Pruned, Pruning, get_method, natural_orders
+from snn.lottery.results import RoundOutcome
+from snn.lottery.round_tickets import RoundTicket, load_state, state_of
+from snn.lottery.store import Checkpoint, RunFolder, StoreError
+from snn.lottery.watcher import Watcher
+from snn.networks.geometry import layer_geometry
+from snn.networks.models import build_network
+from snn.networks.spikes import mean_rates
+from snn.training.distributed import Processes
+from snn.training.journal import Journal
+from snn.training.masking import prunable_layers, update_scores
+from snn.training.trainer import EpochReport, Trainer
+
+
+class Rounds:
+    """The state of a run between its rounds."""
+
+    def __init__(
+        self,
+        config: LotteryConfig,
+        folder: RunFolder,
+        processes: Processes,
+        network: nn.Module | None,
+        data: ImageData | None,
+        watcher: Watcher | None,
+    ) -> None:
+        self.config = config
+        self.folder = folder
+        self.processes = processes
+        self.watcher = watcher or Watcher()
+        self.method = get_method(config.method)
+        self.array = Array.of(config)
+        self.data = data or load_data(
+            config.dataset,
+            folder=config.data_folder,
+            download=config.download,
+            train_size=config.train_size,
+            validation=config.validation,
+            seed=config.seed,
+            timesteps=config.timesteps,
+            augmentation=config.augmentation,
+        )
+        if network is None:
+            torch.manual_seed(config.seed)
+            network = build_network(
+                config.network,
+                self.data.input_shape,
+                self.data.classes,
+                config.timesteps,
+            )
+        self.network = network
+        # A network that does not know of time steps has one.
+        timed = hasattr(network, "timesteps") or self.data.events
+        self.timesteps = config.timesteps if timed else 1
+        self.trainer = Trainer(network, self.data, config, processes)
+        self.examiner = Examiner(self.trainer, self.array)
+        example = self.examiner.images(1, config.timesteps)
+        self.about = {
+            "architecture": config.network,
+            "input_shape": list(self.data.input_shape),
+            "layers": layer_geometry(network, example),
+        }
+        self.journal: Journal | None = None  # of the main process
+        self.rewind: dict[str, Any] | None = None
+
+    def run(self, checkpoint_seconds: float) -> list[RoundOutcome]:
+        """Do the rounds that are left."""
+        if not self.processes.is_main:
+            return self._rounds(checkpoint_seconds)
+        self.watcher.begin(self.folder.path, self.config)
+        with Journal(self.folder.path, self.config.tensorboard) as self.journal:
+            return self._rounds(checkpoint_seconds)
+
+    def _rounds(self, checkpoint_seconds: float) -> list[RoundOutcome]:
+        last, outcomes = self._former_rounds()
+        for number in range(len(outcomes), len(self.config.schedule_of_sparsity)):
+            last = self._round(number, last, checkpoint_seconds)
+            outcomes.append(last.outcome)
+        assert last is not None
+        if self.processes.is_main:
+            if self.config.record_images:
+                load_state(self.network, last.state)
+                count = self.config.record_images
+                spikes = self.examiner.spikes(count, self.timesteps)
+                save_spikes(self.folder.spikes_path, spikes)
+            self.folder.finish(outcomes)
+        self.processes.barrier()
+        return outcomes
+
+    def _former_rounds(self) -> tuple[RoundTicket | None, list[RoundOutcome]]:
+        """Read what earlier sessions have done."""
+        last, outcomes = None, []
+        if self.processes.is_main:
+            for number in range(self.folder.rounds_done):
+                last = self.folder.load_round(number)
+                outcomes.append(last.outcome)
+                self.watcher.round(last.outcome)
+        return self.processes.broadcast((last, outcomes))
+
+    def _round(
+        self, number: int, last: RoundTicket | None, checkpoint_seconds: float
+    ) -> RoundTicket:
+        """Prune, rewind, train, evaluate, and write the ticket."""
+        begun = time.perf_counter()
+        checkpoint = self._checkpoint_of(number)
+        timesteps = self._timesteps(number, last)
+        if checkpoint is not None:
+            pruned = checkpoint.pruned
+        else:
+            pruned = self._pruned(number, last)
+        pruning_seconds = time.perf_counter() - begun
+        epochs = self._train(number, pruned, timesteps, checkpoint, checkpoint_seconds)
+        former = None if last is None else last.scores
+        scores = update_scores(self.network, pruned.masks, former)
+        rates = self.examiner.rates(timesteps)
+        about = {
+            **self.about,
+            "timesteps": timesteps,
+            "spike_rates": mean_rates(rates),
+        }
+        outcome = self.examiner.outcome(
+            number, pruned, scores if former is None else former, about, epochs
+        )
+        ticket = RoundTicket(outcome, state_of(self.network), pruned, scores, rates)
+        if self.journal is not None:
+            took = {
+                "seconds": time.perf_counter() - begun,
+                "pruning_seconds": pruning_seconds,
+            }
+            # Before the ticket: what is not in a ticket yet is dropped when resuming.
+            self.journal.round(number, outcome.to_dict() | took)
+            self.folder.save_round(ticket, about)
+            self.watcher.round(outcome)
+        self.processes.barrier()
+        return ticket
+
+    def _pruned(self, number: int, last: RoundTicket | None) -> Pruned:
+        """Choose the masks of a round: the main process decides for all."""
+        if not self.processes.is_main:
+            return self.processes.broadcast(None)  # type: ignore[return-value]
+        return self.processes.broadcast(self._choose(number, last))
+
+    def _choose(self, number: int, last: RoundTicket | None) -> Pruned:
+        sparsities = self.config.schedule_of_sparsity
+        if last is None:
+            layers: dict[str, Any] = dict(prunable_layers(self.network))
+            dense = {n: np.ones(m.weight.shape, np.bool_) for n, m in layers.items()}
+            return Pruned(dense, dense, natural_orders(dense, self.config.map))
+        left = 1 - sparsities[number - 1]
+        pruning = Pruning(
+            scores=last.scores,
+            masks=last.pruned.masks,
+            carried=last.pruned.carried,
+            sparsity=sparsities[number],
+            step=(sparsities[number] - sparsities[number - 1]) / left,
+            scope=self.config.scope,
+            pe_map=self.config.map,
+            pes=self.config.pes,
+            revive=self.config.revive,
+            seed=_seed(self.config.seed, number),
+            costs=self.array.costs(last.pruned.masks, self.about),
+            latency_budget=self.config.latency_budget,
+        )
+        early = sparsities[number] < self.config.balance_from
+        return (get_method("lth") if early else self.method)(pruning)
+
+    def _timesteps(self, number: int, last: RoundTicket | None) -> int:
+        """Time steps of a round."""
+        fewer = self.config.search_timesteps
+        full = self.timesteps
+        is_last = number == len(self.config.schedule_of_sparsity) - 1
+        if fewer is None or full == 1 or is_last:
+            return full
+        if isinstance(fewer, int):
+            return fewer
+        if last is None:
+            return full
+        if number > 1:
+            return last.outcome.timesteps
+        load_state(self.network, last.state)
+        return self.examiner.early_timesteps(full, self.config.early_time_threshold)
+
+    def _train(
+        self,
+        number: int,
+        pruned: Pruned,
+        timesteps: int,
+        checkpoint: Checkpoint | None,
+        checkpoint_seconds: float,
+    ) -> int:
+        """Train a round, from its beginning or its checkpoint; count its epochs."""
+        rewind_epoch = self.config.rewind_epoch
+        first = start = 0 if number == 0 else rewind_epoch
+        if checkpoint is not None:
+            self.trainer.restore(checkpoint.trainer)
+            start = checkpoint.trainer["epoch"]
+        elif number > 0:
+            self.network.load_state_dict(self._rewound())
+        elif rewind_epoch == 0:
+            self._keep_for_rewinding()
+        written = time.monotonic()
+        if self.journal is not None:
+            self.journal.rewind_to(number, start)
+
+        def after_epoch(report: EpochReport) -> None:
+            nonlocal written
+            if number == 0 and report.epoch == rewind_epoch:
+                self._keep_for_rewinding()
+            if self.journal is None:
+                return
+            self.journal.epoch(number, report)
+            self.watcher.epoch(number, report)
+            late = time.monotonic() - written >= checkpoint_seconds
+            if late and report.epoch < report.epochs:
+                self.folder.save_checkpoint(
+                    Checkpoint(number, pruned, self.trainer.checkpoint())
+                )
+                written = time.monotonic()
+
+        reports = self.trainer.fit(
+            pruned.masks,
+            start=start,
+            seed=_seed(self.config.seed, number),
+            timesteps=timesteps,
+            after_epoch=after_epoch,
+        )
+        return (reports[-1].epoch if reports else start) - first
+
+    def _checkpoint_of(self, number: int) -> Checkpoint | None:
+        """Read the checkpoint of a round, if it was stopped in one."""
+        checkpoint = None
+        if self.processes.is_main:
+            checkpoint = self.folder.load_checkpoint()
+            if checkpoint is not None and checkpoint.round != number:
+                checkpoint = None
+        return self.processes.broadcast(checkpoint)
+
+    def _keep_for_rewinding(self) -> None:
+        """Remember the weights that all rounds go back to."""
+        state = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        self.rewind = state
+        if self.processes.is_main:
+            self.folder.save_rewind(state)
+
+    def _rewound(self) -> dict[str, Any]:
+        if self.rewind is None:
+            stored = None
+            if self.processes.is_main:
+                stored = self.folder.load_rewind()
+            self.rewind = self.processes.broadcast(stored)
+        if self.rewind is None:
+            raise StoreError(
+                f"{self.folder.path}: rewind.pt, the weights to go back to, is gone; "
+                "begin again with --restart"
+            )
+        return self.rewind
+
+
+def _seed(seed: int, number: int) -> int:
+    """Return the seed of a round."""
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
