@@ -764,6 +764,7 @@ def _following(config: LotteryConfig, args: argparse.Namespace) -> Iterator[Watc
         TextColumn("{task.fields[accuracy]}"),
         console=console,
         transient=True,
+        redirect_stdout=sys.stdout.isatty(),  # rows go above the bar, or to a file
         disable=not console.is_terminal,
     )
     task = bar.add_task("", total=config.epochs + rounds * later, accuracy="")
