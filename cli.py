@@ -660,11 +660,7 @@ def _compare_methods(config: LotteryConfig, args: argparse.Namespace) -> int:
     from snn.lottery.compare import compare_methods
     from snn.lottery.plots import plot_comparison
     from snn.lottery.statistics import nearest_rounds, report
-    from snn.lottery.tables import (
-        comparison_notes,
-        differences_table,
-        methods_table,
-    )
+    from snn.lottery.tables import comparison_markdown, comparison_notes, sections
 
     if args.restart:
         raise UsageError("--compare goes on with its runs; delete those to begin again")
@@ -680,24 +676,23 @@ def _compare_methods(config: LotteryConfig, args: argparse.Namespace) -> int:
     )
     folder = args.out / f"compare-{config.digest(','.join(methods) + str(seeds))}"
     plot = args.plot or folder / "comparison.svg"
-    files = [folder / "comparison.json", folder / "comparison.csv", plot]
+    files = [*(folder / f"comparison.{kind}" for kind in ("json", "csv", "md")), plot]
     document = {**comparison.to_dict(), **report(comparison)}
     document["outputs"] = [str(file) for file in files]
-    with replacing(*files) as (json_file, csv_file, plot_file):
+    shown = (*SHOWN_SPARSITIES, config.schedule_of_sparsity[-1])
+    rounds = nearest_rounds(comparison, shown)
+    with replacing(*files) as (json_file, csv_file, text_file, plot_file):
         json_file.write_text(json.dumps(document, indent=1) + "\n")
         csv_file.write_text(comparison.to_csv())
+        text_file.write_text(comparison_markdown(comparison, rounds, plot.name))
         plot_comparison(comparison, plot_file)
     if args.json:
         print(json.dumps(document, indent=1))
         return 1 if comparison.failures else 0
-    rounds = nearest_rounds(
-        comparison, (*SHOWN_SPARSITIES, config.schedule_of_sparsity[-1])
-    )
-    _show(methods_table(comparison, rounds))
-    if len(methods) > 1:
-        for basis in ("sparsity", "cycles"):
-            _say(f"\ndifferences to {methods[0]} at equal {basis}")
-            _show(differences_table(comparison, basis, rounds))
+    for title, table in sections(comparison, rounds):
+        _say(title)
+        _show(table)
+        _say("")
     for note in comparison_notes(comparison):
         _say(note)
     for file in files:

@@ -154,9 +154,11 @@ def run_lottery(
         nullcontext(processes) if processes else Processes.start() as processes,
         _owned(folder, processes),
     ):
-        finished = _start(folder, processes, resume, restart)
+        finished = _finished(folder, processes, resume, restart)
         if finished is None:
             lottery = _Lottery(config, folder, processes, network, data, watcher)
+            if processes.is_main:
+                folder.begin(anew=restart)
             finished = lottery.run(checkpoint_seconds)
         elif watcher is not None and processes.is_main:
             watcher.begin(folder.path, config)
@@ -189,14 +191,12 @@ def _owned(folder: RunFolder, processes: Processes) -> Iterator[None]:
         yield
 
 
-def _start(
+def _finished(
     folder: RunFolder, processes: Processes, resume: bool, restart: bool
 ) -> list[RoundOutcome] | None:
-    """Return the outcomes of a finished run; else see that it may begin or go on."""
+    """Return the outcomes of a run that is finished and not wanted again."""
     finished = None
-    if processes.is_main:
-        if restart:
-            folder.clear()
+    if processes.is_main and not restart:
         finished = folder.finished()
         if finished is None and folder.started and not resume:
             raise StoreError(

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 import torch
 
@@ -28,6 +28,10 @@ try:
     import fcntl
 except ImportError:  # not on Windows, where nobody is kept from a second run
     fcntl = None  # type: ignore[assignment]
+
+# What a run makes, beside its lock and what TensorBoard reads; the report goes first:
+# without it, a run of which only a part was removed is an unfinished one.
+MADE = ("report.json", "round-*.safetensors", "*.pt", "*.jsonl", "*.npz", "*.json")
 
 
 class StoreError(BalancerError):
@@ -92,33 +96,38 @@ class RunFolder:
         StoreError
             Another process works on it.
         """
+        lock = self.path / "lock"
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / "lock").open("w") as file:
-            if fcntl is not None:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError as error:
-                    raise StoreError(
-                        f"{self.path}: another process works on this run; wait for it, "
-                        "or change the seed or the output folder"
-                    ) from error
-            yield
+        try:
+            with lock.open("w") as file:
+                self._take(file)
+                yield
+        finally:
+            if [lock] == list(self.path.iterdir()):  # nothing came of it
+                lock.unlink()
+                self.path.rmdir()
 
-    def begin(self) -> None:
-        """Write the configuration, and remove what a kill left half-written."""
-        for file in self.path.glob(".part-*"):
-            file.unlink()
-        with replacing(self.path / "config.json") as (file,):
-            file.write_text(self.config.model_dump_json(indent=1) + "\n")
+    def _take(self, lock: TextIO) -> None:
+        if fcntl is None:
+            return
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StoreError(
+                f"{self.path}: another process works on this run; wait for it, or "
+                "change the seed or the output folder"
+            ) from error
 
-    def clear(self) -> None:
-        """Remove everything that the run has made."""
-        # Stopped in between, it is an unfinished run: no more a finished one, and not
-        # yet one that has not begun.
-        (self.path / "report.json").unlink(missing_ok=True)
-        for pattern in ("round-*.safetensors", "*.pt", "*.jsonl", "*.npz", "*.json"):
+    def begin(self, anew: bool = False) -> None:
+        """Write the configuration, and remove what a kill left half-written.
+
+        If `anew`, everything that an earlier run made goes first.
+        """
+        for pattern in (".part-*", *(MADE if anew else ())):
             for file in self.path.glob(pattern):
                 file.unlink()
+        with replacing(self.path / "config.json") as (file,):
+            file.write_text(self.config.model_dump_json(indent=1) + "\n")
 
     def save_round(self, ticket: RoundTicket, about: Mapping[str, Any]) -> None:
         """Write the ticket of a round; its checkpoint is no longer needed."""
@@ -147,7 +156,9 @@ class RunFolder:
         if not path.exists():
             return None
         try:
-            loaded: dict[str, Any] = torch.load(path, weights_only=True)
+            loaded: dict[str, Any] = torch.load(
+                path, map_location="cpu", weights_only=True
+            )
         except (EOFError, RuntimeError, UnpicklingError) as error:
             raise StoreError(
                 f"{path} is damaged; begin again with --restart"
@@ -180,7 +191,7 @@ class RunFolder:
         try:
             report = json.loads(path.read_text())
             return [RoundOutcome.of(known) for known in report["rounds"]]
-        except (ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(
-                f"{path} is damaged; begin again with --restart"
+                f"{path} is damaged ({error}); remove it, and go on with --resume"
             ) from error

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
-from balancer.tables import TextTable
+from balancer.tables import TextTable, to_markdown
 from snn.lottery.comparison import Comparison
 from snn.lottery.statistics import (
     CONFIDENCE,
@@ -17,7 +18,36 @@ from snn.lottery.statistics import (
 )
 
 LEFT = ("method",)
+WORDS = {"sparsity": "sparsity", "nonzeros": "non-zeros", "cycles": "cycles"}
 AT = {"sparsity": "sparsity %", "nonzeros": "at non-zeros", "cycles": "at cycles"}
+
+
+def sections(
+    comparison: Comparison, rounds: Sequence[int]
+) -> Iterator[tuple[str, TextTable]]:
+    """Yield all tables of a comparison with their titles."""
+    yield "Methods", methods_table(comparison, rounds)
+    if len(comparison.methods) < 2:
+        return
+    bases: tuple[Basis, ...] = ("sparsity", "nonzeros", "cycles")
+    if comparison.runs[0].outcomes[0].cycles is None:
+        bases = bases[:-1]
+    for basis in bases:
+        title = f"Differences to {comparison.reference} at equal {WORDS[basis]}"
+        yield title, differences_table(comparison, basis, rounds)
+
+
+def comparison_markdown(
+    comparison: Comparison, rounds: Sequence[int], plot: str
+) -> str:
+    """Write a comparison as a document, with a link to its figure."""
+    config = comparison.config
+    title = f"# {Path(config.dataset).stem}, {config.network}"
+    seeds = f"Seeds {', '.join(map(str, comparison.seeds))}."
+    parts = [title, " ".join((seeds, *comparison_notes(comparison)))]
+    for heading, table in sections(comparison, rounds):
+        parts += [f"## {heading}", to_markdown(table).rstrip()]
+    return "\n\n".join((*parts, f"![curves]({plot})")) + "\n"
 
 
 def methods_table(comparison: Comparison, rounds: Sequence[int] = (-1,)) -> TextTable:

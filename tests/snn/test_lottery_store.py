@@ -114,7 +114,7 @@ def test_a_finished_run_is_read_from_its_report(folder):
     assert folder.load_tensors("checkpoint") is None
     for damage in ("", "{", "{}", "[]", '{"rounds": [{"round": 0}]}'):
         (folder.path / "report.json").write_text(damage)
-        with pytest.raises(StoreError, match=r"report\.json is damaged; .*--restart"):
+        with pytest.raises(StoreError, match=r"report\.json is damaged .*--resume"):
             folder.finished()
 
 
@@ -148,15 +148,15 @@ def test_what_a_kill_left_is_removed(folder):
     assert [path.name for path in folder.path.iterdir()] == ["config.json"]
 
 
-def test_clearing_leaves_other_files(folder):
-    """Everything that a run makes is removed, what others put there is not."""
+def test_beginning_anew_leaves_other_files(folder):
+    """Everything that a run made is removed, what others put there is not."""
     folder.save_round(ticket(), {})
     folder.finish([OUTCOME])
     (folder.path / "log.jsonl").write_text("{}\n")
     (folder.path / "notes.txt").write_text("mine")
-    folder.clear()
-    assert [path.name for path in folder.path.iterdir()] == ["notes.txt"]
-    assert not folder.started
+    folder.begin(anew=True)
+    names = sorted(path.name for path in folder.path.iterdir())
+    assert names == ["config.json", "notes.txt"]
 
 
 def test_a_run_that_is_half_cleared_is_unfinished(folder):
@@ -165,7 +165,7 @@ def test_a_run_that_is_half_cleared_is_unfinished(folder):
     folder.finish([OUTCOME])
     (folder.path / "round-99.safetensors").mkdir()  # which cannot be unlinked
     with pytest.raises(OSError, match="round-99"):
-        folder.clear()
+        folder.begin(anew=True)
     assert folder.finished() is None
     assert folder.started
 

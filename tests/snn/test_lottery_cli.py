@@ -1,0 +1,148 @@
+"""The command `lottery`: tables, JSON, files, and one clear line for every mistake."""
+
+import json
+
+import pytest
+
+pytest.importorskip("torch")
+
+import cli
+from balancer.ticket import open_ticket
+from snn import LotteryConfig
+
+TINY = (
+    *("--network", "8c3-mp2-16c3-mp2-fc10", "--timesteps", "1", "--train-size", "100"),
+    *("--epochs", "2", "--sparsities", "0.5,0.9", "--pes", "8"),
+)
+
+
+@pytest.fixture(autouse=True)
+def _in_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def run(capsys, *args):
+    """Exit status, stdout and stderr of a `lottery`."""
+    status = cli.main(["lottery", *(str(arg) for arg in args)])
+    return status, *capsys.readouterr()
+
+
+def test_help_lists_every_field(capsys):
+    """Every field of the configuration is an option."""
+    with pytest.raises(SystemExit) as exit_:
+        run(capsys, "--help")
+    out = capsys.readouterr().out
+    assert exit_.value.code == 0
+    for name in LotteryConfig.model_fields:
+        assert f"--{name.replace('_', '-')}" in out
+
+
+def test_a_run_prints_its_rounds_and_its_ticket(capsys, tmp_path):
+    """There is a line for each round, and the last ticket is where it says."""
+    status, out, err = run(capsys, *TINY)
+    assert (status, err) == (0, "")
+    rows = [line.split() for line in out.splitlines()]
+    numbered = [row for row in rows if row[0].isdecimal()]
+    assert [row[0] for row in numbered] == ["0", "1", "2"]
+    assert all(row[5] == "1.000" for row in numbered)
+    [path] = [row[1] for row in rows if row[0] == "ticket:"]
+    assert len(open_ticket(tmp_path / path).layers) == 3
+    assert "dense -> round 2" in out
+
+
+def test_a_finished_run_is_shown_again(capsys):
+    """The second time the same lines come from the folder, as tables or as JSON."""
+    first = run(capsys, *TINY)
+    assert run(capsys, *TINY) == first
+    status, out, err = run(capsys, *TINY, "--json")
+    document = json.loads(out)
+    assert (status, err) == (0, "")
+    assert [one["round"] for one in document["rounds"]] == [0, 1, 2]
+    assert document["ticket"] in first[1]
+    assert document["config"]["sparsities"] == [0.5, 0.9]
+
+
+def test_options_go_before_the_file(capsys, tmp_path):
+    """A TOML file sets fields, and an option overrides it."""
+    file = tmp_path / "run.toml"
+    file.write_text(
+        'network = "8c3-mp2-fc10"\nepochs = 1\ntrain_size = 100\nseed = 4\n'
+        "timesteps = 1\nrounds = 1\nrewind = 0\n"
+    )
+    status, out, _ = run(capsys, "--config", file, "--seed", 5, "--json")
+    config = json.loads(out)["config"]
+    assert status == 0
+    assert (config["seed"], config["network"], config["rounds"]) == (
+        5,
+        "8c3-mp2-fc10",
+        1,
+    )
+
+
+def test_compare_tabulates_methods(capsys, tmp_path):
+    """`--compare` prints every method and writes numbers and curves."""
+    args = (*TINY, "--compare", "lth,optimal", "--seeds", 2)
+    status, out, err = run(capsys, *args)
+    assert status == 0
+    assert err.count("\n") == 4
+    assert "Differences to lth at equal cycles" in out
+    written = [
+        tmp_path / line.split()[1] for line in out.splitlines() if "written:" in line
+    ]
+    assert [path.suffix for path in written] == [".json", ".csv", ".md", ".svg"]
+    assert all(path.stat().st_size for path in written)
+    document = json.loads(written[0].read_text())
+    assert len(document["summaries"]) == 2 * 3
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--epochs", "many"], "epochs is 'many'"),
+        (["--method", "magic"], "accepted: latency, lth"),
+        (["--sparsities", "0.9,0.5"], "must rise"),
+        (["--map", "spiral"], "unknown PE map"),
+        (["--rewind", "40"], "rewind to an earlier one"),
+        (["--seeds", "3"], "--seeds goes with --compare"),
+        (["--compare", "lth", "--restart"], "--compare goes on with its runs"),
+        (["--resume", "--restart"], "not allowed with"),
+    ],
+)
+def test_bad_usage_is_one_line(capsys, tmp_path, args, said):
+    """Wrong options end with status 2, one line, and no file."""
+    status, out, err = run(capsys, *args)
+    assert (status, out) == (2, "")
+    assert said in err
+    assert err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--config", "nowhere.toml"], "nowhere.toml"),
+        (["--network", "vgg99"], "accepted: conv3"),
+        (["--network", "vgg16"], "vgg16"),
+        (["--dataset", "faces"], "faces"),
+        (["--accelerator", "abacus"], "abacus"),
+        (["--train-size", "5"], "train_size"),
+        (["--compare", "lth,lth"], "each once"),
+    ],
+)
+def test_work_that_fails_is_one_line(capsys, tmp_path, args, said):
+    """What cannot be run ends with status 1 and one line, and leaves no run folder."""
+    status, out, err = run(capsys, "--epochs", 2, *args)
+    assert (status, out) == (1, "")
+    assert said in err
+    assert err.count("\n") == 1
+    assert not list(tmp_path.glob("runs/*"))
+
+
+def test_a_file_with_an_unknown_field_is_named(capsys, tmp_path):
+    """An error in a configuration file names the file and what is accepted."""
+    (tmp_path / "run.toml").write_text("speed = 3\n")
+    status, _, err = run(capsys, "--config", "run.toml")
+    assert status == 2
+    assert err.startswith(
+        "balanced-sparsity: error: run.toml: no field is named 'speed'"
+    )
