@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from lottery_cases import MAPS, ORDERED_MAPS, prunings
 
 from balancer import BalancerError
+from balancer.budgets import LayerCost
 from balancer.metrics import LoadMetrics
 from balancer.problem import budget_of_sparsity
 from snn.lottery.methods import (
@@ -204,8 +205,19 @@ def test_layer_budgets_add_up(pruning):
     for name, mask in masks.items():
         assert 0 <= budgets[name] <= np.count_nonzero(pruning.carried[name])
         assert bool(budgets[name]) == mask.any()
-    over = sum(budgets.values()) - count(masks)
-    assert over <= sum(smallest[name] for name, mask in masks.items() if mask.any())
+    if sum(budgets.values()) > count(masks):  # then no layer can give any more
+        assert all(budgets[name] <= smallest[name] for name in masks)
+
+
+def test_smaller_layers_give_what_larger_ones_cannot():
+    """A layer of one slice keeps it; what it has too much comes from the next one."""
+    scores = random_scores((4, 6), "a") | random_scores((1, 6), "b")
+    scores["a"].flat[:3] += 1
+    scores["b"].flat[:2] += 1
+    pruning = dense_pruning(scores, sparsity=25 / 30, pes=4)
+    masks = unstructured(pruning)
+    assert [np.count_nonzero(mask) for mask in masks.values()] == [3, 2]
+    assert layer_budgets(pruning, masks) == {"a": 4, "b": 1}
 
 
 @given(prunings(FREE_MAPS, dense=True, distinct=True))
@@ -381,6 +393,17 @@ def test_latency_keeps_its_budget(pruning, share):
     needed = sum(pruning.map_of(n).cells for n, floor in floors.items() if floor)
     budget = budget_of_sparsity(pruning.sparsity, weights)
     assert count(masks) <= max(budget, needed)
+
+
+def test_latency_uses_its_budget():
+    """It is as slow as it may be, up to a slice, and keeps what that allows."""
+    costs = {"a": LayerCost(cycles_per_slice=4), "b": LayerCost(cycles_per_slice=1)}
+    scores = random_scores((16, 8, 3, 3), "ab")
+    pruning = dense_pruning(scores, pes=8, costs=costs, latency_budget=0.75)
+    most = 0.75 * cycles(pruning, METHODS["optimal"](pruning).masks)
+    masks = METHODS["latency"](pruning).masks
+    assert most - 4 < cycles(pruning, masks) <= most
+    assert np.count_nonzero(masks["b"]) > np.count_nonzero(masks["a"])
 
 
 def test_latency_needs_costs():
