@@ -117,6 +117,11 @@ class LotteryConfig(TrainingConfig):
     def _fitting(self) -> Self:
         get_method(self.method)
         check_map(self.method, self.map)
+        if self.rewind > 1 and self.rewind != int(self.rewind):
+            raise ValueError(
+                f"rewind is {self.rewind:g}; accepted: a whole epoch, or a fraction "
+                "of the epochs below 1"
+            )
         if self.rewind_epoch >= self.epochs:
             raise ValueError(
                 f"rewind is {self.rewind:g}, but training has {self.epochs} epochs; "

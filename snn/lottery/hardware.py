@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from balancer.budgets import LayerCost
+from balancer.errors import BalancerError
 from balancer.metrics import LoadMetrics, kept_fraction
 from balancer.pe_map import PEMap
 from hwmodel import (
@@ -54,12 +55,21 @@ class Array:
         """PE map of a layer."""
         return PEMap.parse(self.pe_map, mask.shape, self.pes)
 
-    def costs(
-        self, masks: Masks, about: Mapping[str, Any]
-    ) -> dict[str, LayerCost] | None:
-        """Say what a slice of each layer costs; None without an accelerator."""
+    def costs(self, masks: Masks, about: Mapping[str, Any]) -> dict[str, LayerCost]:
+        """Say what a slice of each layer costs.
+
+        Raises
+        ------
+        BalancerError
+            The accelerator cannot have the PE map.
+        WorkloadError
+            Its slices have no cost of their own.
+        """
         if self.accelerator is None:
-            return None
+            raise BalancerError(
+                f"`method` is 'latency', but `accelerator` cannot have the PE map "
+                f"{self.pe_map}, so cycles are not known; use output_channel"
+            )
         return slice_costs(network_workloads(masks, about).workloads, self.accelerator)
 
     def report(

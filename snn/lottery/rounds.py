@@ -77,6 +77,18 @@ class Rounds:
             "input_shape": list(self.data.input_shape),
             "layers": layer_geometry(network, example),
         }
+        layers: dict[str, Any] = dict(prunable_layers(network))
+        dense = {
+            name: np.ones(layer.weight.shape, np.bool_)
+            for name, layer in layers.items()
+        }
+        self.dense = Pruned(dense, dense, natural_orders(dense, config.map))
+        # What would fail at the end should fail now.
+        self.costs = None
+        if config.method == "latency":
+            self.costs = self.array.costs(dense, self.about)
+        if config.record_images:
+            self.examiner.spikes(1, self.timesteps)
         self.journal: Journal | None = None  # of the main process
         self.rewind: dict[str, Any] | None = None
 
@@ -160,9 +172,7 @@ class Rounds:
     def _choose(self, number: int, last: RoundTicket | None) -> Pruned:
         sparsities = self.config.schedule_of_sparsity
         if last is None:
-            layers: dict[str, Any] = dict(prunable_layers(self.network))
-            dense = {n: np.ones(m.weight.shape, np.bool_) for n, m in layers.items()}
-            return Pruned(dense, dense, natural_orders(dense, self.config.map))
+            return self.dense
         left = 1 - sparsities[number - 1]
         pruning = Pruning(
             scores=last.scores,
@@ -175,7 +185,7 @@ class Rounds:
             pes=self.config.pes,
             revive=self.config.revive,
             seed=_seed(self.config.seed, number),
-            costs=self.array.costs(last.pruned.masks, self.about),
+            costs=self.costs,
             latency_budget=self.config.latency_budget,
         )
         early = sparsities[number] < self.config.balance_from

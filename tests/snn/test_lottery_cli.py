@@ -103,6 +103,7 @@ def test_compare_tabulates_methods(capsys, tmp_path):
         (["--sparsities", "0.9,0.5"], "must rise"),
         (["--map", "spiral"], "unknown PE map"),
         (["--rewind", "40"], "rewind to an earlier one"),
+        (["--rewind", "1.5"], "a whole epoch"),
         (["--seeds", "3"], "--seeds goes with --compare"),
         (["--compare", "lth", "--restart"], "--compare goes on with its runs"),
         (["--resume", "--restart"], "not allowed with"),
@@ -126,6 +127,8 @@ def test_bad_usage_is_one_line(capsys, tmp_path, args, said):
         (["--dataset", "faces"], "faces"),
         (["--accelerator", "abacus"], "abacus"),
         (["--train-size", "5"], "train_size"),
+        (["--method", "latency", "--map", "2:4"], "cycles are not known"),
+        (["--method", "latency", "--accelerator", "loas"], "slice costs"),
         (["--compare", "lth,lth"], "each once"),
     ],
 )
