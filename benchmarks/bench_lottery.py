@@ -25,7 +25,8 @@ import torch
 from torch.nn import functional
 
 from hwmodel import Accelerator, network_workloads, slice_costs
-from snn.lottery.methods import METHODS, Pruning
+from snn.lottery.methods import METHODS
+from snn.lottery.pruning import Pruning
 from snn.networks.geometry import layer_geometry
 from snn.networks.models import build_network
 from snn.training.config import TrainingConfig

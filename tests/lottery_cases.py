@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from balancer.budgets import LayerCost
-from snn.lottery.methods import Pruning
+from snn.lottery.pruning import Pruning
 
 ORDERED_MAPS = ("output_channel", "input_channel")
 MAPS = (*ORDERED_MAPS, "banked", "2:4")

@@ -15,7 +15,7 @@ from snn.data.batches import batches
 from snn.data.image_data import Split
 from snn.lottery.early_time import early_timesteps
 from snn.lottery.hardware import Array, layer_outcomes
-from snn.lottery.methods import Pruned, kept_magnitude
+from snn.lottery.pruning import Pruned, kept_magnitude
 from snn.lottery.results import RoundOutcome
 from snn.networks.inference import inference
 from snn.networks.spikes import SpikeError, input_rates, record_spikes

@@ -22,7 +22,7 @@ from hwmodel import (
     slice_costs,
 )
 from snn.lottery.config import LotteryConfig
-from snn.lottery.methods import Masks, Orders
+from snn.lottery.pruning import Masks, Orders
 from snn.lottery.results import LayerOutcome
 
 

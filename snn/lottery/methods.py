@@ -1,115 +1,36 @@
 """The methods that prune a network between two rounds, by name.
 
-Every method answers the same question: which weights go on, given the last non-zero
-magnitude of each and the masks so far. Unstructured magnitude pruning says how many
-weights each layer keeps; the methods differ in which, and in the order of the channels.
+All have the same question and the same budgets (see `pruning`); they differ in which
+weights they keep, and in the order of the channels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from balancer import PEMap, balance_network
-from balancer.baselines import (
-    lth_mask,
-    lth_sorted_order,
-    top_k_per_pe_mask,
-    u_ticket_mask,
-)
+from balancer.baselines import lth_sorted_order, top_k_per_pe_mask, u_ticket_mask
 from balancer.blocks import Array, BoolArray
-from balancer.budgets import LayerCost
 from balancer.errors import BalancerError
-from balancer.metrics import fraction, top_k_sum
 from balancer.problem import budget_of_sparsity
 from balancer.ranking import mark
 from balancer.ticket import LayerArrays
-
-Masks = Mapping[str, BoolArray]
-Orders = Mapping[str, npt.NDArray[np.int32]]
-Scope = Literal["global", "layer"]
+from snn.lottery.pruning import (
+    Masks,
+    Pruned,
+    Pruning,
+    layer_budgets,
+    natural_orders,
+    unstructured,
+)
 
 # The search for an order stops here: further work has not paid in training.
 ORDER_GAP = 0.002
 # In CP-SAT's deterministic time, so that a run can be repeated on a busy machine.
 ORDER_WORK = 2.0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pruning:
-    """What a method decides from.
-
-    Attributes
-    ----------
-    scores : mapping of str to ndarray of float
-        Last non-zero magnitude of every weight of every layer.
-    masks : mapping of str to ndarray of bool
-        Weights that the last round was trained with.
-    carried : mapping of str to ndarray of bool
-        Weights that the last round handed on: `masks`, but for ``u-ticket-code``.
-    sparsity : float
-        Fraction of all weights to prune by now.
-    step : float
-        Fraction of the weights so far that this round prunes.
-    scope : {"global", "layer"}
-        Rank the weights of all layers together, or of each layer by itself.
-    pe_map, pes : str, int
-        The array, as in `PEMap.parse`.
-    revive : bool
-        Pruned weights take part again, with their last non-zero magnitude.
-    seed : int
-        Seed of everything random.
-    costs : mapping of str to LayerCost
-        Cycles and energy of a slice of each layer, for ``latency``.
-    latency_budget : float
-        Most cycles for ``latency``, relative to ``optimal``.
-    """
-
-    scores: Mapping[str, Array]
-    masks: Masks
-    carried: Masks
-    sparsity: float
-    step: float
-    scope: Scope = "global"
-    pe_map: str = "output_channel"
-    pes: int = 16
-    revive: bool = False
-    seed: int = 0
-    costs: Mapping[str, LayerCost] | None = None
-    latency_budget: float = 1.0
-
-    def map_of(self, name: str) -> PEMap:
-        """PE map of a layer."""
-        return PEMap.parse(self.pe_map, self.scores[name].shape, self.pes)
-
-    def candidates(self) -> Masks:
-        """Weights that may be kept."""
-        if not self.revive:
-            return self.carried
-        return {name: np.ones(s.shape, np.bool_) for name, s in self.scores.items()}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pruned:
-    """What a method decided.
-
-    Attributes
-    ----------
-    masks : mapping of str to ndarray of bool
-        Weights that the next round trains and the ticket holds.
-    carried : mapping of str to ndarray of bool
-        Weights that the round after it starts from; the same but for ``u-ticket-code``.
-    orders : mapping of str to ndarray of int32 [channels]
-        Schedule position -> channel, of the axis that the PE map permutes.
-    """
-
-    masks: Masks
-    carried: Masks
-    orders: Orders
 
 
 Method = Callable[[Pruning], Pruned]
@@ -152,88 +73,6 @@ def check_map(method: str, pe_map: str) -> None:
             f"`method` is {method!r}, which cannot order the channels of the PE map "
             f"{pe_map}; use {instead!r}"
         )
-
-
-def natural_orders(layers: Mapping[str, Array], pe_map: str) -> Orders:
-    """Order the channels of layers of given weights or masks as they are."""
-    orders = {}
-    for name, array in layers.items():
-        axis = PEMap.parse(pe_map, array.shape).order_axis or 0
-        orders[name] = np.arange(array.shape[axis], dtype=np.int32)
-    return orders
-
-
-def unstructured(pruning: Pruning) -> dict[str, BoolArray]:
-    """Keep the largest scores, of all layers together or of each layer by itself.
-
-    With the global scope exactly ``(1 - sparsity) * weights`` are kept, rounded down
-    (or all candidates, if they are fewer); of equal scores, those of the first layers.
-    """
-    candidates = pruning.candidates()
-    if pruning.scope == "global":
-        groups = [list(pruning.scores)]
-    else:
-        groups = [[name] for name in pruning.scores]
-    masks = {}
-    for names in groups:
-        chosen = [candidates[name] for name in names]
-        scores = [pruning.scores[n][c] for n, c in zip(names, chosen, strict=True)]
-        flat = np.concatenate(scores)
-        weights = sum(candidate.size for candidate in chosen)
-        budget = min(budget_of_sparsity(pruning.sparsity, weights), flat.size)
-        kept = lth_mask(flat, budget)
-        ends = np.cumsum([len(score) for score in scores])[:-1]
-        for name, candidate, part in zip(
-            names, chosen, np.split(kept, ends), strict=True
-        ):
-            masks[name] = np.zeros(candidate.shape, np.bool_)
-            masks[name][candidate] = part
-    return masks
-
-
-def layer_budgets(pruning: Pruning, masks: Masks) -> dict[str, int]:
-    """Round the non-zeros of unstructured masks to what balanced layers can have.
-
-    A balanced layer keeps whole slices, so each is rounded to the nearest number of
-    them, but never from some to none. What that adds up to is made good where it
-    matters least, in the layer with the most non-zeros, so that the network keeps its
-    budget but for less than a slice.
-    """
-    candidates = pruning.candidates()
-    kept = {name: int(np.count_nonzero(mask)) for name, mask in masks.items()}
-    most = {name: int(np.count_nonzero(candidates[name])) for name in masks}
-    units = {name: _slice(pruning.map_of(name)) for name in masks}
-    floors = {
-        name: _smallest_slice(pruning.map_of(name)) if kept[name] else 0
-        for name in masks
-    }
-    budgets = {
-        name: min(most[name], max(round(kept[name] / unit) * unit, floors[name]))
-        for name, unit in units.items()
-    }
-    owed = sum(kept.values()) - sum(budgets.values())
-    for name in sorted(kept, key=lambda name: -kept[name]):
-        unit = units[name]
-        least = min(budgets[name], floors[name])
-        whole = (budgets[name] + owed) // unit * unit
-        whole = min(max(whole, least), most[name])
-        owed += budgets[name] - whole
-        budgets[name] = whole
-        if owed >= 0:
-            break
-    return budgets
-
-
-def _slice(pe_map: PEMap) -> int:
-    """Weights of which every balanced mask keeps a multiple."""
-    sizes = pe_map.group_sizes()
-    return int(np.gcd.reduce(sizes[sizes > 0], initial=0)) or 1
-
-
-def _smallest_slice(pe_map: PEMap) -> int:
-    """Least weights that a balanced mask keeps, if it keeps any."""
-    sizes = pe_map.group_sizes()
-    return int(sizes[sizes > 0].min(initial=pe_map.weights))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -416,18 +255,6 @@ def latency(pruning: Pruning) -> Pruned:
 def _slices(mask: BoolArray, pe_map: PEMap) -> int:
     """Largest load of every group, added up."""
     return int(pe_map.largest_of_group(pe_map.cell_loads(mask)).sum())
-
-
-def kept_magnitude(scores: Mapping[str, Array], masks: Masks) -> float:
-    """Kept score relative to unstructured pruning of the same layers.
-
-    Each layer is compared at its own number of non-zeros; without weights it is 1.
-    """
-    kept, best = 0.0, 0.0
-    for name, mask in masks.items():
-        kept += float(scores[name][mask].sum(dtype=np.float64))
-        best += top_k_sum(scores[name], int(np.count_nonzero(mask)))
-    return fraction(kept, best)
 
 
 def _seeds(pruning: Pruning) -> dict[str, int]:

@@ -24,7 +24,7 @@ from balancer.array_files import open_arrays, save_arrays
 from balancer.atomic import replacing
 from balancer.errors import TicketError
 from snn.lottery.config import NOT_IN_DIGEST, LotteryConfig
-from snn.lottery.methods import Orders, Pruned
+from snn.lottery.pruning import Orders, Pruned
 from snn.lottery.results import RoundOutcome
 from snn.training.masking import Scores
 

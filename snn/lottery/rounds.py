@@ -15,7 +15,8 @@ from snn.data.load import load_data
 from snn.lottery.config import LotteryConfig
 from snn.lottery.examiner import Examiner
 from snn.lottery.hardware import Array
-from snn.lottery.methods import Pruned, Pruning, get_method, natural_orders
+from snn.lottery.methods import get_method
+from snn.lottery.pruning import Pruned, Pruning, natural_orders
 from snn.lottery.results import RoundOutcome
 from snn.lottery.round_tickets import RoundTicket, load_state, state_of
 from snn.lottery.store import Checkpoint, RunFolder, StoreError

@@ -22,7 +22,7 @@ import torch
 from balancer.atomic import replacing
 from balancer.errors import BalancerError
 from snn.lottery.config import LotteryConfig
-from snn.lottery.methods import Pruned
+from snn.lottery.pruning import Pruned
 from snn.lottery.results import RoundOutcome
 from snn.lottery.round_tickets import RoundTicket, load_ticket, save_ticket
 

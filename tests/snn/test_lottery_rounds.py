@@ -22,8 +22,8 @@ from balancer.problem import budget_of_sparsity  # noqa: E402
 from balancer.ticket import open_ticket  # noqa: E402
 from snn.lottery.config import LotteryConfig  # noqa: E402
 from snn.lottery.hardware import Array, layer_outcomes  # noqa: E402
-from snn.lottery.methods import (  # noqa: E402
-    METHODS,
+from snn.lottery.methods import METHODS  # noqa: E402
+from snn.lottery.pruning import (  # noqa: E402
     Pruned,
     Pruning,
     layer_budgets,

@@ -12,16 +12,8 @@ from balancer import BalancerError
 from balancer.budgets import LayerCost
 from balancer.metrics import LoadMetrics
 from balancer.problem import budget_of_sparsity
-from snn.lottery.methods import (
-    METHODS,
-    ORDER_GAP,
-    Pruning,
-    check_map,
-    get_method,
-    kept_magnitude,
-    layer_budgets,
-    unstructured,
-)
+from snn.lottery.methods import METHODS, ORDER_GAP, check_map, get_method
+from snn.lottery.pruning import Pruning, kept_magnitude, layer_budgets, unstructured
 
 BALANCED = ("topk-per-pe", "optimal", "optimal-order", "latency")
 NESTED = ("lth", "lth-sorted", *BALANCED)
