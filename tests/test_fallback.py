@@ -1,6 +1,6 @@
 """Without OR-Tools, without time, or with a rejected model, greedy answers and says so.
 
-Each case runs in a process of its own, where OR-Tools can really be missing.
+Without torch everything but training works. Each case runs in a process of its own, where OR-Tools can really be missing.
 """
 
 import json
@@ -76,3 +76,20 @@ def test_the_command_line_works_without_or_tools(tmp_path):
         assert row["solver"] == "greedy"
         assert row["utilization"] == 1.0
         assert "OR-Tools cannot be imported" in row["fallback_reason"]
+
+
+def without_torch(*args):
+    """Run the program where torch cannot be imported."""
+    code = BLOCK.format(name="torch") + f"import cli\nsys.exit(cli.main({list(args)}))"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+
+def test_lottery_without_torch_says_how_to_get_it():
+    """The help needs no torch, and training without it ends with one line."""
+    help_ = without_torch("lottery", "--help")
+    assert help_.returncode == 0
+    assert "--search-timesteps" in help_.stdout
+    done = without_torch("lottery")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "pip install -e '.[snn]'" in done.stderr
+    assert done.stderr.count("\n") == 1
