@@ -1,6 +1,7 @@
 """Without OR-Tools, without time, or with a rejected model, greedy answers and says so.
 
-Without torch everything but training works. Each case runs in a process of its own, where OR-Tools can really be missing.
+Without torch everything but training works. Each case runs in a process of its own,
+where what is missing can really be missing.
 """
 
 import json
