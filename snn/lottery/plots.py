@@ -86,7 +86,7 @@ def plot_comparison(comparison: Comparison, path: Path | str) -> None:
 
 
 def _draw(axes: Axes, panel: Panel, comparison: Comparison) -> None:
-    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+    from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
     for index, method in enumerate(comparison.methods):
         if not comparison.of(method):
@@ -111,7 +111,7 @@ def _draw(axes: Axes, panel: Panel, comparison: Comparison) -> None:
     axes.set(xscale="log", xlabel=panel.x_label, ylabel=panel.y_label)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 20k: room is scarce
     if panel.x == "left":
         axes.invert_xaxis()  # sparser to the right
     axes.grid(alpha=0.25)
