@@ -82,7 +82,9 @@ def test_the_shipped_ticket_is_a_pruned_network():
     sparsity = 1 - sum(m.sum() for m in masks) / sum(m.size for m in masks)
     assert len(masks) == 4
     assert sparsity == pytest.approx(1 - 0.75**14, abs=2e-5)
-    assert ticket.metadata["architecture"] == "32c3-64c3-mp2-64c3-fc10"
+    assert ticket.metadata["architecture"] == "conv3"
+    listed = {layer["name"] for layer in ticket.metadata["layers"]}
+    assert listed == {layer.name for layer in ticket.layers}
 
 
 @pytest.mark.parametrize(
