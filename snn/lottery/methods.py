@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from balancer.ranking import mark
 from balancer.ticket import LayerArrays
 from snn.lottery.pruning import (
     Masks,
+    Orders,
     Pruned,
     Pruning,
     layer_budgets,
@@ -177,33 +179,19 @@ def top_k_per_pe(pruning: Pruning) -> Pruned:
 
 def optimal(pruning: Pruning) -> Pruned:
     """Equal loads at the largest magnitude, channels in their natural order."""
-    solved = balance_network(
-        _layers(pruning),
-        budget=layer_budgets(pruning, unstructured(pruning)),
-        pe_map=pruning.pe_map,
-        pes=pruning.pes,
-        nested=True,
-        seed=pruning.seed,
-    )
-    masks = {layer.name: layer.solution.mask for layer in solved.layers}
-    return _in_natural_order(pruning, masks)
+    budgets = layer_budgets(pruning, unstructured(pruning))
+    return _in_natural_order(pruning, _solved(pruning, budget=budgets)[0])
 
 
 def optimal_order(pruning: Pruning) -> Pruned:
     """Equal loads at the largest magnitude, channels in the order that keeps most."""
-    solved = balance_network(
-        _layers(pruning),
+    masks, orders = _solved(
+        pruning,
         budget=layer_budgets(pruning, unstructured(pruning)),
-        pe_map=pruning.pe_map,
-        pes=pruning.pes,
-        nested=True,
         order="optimized",
         gap_limit=ORDER_GAP,
         work_limit=ORDER_WORK,
-        seed=pruning.seed,
     )
-    masks = {layer.name: layer.solution.mask for layer in solved.layers}
-    orders = {layer.name: layer.solution.order for layer in solved.layers}
     return Pruned(masks, masks, orders)
 
 
@@ -235,21 +223,30 @@ def latency(pruning: Pruning) -> Pruned:
         for name, mask in everything.masks.items()
     )
     needed = sum(floors[name] * pruning.map_of(name).cells for name in floors)
-    solved = balance_network(
-        _layers(pruning),
+    masks, _ = _solved(
+        pruning,
         budget=max(budget_of_sparsity(pruning.sparsity, weights), needed),
         scope="global",
         # Up to 1 it would be a fraction of what `balance_network` calls layer-wise.
         latency_budget=max(pruning.latency_budget * layer_wise, least, 1 + 1e-9),
         min_load=floors,
         costs=pruning.costs,
+    )
+    return _in_natural_order(pruning, masks)
+
+
+def _solved(pruning: Pruning, **program: Any) -> tuple[Masks, Orders]:
+    """Solve a program of `balance_network` over the candidates."""
+    solved = balance_network(
+        _layers(pruning),
         pe_map=pruning.pe_map,
         pes=pruning.pes,
         nested=True,
         seed=pruning.seed,
+        **program,
     )
     masks = {layer.name: layer.solution.mask for layer in solved.layers}
-    return _in_natural_order(pruning, masks)
+    return masks, {layer.name: layer.solution.order for layer in solved.layers}
 
 
 def _slices(mask: BoolArray, pe_map: PEMap) -> int:
