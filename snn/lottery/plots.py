@@ -67,8 +67,9 @@ def plot_comparison(comparison: Comparison, path: Path | str) -> None:
     known = comparison.runs[0].outcomes[0].cycles is not None
     panels = [panel for panel in PANELS if known or panel.x != "cycles"]
     # Text stays text in an SVG: smaller, and it can be searched.
-    style = {"font.size": 10, "svg.hashsalt": "comparison", "svg.fonttype": "none"}
-    with matplotlib.rc_context(style):
+    with matplotlib.rc_context(
+        {"font.size": 10, "svg.hashsalt": "comparison", "svg.fonttype": "none"}
+    ):
         size = (4.3 * len(panels), 4.0)
         figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.1))
         for axes, panel in zip(figure.subplots(1, len(panels)), panels, strict=True):
@@ -88,7 +89,12 @@ def plot_comparison(comparison: Comparison, path: Path | str) -> None:
 
 
 def _draw(axes: Axes, panel: Panel, comparison: Comparison) -> None:
-    from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
+    from matplotlib.ticker import (
+        EngFormatter,
+        LogLocator,
+        NullLocator,
+        StrMethodFormatter,
+    )
 
     for index, method in enumerate(comparison.methods):
         if not comparison.of(method):
@@ -113,9 +119,11 @@ def _draw(axes: Axes, panel: Panel, comparison: Comparison) -> None:
     axes.set(xscale="log", xlabel=panel.x_label, ylabel=panel.y_label)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 20k: room is scarce
     if panel.x == "left":
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.invert_xaxis()  # sparser to the right
+    else:
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 20k: room is scarce
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
 
