@@ -497,7 +497,7 @@ def test_figure_without_cycles_has_no_panel_of_them(tmp_path):
     for path, cycles in zip(paths, (100.0, None), strict=True):
         points = [(0.9, 200, cycles), (0.8, 100, cycles)]
         plot_comparison(made_up({"lth": [points]}), path)
-    assert [path.read_text().count("<!-- test accuracy") for path in paths] == [2, 1]
+    assert [path.read_text().count(">test accuracy") for path in paths] == [2, 1]
 
 
 def test_figure_of_another_kind_is_refused(finished, tmp_path):
