@@ -658,12 +658,18 @@ def _compare_methods(config: LotteryConfig, args: argparse.Namespace) -> int:
 
     from balancer.atomic import replacing
     from snn.lottery.compare import compare_methods
-    from snn.lottery.plots import plot_comparison
+    from snn.lottery.plots import FORMATS, plot_comparison
     from snn.lottery.statistics import nearest_rounds, report
     from snn.lottery.tables import comparison_markdown, comparison_notes, sections
 
     if args.restart:
         raise UsageError("--compare goes on with its runs; delete those to begin again")
+    if args.plot is not None and args.plot.suffix not in FORMATS:
+        raise UsageError(f"--plot is {args.plot}; accepted: {', '.join(FORMATS)}")
+    for option in ("seeds", "jobs"):
+        given = getattr(args, option)
+        if given is not None and given < 1:
+            raise UsageError(f"--{option} is {given}; the least is 1")
     methods = [name.strip() for name in args.compare.split(",")]
     seeds = range(config.seed, config.seed + (args.seeds or DEFAULT_SEEDS))
     comparison = compare_methods(

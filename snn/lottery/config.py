@@ -142,6 +142,11 @@ class LotteryConfig(TrainingConfig):
                 f"search_timesteps is {fewer}; accepted: 1 to {self.timesteps} "
                 "(timesteps), or auto"
             )
+        if self.early_stopping is not None and self.validation == 0:
+            raise ValueError(
+                f"early_stopping is {self.early_stopping}, which needs validation "
+                "images; validation is 0"
+            )
         if self.search_timesteps == "auto" and self.validation == 0:
             raise ValueError(
                 "search_timesteps is auto, which needs validation images; "
