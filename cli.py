@@ -150,22 +150,37 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_balance(commands: Any) -> None:
-    parser = commands.add_parser(
-        "balance",
-        help="make the masks of a network balanced, and prove how good they are",
-        description=textwrap.fill(
-            "Choose the weights to keep so that all PEs that wait for each other have "
-            "equally many, at the largest possible magnitude. Scores are NAME.score "
-            "where the ticket has them, else weight magnitudes; the budget of a layer "
-            "is the number of non-zeros of its mask, unless --sparsity or --budget "
-            "says otherwise.",
-            HELP_WIDTH,
-        ),
-        epilog=BALANCE_EXAMPLES,
+def _command(
+    commands: Any,
+    run: Callable[[argparse.Namespace], int],
+    help_: str,
+    description: str,
+    examples: str | None = None,
+) -> _Parser:
+    """Add the command that a function runs, under its name."""
+    parser: _Parser = commands.add_parser(
+        run.__name__,
+        help=help_,
+        description=textwrap.fill(description, HELP_WIDTH),
+        epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=balance)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_balance(commands: Any) -> None:
+    parser = _command(
+        commands,
+        balance,
+        "make the masks of a network balanced, and prove how good they are",
+        "Choose the weights to keep so that all PEs that wait for each other have "
+        "equally many, at the largest possible magnitude. Scores are NAME.score "
+        "where the ticket has them, else weight magnitudes; the budget of a layer "
+        "is the number of non-zeros of its mask, unless --sparsity or --budget "
+        "says otherwise.",
+        BALANCE_EXAMPLES,
+    )
     parser.add_argument(
         "ticket",
         nargs="?",
@@ -325,20 +340,16 @@ def _add_balance(commands: Any) -> None:
 
 
 def _add_evaluate(commands: Any) -> None:
-    parser = commands.add_parser(
-        "evaluate",
-        help="cycles and energy of masks and spikes on an accelerator",
-        description=textwrap.fill(
-            "Calculate what the masks of a ticket cost on a described array of PEs: "
-            "cycles of the slowest PE, waiting, energy. Input sizes come from the "
-            "ticket's architecture and input_shape, where it has them. Without spikes "
-            "or rates every input counts as a spike.",
-            HELP_WIDTH,
-        ),
-        epilog=EVALUATE_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = _command(
+        commands,
+        evaluate,
+        "cycles and energy of masks and spikes on an accelerator",
+        "Calculate what the masks of a ticket cost on a described array of PEs: "
+        "cycles of the slowest PE, waiting, energy. Input sizes come from the "
+        "ticket's list of layers, or its architecture and input_shape, where it has "
+        "them. Without spikes or rates every input counts as a spike.",
+        EVALUATE_EXAMPLES,
     )
-    parser.set_defaults(run=evaluate)
     parser.add_argument(
         "ticket",
         nargs="?",
@@ -393,12 +404,12 @@ def _add_evaluate(commands: Any) -> None:
 
 
 def _add_accelerators(commands: Any) -> None:
-    parser = commands.add_parser(
-        "accelerators",
-        help="list the accelerators that come with the package, or print one",
-        description="List the presets, or print one as YAML to copy and edit.",
+    parser = _command(
+        commands,
+        accelerators,
+        "list the accelerators that come with the package, or print one",
+        "List the presets, or print one as YAML to copy and edit.",
     )
-    parser.set_defaults(run=accelerators)
     parser.add_argument("name", nargs="?", metavar="NAME")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
@@ -407,19 +418,15 @@ def _add_accelerators(commands: Any) -> None:
 
 
 def _add_lottery(commands: Any) -> None:
-    parser = commands.add_parser(
-        "lottery",
-        help="train a spiking network, prune it round by round, balanced",
-        description=textwrap.fill(
-            "Run lottery-ticket rounds: train, prune by the integer program, rewind, "
-            "train again. Every round leaves a ticket in the run folder, which is "
-            "named after its configuration. The test images choose nothing.",
-            HELP_WIDTH,
-        ),
-        epilog=LOTTERY_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = _command(
+        commands,
+        lottery,
+        "train a spiking network, prune it round by round, balanced",
+        "Run lottery-ticket rounds: train, prune by the integer program, rewind, "
+        "train again. Every round leaves a ticket in the run folder, which is "
+        "named after its configuration. The test images choose nothing.",
+        LOTTERY_EXAMPLES,
     )
-    parser.set_defaults(run=lottery)
     parser.usage = "%(prog)s [options]"  # all of them would fill a screen
     parser.fill = _fill_lottery
 

@@ -43,12 +43,11 @@ class Array:
         AcceleratorError
             An unknown accelerator.
         """
-        accelerator: Accelerator | None = Accelerator.load(config.accelerator)
-        assert accelerator is not None
+        described = Accelerator.load(config.accelerator)
         try:
-            accelerator = accelerator.on_map(config.map, config.pes)
+            accelerator = described.on_map(config.map, config.pes)
         except AcceleratorError:
-            accelerator = None
+            return cls(config.map, config.pes, None)
         return cls(config.map, config.pes, accelerator)
 
     def map_of(self, mask: npt.NDArray[Any]) -> PEMap:

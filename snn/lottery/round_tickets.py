@@ -102,20 +102,26 @@ def save_ticket(
         save_arrays(file, arrays, metadata)
 
 
-def load_ticket(path: Path) -> RoundTicket:
-    """Read what `save_ticket` wrote.
+def load_outcome(path: Path) -> RoundOutcome:
+    """Read the outcome of a ticket alone; its arrays stay on the disk.
 
     Raises
     ------
     TicketError
         A file that is missing, damaged, or no ticket of a lottery run.
     """
-    file = open_arrays(path)
-    about = file.metadata()
+    about = open_arrays(path).metadata()
     if "outcome" not in about:
         raise TicketError(f"{path}: no ticket of a lottery run")
+    return RoundOutcome.of(about["outcome"])
+
+
+def load_ticket(path: Path) -> RoundTicket:
+    """Read what `save_ticket` wrote; raises as `load_outcome` does."""
+    outcome = load_outcome(path)
+    file = open_arrays(path)
     arrays = {key: file.read(key) for key in file.shapes()}
-    names = [layer["name"] for layer in about["outcome"]["layers"]]
+    names = [layer.name for layer in outcome.layers]
     parts: dict[str, Arrays] = {}
     for role in ("mask", "score", "carried", "rates", *ORDERS):
         found = {name: arrays.pop(f"{name}.{role}", None) for name in names}
@@ -129,7 +135,7 @@ def load_ticket(path: Path) -> RoundTicket:
         for name, order in parts[role].items()
     }
     return RoundTicket(
-        RoundOutcome.of(about["outcome"]),
+        outcome,
         arrays,
         Pruned(masks, masks | parts["carried"], {name: orders[name] for name in names}),
         parts["score"],

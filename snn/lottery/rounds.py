@@ -119,12 +119,15 @@ class Rounds:
 
     def _former_rounds(self) -> tuple[RoundTicket | None, list[RoundOutcome]]:
         """Read what earlier sessions have done."""
-        last, outcomes = None, []
+        last: RoundTicket | None = None
+        outcomes: list[RoundOutcome] = []
         if self.processes.is_main:
-            for number in range(self.folder.rounds_done):
-                last = self.folder.load_round(number)
-                outcomes.append(last.outcome)
-                self.watcher.round(last.outcome)
+            done = self.folder.rounds_done
+            outcomes = [self.folder.load_outcome(number) for number in range(done)]
+            for outcome in outcomes:
+                self.watcher.round(outcome)
+            if done:  # of the weights, only the last round's are needed
+                last = self.folder.load_round(done - 1)
         return self.processes.broadcast((last, outcomes))
 
     def _round(

@@ -24,7 +24,12 @@ from balancer.errors import BalancerError
 from snn.lottery.config import LotteryConfig
 from snn.lottery.pruning import Pruned
 from snn.lottery.results import RoundOutcome
-from snn.lottery.round_tickets import RoundTicket, load_ticket, save_ticket
+from snn.lottery.round_tickets import (
+    RoundTicket,
+    load_outcome,
+    load_ticket,
+    save_ticket,
+)
 
 try:
     import fcntl
@@ -157,6 +162,10 @@ class RunFolder:
         path = self.ticket_path(ticket.outcome.round)
         save_ticket(path, ticket, self.config, about)
         (self.path / "checkpoint.pt").unlink(missing_ok=True)
+
+    def load_outcome(self, number: int) -> RoundOutcome:
+        """Read what came of a round, without its weights."""
+        return load_outcome(self.ticket_path(number))
 
     def load_round(self, number: int) -> RoundTicket:
         """Read the ticket of a round."""
