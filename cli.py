@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:  # at run time, only the command that needs them loads them
     from rich.console import Console
 
-    from balancer.budgets import LayerCost
-    from balancer.results import LayerResult, NetworkSolution
+    from balancer.files.ticket import Ticket
+    from balancer.network.budgets import LayerCost
+    from balancer.network.network_solution import LayerResult, NetworkSolution
     from balancer.tables import TextTable
-    from balancer.ticket import Ticket
     from hwmodel import Accelerator, Comparison, LayerReport, Report
     from hwmodel.network import Network
     from snn.lottery.compare import Progress
@@ -501,8 +501,8 @@ def balance(args: argparse.Namespace) -> int:
     import json
 
     from balancer import __version__, balance_network
-    from balancer.atomic import replacing
-    from balancer.ticket import save_masks, shipped_ticket
+    from balancer.files.atomic import replacing
+    from balancer.files.ticket import save_masks, shipped_ticket
 
     accelerator = _array_of(args)
     _check_balance(args)
@@ -559,7 +559,7 @@ def balance(args: argparse.Namespace) -> int:
 
 def evaluate(args: argparse.Namespace) -> int:
     """Evaluate a ticket on accelerators; print a table, JSON or CSV."""
-    from balancer.ticket import shipped_ticket
+    from balancer.files.ticket import shipped_ticket
     from hwmodel import Accelerator, Comparison, load_spikes
     from hwmodel import evaluate as evaluate_network
     from hwmodel.tables import comparison_table, report_notes, report_table
@@ -663,7 +663,7 @@ def _compare_methods(config: LotteryConfig, args: argparse.Namespace) -> int:
     """Run several methods with the same seeds; print and write what they differ in."""
     import json
 
-    from balancer.atomic import replacing
+    from balancer.files.atomic import replacing
     from snn.lottery.compare import compare_methods
     from snn.lottery.plots import FORMATS, plot_comparison
     from snn.lottery.statistics import nearest_rounds, report
@@ -833,9 +833,9 @@ def _array_of(args: argparse.Namespace) -> Accelerator | None:
 def _check_balance(args: argparse.Namespace) -> None:
     """Refuse wrong options before any file is touched."""
     from balancer import BalancerError, PEMap
-    from balancer.problem import budget_of_sparsity
-    from balancer.search import Search
+    from balancer.program.problem import budget_of_sparsity
     from balancer.solvers import get_solver
+    from balancer.solvers.limits import Search
 
     try:
         PEMap.parse(args.map, (1, 1), args.pes)
@@ -1048,9 +1048,9 @@ def _costs(report: Report | LayerReport, suffix: str) -> dict[str, float]:
 
 
 def _open_ticket(path: Path) -> Ticket:
-    from balancer.array_files import FORMATS
     from balancer.errors import TicketError
-    from balancer.ticket import open_ticket
+    from balancer.files.array_files import FORMATS
+    from balancer.files.ticket import open_ticket
     from snn.torch_files import TORCH_SUFFIXES, open_torch_ticket
 
     if path.suffix.lower() in TORCH_SUFFIXES:

@@ -16,7 +16,6 @@ Modules, from the ground up: `pe_map`, `problem`, `multipliers`, `allocation`, `
 
 import logging
 
-from balancer.budgets import LayerCost, Tradeoff
 from balancer.errors import (
     BalancerError,
     InfeasibleError,
@@ -25,17 +24,18 @@ from balancer.errors import (
     VerificationError,
 )
 from balancer.expected_work import WorkSolution, balance_expected_work
-from balancer.frontier import latency_frontier
+from balancer.maps.pe_map import PEMap
 from balancer.metrics import LoadMetrics, network_utilization, utilization
-from balancer.network import balance_network
-from balancer.pe_map import PEMap
-from balancer.problem import RetentionProblem
-from balancer.search import Cancellation, Progress
-from balancer.solution import Solution, Status, Termination
+from balancer.network.balance import balance_network
+from balancer.network.budgets import LayerCost, Tradeoff
+from balancer.network.frontier import latency_frontier
+from balancer.program.problem import RetentionProblem
 from balancer.solve import solve
-from balancer.solve_two_way import TwoWaySolution, solve_two_way
 from balancer.solvers import register_solver, solver_names
-from balancer.two_way import TransposableProblem, TwoWayProblem
+from balancer.solvers.limits import Cancellation, Progress
+from balancer.solvers.solution import Solution, Status, Termination
+from balancer.two_way.problem import TransposableProblem, TwoWayProblem
+from balancer.two_way.solve import TwoWaySolution, solve_two_way
 
 __all__ = [
     "BalancerError",

@@ -11,12 +11,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from balancer.blocks import Array, BoolArray, IntArray
 from balancer.errors import BalancerError
+from balancer.maps.cell_arrays import Array, BoolArray, IntArray
+from balancer.maps.pe_map import PEMap
 from balancer.metrics import LoadMetrics, kept_fraction
-from balancer.order import channel_nonzeros, sorted_order
-from balancer.pe_map import PEMap
-from balancer.ranking import top_per_cell
+from balancer.order.optimize import channel_nonzeros, sorted_order
+from balancer.program.ranking import top_per_cell
 
 
 def lth_mask(scores: Array, budget: int) -> BoolArray:

@@ -37,15 +37,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from balancer.allocation import ROUNDING
-from balancer.blocks import BoolArray, IntArray
 from balancer.errors import (
     BalancerError,
     SolverUnavailableError,
     VerificationError,
 )
-from balancer.pe_map import PEMap
-from balancer.problem import RetentionProblem
+from balancer.maps.cell_arrays import BoolArray, IntArray
+from balancer.maps.pe_map import PEMap
+from balancer.program.problem import RetentionProblem
+from balancer.program.slice_program import ROUNDING
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from balancer.blocks import Array, BoolArray, IntArray
-from balancer.pe_map import PEMap
+from balancer.maps.cell_arrays import Array, BoolArray, IntArray
+from balancer.maps.pe_map import PEMap
 
 
 @dataclass(frozen=True, slots=True)

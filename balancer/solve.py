@@ -11,12 +11,12 @@ from typing import TypeVar
 import numpy as np
 
 from balancer.errors import SolverUnavailableError
-from balancer.order import ORDER_SOLVER, start_order, unstructured_bound
-from balancer.order import optimize as optimize_order
-from balancer.problem import RetentionProblem
-from balancer.search import Cancellation, ProgressCallback, Search
-from balancer.solution import Answer, Solution, Termination, conclude
+from balancer.order.optimize import ORDER_SOLVER, start_order, unstructured_bound
+from balancer.order.optimize import optimize as optimize_order
+from balancer.program.problem import RetentionProblem
 from balancer.solvers import DEFAULT, FALLBACK, Solver, get_solver
+from balancer.solvers.limits import Cancellation, ProgressCallback, Search
+from balancer.solvers.solution import Answer, Solution, Termination, conclude
 
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")

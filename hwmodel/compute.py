@@ -27,7 +27,7 @@ from math import prod
 import numpy as np
 
 from balancer import PEMap
-from balancer.blocks import Array, BoolArray, IntArray
+from balancer.maps.cell_arrays import Array, BoolArray, IntArray
 from hwmodel.counts import CellCounts
 from hwmodel.fifo import queued_cycles
 from hwmodel.inputs import block_images, met_inputs, patches

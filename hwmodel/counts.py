@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from balancer import PEMap
-from balancer.blocks import Array, BoolArray, IntArray
+from balancer.maps.cell_arrays import Array, BoolArray, IntArray
 
 EXACT_FLOAT32 = 2**24  # whole numbers up to here are exact in 24 bits of significand
 

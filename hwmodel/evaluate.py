@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from balancer import LoadMetrics
-from balancer.pe_map import PEMap
+from balancer.maps.pe_map import PEMap
 from hwmodel import sata_sim
 from hwmodel.accelerator import Accelerator
 from hwmodel.activity import Activity, Operations, Traffic, Transfers

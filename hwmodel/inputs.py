@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from balancer.blocks import Array
+from balancer.maps.cell_arrays import Array
 from hwmodel.workload import LayerWorkload
 
 

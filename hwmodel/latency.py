@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from balancer.blocks import Array, IntArray
+from balancer.maps.cell_arrays import Array, IntArray
 from hwmodel.activity import Cycles
 from hwmodel.compute import Compute
 from hwmodel.traffic import Port

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from balancer.budgets import LayerCost
+from balancer.network.budgets import LayerCost
 from hwmodel.accelerator import Accelerator
 from hwmodel.activity import Activity, Cycles
 from hwmodel.energy import energy

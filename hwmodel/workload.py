@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from balancer.blocks import BoolArray
+from balancer.maps.cell_arrays import BoolArray
 from hwmodel.errors import WorkloadError
 
 Pair: TypeAlias = tuple[int, int]

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from balancer.array_files import ArraysInMemory
 from balancer.errors import TicketError
-from balancer.ticket import Ticket
+from balancer.files.array_files import ArraysInMemory
+from balancer.files.ticket import Ticket
 
 TORCH_SUFFIXES = (".pt", ".pth")
 

@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import cli
-from balancer.ticket import shipped_ticket
+from balancer.files.ticket import shipped_ticket
 from hwmodel import Accelerator, save_spikes
 
 LAYER_KEYS = {

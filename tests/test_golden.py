@@ -19,7 +19,7 @@ import pytest
 from safetensors.numpy import load_file
 
 import cli
-from balancer.ticket import shipped_ticket
+from balancer.files.ticket import shipped_ticket
 from hwmodel import save_spikes
 
 GOLDEN = Path(__file__).parent / "golden"

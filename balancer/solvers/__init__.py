@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from balancer.allocation import Allocation, SliceAllocator
 from balancer.errors import BalancerError
-from balancer.problem import RetentionProblem
-from balancer.search import Search
-from balancer.solution import Answer, Termination
+from balancer.program.problem import RetentionProblem
+from balancer.program.slice_program import Allocation, SliceAllocator
 from balancer.solvers.binary import BinarySolver
 from balancer.solvers.cp_sat import CpSatSolver
 from balancer.solvers.greedy import GreedySolver
+from balancer.solvers.limits import Search
+from balancer.solvers.solution import Answer, Termination
 
 
 class Solver(Protocol):

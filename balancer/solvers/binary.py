@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from balancer.blocks import BoolArray
 from balancer.errors import SolverUnavailableError
-from balancer.problem import RetentionProblem
-from balancer.search import Search
-from balancer.solution import Answer
+from balancer.maps.cell_arrays import BoolArray
+from balancer.program.problem import RetentionProblem
 from balancer.solvers import or_tools
+from balancer.solvers.limits import Search
+from balancer.solvers.solution import Answer
 
 # Python fills a model with a few hundred thousand booleans a second, and CP-SAT finds
 # nothing in a larger one anyway.

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from balancer.allocation import ROUNDING, Allocation, SliceAllocator
-from balancer.blocks import BoolArray
 from balancer.errors import SolverUnavailableError
-from balancer.problem import RetentionProblem
-from balancer.search import Search
-from balancer.slices import LayerSlices, settle
-from balancer.solution import Answer, Termination
+from balancer.maps.cell_arrays import BoolArray
+from balancer.program.layer_slices import LayerSlices, settle
+from balancer.program.problem import RetentionProblem
+from balancer.program.slice_program import ROUNDING, Allocation, SliceAllocator
 from balancer.solvers import or_tools
 from balancer.solvers.binary import BinarySolver
 from balancer.solvers.greedy import GreedySolver
+from balancer.solvers.limits import Search
+from balancer.solvers.solution import Answer, Termination
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from balancer.allocation import Allocation, SliceAllocator
 from balancer.errors import InfeasibleError, SolverUnavailableError
-from balancer.problem import RetentionProblem
-from balancer.search import Search
-from balancer.slices import LayerSlices, settle
-from balancer.solution import Answer, Termination
+from balancer.program.layer_slices import LayerSlices, settle
+from balancer.program.problem import RetentionProblem
+from balancer.program.slice_program import Allocation, SliceAllocator
+from balancer.solvers.limits import Search
+from balancer.solvers.solution import Answer, Termination
 
 
 class GreedySolver:

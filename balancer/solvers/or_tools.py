@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from balancer.allocation import ROUNDING
 from balancer.errors import InfeasibleError, SolverUnavailableError
-from balancer.search import Progress, Search
-from balancer.solution import Termination
+from balancer.program.slice_program import ROUNDING
+from balancer.solvers.limits import Progress, Search
+from balancer.solvers.solution import Termination
 
 CP_MODEL = "ortools.sat.python.cp_model"
 MIN_COST_FLOW = "ortools.graph.python.min_cost_flow"

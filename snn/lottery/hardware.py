@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from balancer.budgets import LayerCost
 from balancer.errors import BalancerError
+from balancer.maps.pe_map import PEMap
 from balancer.metrics import LoadMetrics, kept_fraction
-from balancer.pe_map import PEMap
+from balancer.network.budgets import LayerCost
 from hwmodel import (
     Accelerator,
     AcceleratorError,

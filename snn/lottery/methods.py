@@ -14,11 +14,11 @@ import numpy as np
 
 from balancer import PEMap, balance_network
 from balancer.baselines import lth_sorted_order, top_k_per_pe_mask, u_ticket_mask
-from balancer.blocks import Array, BoolArray
 from balancer.errors import BalancerError
-from balancer.problem import budget_of_sparsity
-from balancer.ranking import mark
-from balancer.ticket import LayerArrays
+from balancer.files.ticket import LayerArrays
+from balancer.maps.cell_arrays import Array, BoolArray
+from balancer.program.problem import budget_of_sparsity
+from balancer.program.ranking import mark
 from snn.lottery.pruning import (
     Masks,
     Orders,

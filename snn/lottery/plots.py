@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from balancer.atomic import replacing
+from balancer.files.atomic import replacing
 from snn.lottery.comparison import Comparison, ComparisonError
 from snn.lottery.statistics import summarize
 

@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from balancer import PEMap
 from balancer.baselines import lth_mask
-from balancer.blocks import Array, BoolArray
-from balancer.budgets import LayerCost
+from balancer.maps.cell_arrays import Array, BoolArray
 from balancer.metrics import fraction, top_k_sum
-from balancer.problem import budget_of_sparsity
+from balancer.network.budgets import LayerCost
+from balancer.program.problem import budget_of_sparsity
 
 Masks = Mapping[str, BoolArray]
 Orders = Mapping[str, npt.NDArray[np.int32]]

@@ -20,9 +20,9 @@ import torch
 from torch import nn
 
 from balancer import PEMap, __version__
-from balancer.array_files import open_arrays, save_arrays
-from balancer.atomic import replacing
 from balancer.errors import TicketError
+from balancer.files.array_files import open_arrays, save_arrays
+from balancer.files.atomic import replacing
 from snn.lottery.config import NOT_IN_DIGEST, LotteryConfig
 from snn.lottery.pruning import Orders, Pruned
 from snn.lottery.results import RoundOutcome

@@ -19,8 +19,8 @@ from typing import Any, Self, TextIO
 import numpy as np
 import torch
 
-from balancer.atomic import replacing
 from balancer.errors import BalancerError
+from balancer.files.atomic import replacing
 from snn.lottery.config import LotteryConfig
 from snn.lottery.pruning import Pruned
 from snn.lottery.results import RoundOutcome

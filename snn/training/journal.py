@@ -9,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from balancer.atomic import replacing
 from balancer.errors import BalancerError
+from balancer.files.atomic import replacing
 from snn.training.trainer import EpochReport
 
 

@@ -18,7 +18,7 @@ from balancer import (
     balance_network,
     latency_frontier,
 )
-from balancer.multipliers import Dual
+from balancer.program.dual import Dual
 
 # Energies in quarters add up without rounding, as cycles do.
 quarters = st.integers(0, 12).map(lambda number: number / 4)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from balancer import LoadMetrics, PEMap, network_utilization, solve, utilization
 from balancer.metrics import network_eta, top_k, top_k_sum
-from balancer.problem import RetentionProblem
+from balancer.program.problem import RetentionProblem
 
 
 def one_group(loads, width=8):

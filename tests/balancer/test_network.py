@@ -21,8 +21,8 @@ from balancer import (
     balance_network,
     solve,
 )
+from balancer.files.ticket import open_ticket, shipped_ticket
 from balancer.metrics import top_k_sum
-from balancer.ticket import open_ticket, shipped_ticket
 
 
 @st.composite

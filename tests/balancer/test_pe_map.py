@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balancer import BalancerError, PEMap
-from balancer.blocks import CHUNK_WEIGHTS
+from balancer.maps.cell_arrays import CHUNK_WEIGHTS
 
 
 def expected(kind, shape, arrange):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from balancer import PEMap, RetentionProblem, VerificationError, register_solver, solve
-from balancer.solution import Answer, Termination
+from balancer.solvers.solution import Answer, Termination
 
 SHAPE = (4, 6)
 SCORES = np.arange(24.0).reshape(SHAPE)

@@ -18,7 +18,7 @@ from torch import nn  # noqa: E402
 
 import cli  # noqa: E402
 from balancer import BalancerError, balance_network  # noqa: E402
-from balancer.ticket import open_ticket  # noqa: E402
+from balancer.files.ticket import open_ticket  # noqa: E402
 from hwmodel import Accelerator, evaluate, load_spikes, network_workloads  # noqa: E402
 from snn import LotteryConfig, LotteryResult, Watcher, run_lottery  # noqa: E402
 from snn.data.image_data import ImageData, Split  # noqa: E402

@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("torch")
 
 import cli
-from balancer.ticket import open_ticket
+from balancer.files.ticket import open_ticket
 from snn import LotteryConfig
 
 TINY = (

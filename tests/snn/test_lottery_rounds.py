@@ -18,8 +18,8 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
-from balancer.problem import budget_of_sparsity  # noqa: E402
-from balancer.ticket import open_ticket  # noqa: E402
+from balancer.files.ticket import open_ticket  # noqa: E402
+from balancer.program.problem import budget_of_sparsity  # noqa: E402
 from snn.lottery.config import LotteryConfig  # noqa: E402
 from snn.lottery.hardware import Array, layer_outcomes  # noqa: E402
 from snn.lottery.methods import METHODS  # noqa: E402

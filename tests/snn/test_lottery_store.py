@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from balancer.errors import TicketError  # noqa: E402
-from balancer.ticket import open_ticket, save_masks  # noqa: E402
+from balancer.files.ticket import open_ticket, save_masks  # noqa: E402
 from snn.lottery.config import LotteryConfig  # noqa: E402
 from snn.lottery.pruning import Pruned  # noqa: E402
 from snn.lottery.results import (  # noqa: E402

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from lottery_cases import MAPS, ORDERED_MAPS, prunings
 
 from balancer import BalancerError
-from balancer.budgets import LayerCost
 from balancer.metrics import LoadMetrics
-from balancer.problem import budget_of_sparsity
+from balancer.network.budgets import LayerCost
+from balancer.program.problem import budget_of_sparsity
 from snn.lottery.methods import METHODS, ORDER_GAP, check_map, get_method
 from snn.lottery.pruning import Pruning, kept_magnitude, layer_budgets, unstructured
 

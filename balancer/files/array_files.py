@@ -1,0 +1,191 @@
+"""Files of named arrays, read one array at a time and never unpickled."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from balancer.errors import TicketError
+from balancer.maps.cell_arrays import Array
+
+METADATA = "__metadata__"  # the array of an .npz file that holds the metadata as JSON
+
+
+class ArrayFile(Protocol):
+    """Named arrays that are read one by one."""
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every array."""
+
+    def read(self, name: str) -> Array:
+        """Load one array."""
+
+    def metadata(self) -> dict[str, Any]:
+        """Return what the file says about itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class SafetensorsFile:
+    """A .safetensors file."""
+
+    path: Path
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every array."""
+        with self._opened() as file:
+            return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 (no mapping)
+
+    def read(self, name: str) -> Array:
+        """Load one array."""
+        with self._opened() as file:
+            kind = file.get_slice(name).get_dtype()
+            try:
+                array: Array = file.get_tensor(name)
+            except TypeError as error:
+                raise TicketError(
+                    f"{self.path}: {name} is {kind}, which NumPy lacks; store it as F32"
+                ) from error
+            return array
+
+    def metadata(self) -> dict[str, Any]:
+        """Return the ticket's metadata, or else the file's."""
+        with self._opened() as file:
+            return _decoded(file.metadata() or {})
+
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(self.path, "numpy") as file:
+                yield file
+        except (SafetensorError, OSError) as error:
+            raise TicketError(
+                f"{self.path}: no readable safetensors file ({error})"
+            ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class NpzFile:
+    """A .npz file; arrays of Python objects are refused."""
+
+    path: Path
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every array, from the headers alone."""
+        with self._readable(), zipfile.ZipFile(self.path) as archive:
+            found = {}
+            for member in archive.namelist():
+                with archive.open(member) as stream:
+                    version = np.lib.format.read_magic(stream)
+                    header = (
+                        np.lib.format.read_array_header_1_0
+                        if version == (1, 0)
+                        else np.lib.format.read_array_header_2_0
+                    )
+                    shape, _, dtype = header(stream)
+                if dtype.hasobject:
+                    raise TicketError(
+                        f"{self.path}: {member} holds Python objects, which would have "
+                        "to be unpickled; store numbers"
+                    )
+                found[member.removesuffix(".npy")] = shape
+            return found
+
+    def read(self, name: str) -> Array:
+        """Load one array."""
+        with self._readable(), np.load(self.path, allow_pickle=False) as arrays:
+            array: Array = arrays[name]
+            return array
+
+    def metadata(self) -> dict[str, Any]:
+        """Return the ticket's metadata, if there is any."""
+        with self._readable(), np.load(self.path, allow_pickle=False) as arrays:
+            return _decoded(
+                json.loads(str(arrays[METADATA])) if METADATA in arrays else {}
+            )
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except TicketError:
+            raise
+        except (zipfile.BadZipFile, OSError, ValueError, EOFError) as error:
+            raise TicketError(
+                f"{self.path}: no readable .npz file ({error})"
+            ) from error
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArraysInMemory:
+    """Named arrays that are loaded already."""
+
+    arrays: Mapping[str, npt.ArrayLike]
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every array."""
+        return {name: np.shape(array) for name, array in self.arrays.items()}
+
+    def read(self, name: str) -> Array:
+        """Return one array."""
+        return np.asarray(self.arrays[name])
+
+    def metadata(self) -> dict[str, Any]:
+        """Return nothing: arrays say nothing about themselves."""
+        return {}
+
+
+def open_arrays(path: Path) -> ArrayFile:
+    """Choose the reader for a file by its suffix.
+
+    Raises
+    ------
+    TicketError
+        An unknown suffix, or no such file.
+    """
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise TicketError(f"{path}: unknown format; accepted: {', '.join(_READERS)}")
+    if not path.is_file():
+        raise TicketError(f"{path}: no such file")
+    return reader(path)
+
+
+def save_arrays(
+    path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, Any]
+) -> None:
+    """Write named arrays with their metadata, in the format that the suffix names."""
+    texts = {"ticket": json.dumps(dict(metadata))}
+    if path.suffix.lower() == ".npz":
+        members: dict[str, Any] = {**arrays, METADATA: np.array(json.dumps(texts))}
+        with path.open("wb") as stream:
+            np.savez_compressed(stream, **members)
+    else:
+        from safetensors.numpy import save_file
+
+        save_file(dict(arrays), path, texts)
+
+
+_READERS: dict[str, Callable[[Path], ArrayFile]] = {
+    ".safetensors": SafetensorsFile,
+    ".npz": NpzFile,
+}
+FORMATS = tuple(_READERS)
+
+
+def _decoded(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata of the ticket in a file's metadata, whose values are texts."""
+    try:
+        ticket = json.loads(metadata["ticket"])
+    except (KeyError, TypeError, ValueError):
+        return dict(metadata)
+    return ticket if isinstance(ticket, dict) else dict(metadata)

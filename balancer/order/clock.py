@@ -1,0 +1,76 @@
+"""When to stop: the limits of a search that runs in Python."""
+
+from __future__ import annotations
+
+import time
+
+from balancer.program.slice_program import ROUNDING
+from balancer.solvers.limits import Progress, Search
+from balancer.solvers.solution import Termination
+
+# One unit of `work_limit` is roughly a second: that many array entries are looked at.
+ENTRIES_PER_WORK = 5e8
+
+
+class Clock:
+    """The limits of one search, and how near it is to them.
+
+    Parameters
+    ----------
+    search : Search
+        Limits, progress and cancellation; the time begins now.
+    """
+
+    def __init__(self, search: Search) -> None:
+        self.search = search
+        self._begun = time.perf_counter()
+        self._entries = 0
+
+    def spend(self, entries: int) -> None:
+        """Count work that does not depend on how busy the machine is."""
+        self._entries += entries
+
+    @property
+    def seconds(self) -> float:
+        """Time since the search began."""
+        return time.perf_counter() - self._begun
+
+    @property
+    def progress(self) -> float:
+        """Used part of the limit, from 0 to 1: of the work, else of the time."""
+        search = self.search
+        if search.work_limit is not None:
+            used = self._entries / ENTRIES_PER_WORK / max(search.work_limit, 1e-9)
+        else:
+            used = self.seconds / max(search.time_limit, 1e-9)
+        return min(1.0, used)
+
+    @property
+    def interrupted(self) -> Termination | None:
+        """Why the search must stop now, None if it may go on."""
+        search = self.search
+        if search.cancellation.cancelled:
+            return Termination.CANCELLED
+        work = search.work_limit
+        if work is not None and self._entries >= work * ENTRIES_PER_WORK:
+            return Termination.TIME_LIMIT
+        if self.seconds >= search.time_limit:
+            return Termination.TIME_LIMIT
+        return None
+
+    def near_enough(self, kept: float, bound: float) -> bool:
+        """Whether the gap limit is reached."""
+        return bound - kept <= self.search.gap_limit * bound
+
+    def ending(self, kept: float, bound: float) -> Termination:
+        """Why a search with this answer and bound has stopped."""
+        if bound <= kept * (1 + ROUNDING):
+            return Termination.PROVED
+        if self.near_enough(kept, bound):
+            return Termination.GAP_LIMIT
+        return self.interrupted or Termination.COMPLETED
+
+    def report(self, kept: float, bound: float) -> None:
+        """Tell the caller of a better answer or bound."""
+        if self.search.progress is not None:
+            self.search.progress(Progress(kept, bound, self.seconds))

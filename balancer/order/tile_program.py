@@ -1,0 +1,216 @@
+r"""The program of channel order for tiles of output channels.
+
+Channel $c$ in a tile of load $k$ keeps its $k$ best slices, worth $F_c(k)$ (for the map
+``output_channel`` a slice is one weight, for ``grid`` one weight for each block of its
+input channels). With tiles $t$ of $n_t$ channels:
+
+$$
+\begin{aligned}
+\max_{y,\,k}\quad & \sum_t \sum_c F_c(k_t)\, y_{ct} \\
+\text{s.t.}\quad
+& \sum_t y_{ct} = 1        && \forall c \\
+& \sum_c y_{ct} = n_t      && \forall t \\
+& \sum_t n_t k_t \le K     && \text{(budget, in slices of one channel)} \\
+& \ell_t \le k_t \le u_t,\quad y_{ct} \in \{0, 1\}.
+\end{aligned}
+$$
+
+In words: put every channel into a tile and give every tile a load, such that the tiles
+are full, the budget holds, and as much as possible is kept. It contains 3-PARTITION;
+for given loads it is a transportation problem (see `assignment`), and for given tiles
+resource allocation (see `allocation`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from balancer.maps.cell_arrays import Array, BoolArray, IntArray
+from balancer.maps.pe_map import PEMap
+from balancer.program.problem import RetentionProblem
+from balancer.program.ranking import Ranking, mark
+from balancer.program.slice_program import FloatArray, SliceAllocator, SliceProgram
+
+# Layers with fewer channel slices are ranked to the bottom. In larger ones no tile
+# needs a load far above the most that unstructured pruning leaves of a channel.
+SLICES_WORTH_RANKING = 2**17
+DEPTH_IN_LARGEST_LOADS = 1.1
+LEAST_DEPTH = 16
+DEEPENING = 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tiling:
+    """An answer: tiles and their loads.
+
+    Attributes
+    ----------
+    tile : ndarray of int64 [channels]
+        Tile of each channel.
+    loads : ndarray of int64 [tiles]
+        Load of each tile.
+    kept : float
+        Total score.
+    """
+
+    tile: IntArray
+    loads: IntArray
+    kept: float
+
+    @property
+    def order(self) -> IntArray:
+        """Schedule position -> channel."""
+        return np.argsort(self.tile, kind="stable")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TileProgram:
+    """The program of one layer, its channels ranked as deep as an answer needs.
+
+    Attributes
+    ----------
+    values : ndarray of float64 [channels, depth]
+        Slices of each channel, best first. Where a previous mask leaves none, the first
+        costs more than everything is worth.
+    totals : ndarray of float64 [channels, depth + 1]
+        Sums of the first 0, 1, … slices: F_c(k).
+    capacity : ndarray of int64 [channels]
+        Greatest load that each channel can carry, at most the depth.
+    sizes : ndarray of int64 [tiles]
+        Channels of each tile.
+    lower, upper : ndarray of int64 [tiles]
+        Bounds on loads, `upper` at most the depth.
+    budget : int
+        Most slices of single channels.
+    price : float
+        Value of the last slice that fits the budget if every channel has its own load.
+    bound : float
+        Total score of these: no tiling exceeds it.
+    complete : bool
+        Whether no load can be greater than the depth.
+    """
+
+    values: FloatArray
+    totals: FloatArray
+    capacity: IntArray
+    sizes: IntArray
+    lower: IntArray
+    upper: IntArray
+    budget: int
+    price: float
+    bound: float
+    complete: bool
+    _ranking: Ranking
+    _keys: Array
+
+    @classmethod
+    def of(cls, problem: RetentionProblem, largest_load: int) -> TileProgram:
+        """State the program of a layer with weights whose map forms tiles.
+
+        `largest_load` is the most that unstructured pruning to the budget leaves of a
+        channel, per block of its input channels.
+        """
+        layer = problem.pe_map
+        blocks = layer.cells // layer.channels
+        channel_map = PEMap.grid(layer.shape, 1, blocks)
+        sizes = layer.group_sizes() // blocks
+        budget = problem.budget // blocks
+        keys = mark(problem.scores, problem.previous_mask, None)
+        deepest = int(min(problem.upper.max(), budget // sizes.min()))
+        depth = deepest
+        if layer.channels * deepest > SLICES_WORTH_RANKING:
+            enough = int(DEPTH_IN_LARGEST_LOADS * largest_load) + LEAST_DEPTH
+            depth = min(deepest, max(enough, int(problem.lower.max())))
+        while True:
+            ranking = Ranking(keys, channel_map, depth)
+            values = ranking.table()
+            price, best = _best_slices(values, budget)
+            if depth == deepest or values[:, -1].max() <= price:
+                break
+            depth = min(deepest, depth * DEEPENING)
+        capacity = np.full(layer.channels, depth)
+        if problem.previous_mask is not None:
+            allowed = np.isfinite(values)
+            capacity = allowed.sum(axis=1)
+            values = np.where(allowed, values, 0.0)
+            short = np.flatnonzero(capacity < depth)
+            values[short, capacity[short]] = -2.0 * best or -1.0
+        totals = np.zeros((layer.channels, depth + 1))
+        np.cumsum(values, axis=1, out=totals[:, 1:])
+        return cls(
+            values=values,
+            totals=totals,
+            capacity=capacity,
+            sizes=sizes,
+            lower=problem.lower,
+            upper=np.minimum(problem.upper, depth),
+            budget=budget,
+            price=price,
+            bound=best,
+            complete=depth == deepest,
+            _ranking=ranking,
+            _keys=keys,
+        )
+
+    @property
+    def floor_price(self) -> float:
+        """Least price at which no slice beyond the depth is worth taking."""
+        if self.complete or not self.values.size:
+            return 0.0
+        return max(0.0, float(self.values[:, -1].max()))
+
+    def tiles_of(self, order: IntArray) -> IntArray:
+        """Tile of each channel if they are taken in this order, [channels]."""
+        tile = np.empty(len(order), dtype=np.int64)
+        tile[order] = np.repeat(np.arange(len(self.sizes)), self.sizes)
+        return tile
+
+    def value(self, tile: IntArray, loads: IntArray) -> float:
+        """Total score of a tiling."""
+        return float(self.totals[np.arange(len(tile)), loads[tile]].sum())
+
+    def with_best_loads(self, tile: IntArray) -> Tiling | None:
+        """Allocate the budget to given tiles; None if the bounds cannot be met.
+
+        Optimal for tiles of equal size, otherwise up to the last slices.
+        """
+        order = np.argsort(tile, kind="stable")
+        first = np.cumsum(self.sizes) - self.sizes
+        upper = np.minimum.reduceat(self.capacity[order], first)
+        upper = np.minimum(self.upper, upper)
+        belongs = tile == np.arange(len(self.sizes))[:, None]
+        sums = belongs.astype(np.float64) @ self.values
+        if (self.lower > upper).any() or self.sizes @ self.lower > self.budget:
+            return None
+        position = np.arange(sums.shape[1])
+        free = (position >= self.lower[:, None]) & (position < upper[:, None])
+        program = SliceProgram(
+            values=sums[free],
+            counts=upper - self.lower,
+            cost=self.sizes[:, None],
+            lower=self.lower,
+            complete=np.ones(len(upper), dtype=bool),
+            budget=np.array([self.budget]),
+            base=float(sums[position < self.lower[:, None]].sum()),
+        )
+        loads = SliceAllocator(program).greedy.loads
+        return Tiling(tile, loads, self.value(tile, loads))
+
+    def mask(self, tiling: Tiling) -> BoolArray:
+        """Mask of a tiling, in the shape and the natural order of the weights."""
+        channel = self._ranking.pe_map.cell_group
+        cell_loads = tiling.loads[tiling.tile[channel]]
+        return self._ranking.mask(self._keys, cell_loads)
+
+
+def _best_slices(values: FloatArray, number: int) -> tuple[float, float]:
+    """Return the value of the `number`-th best slice and the sum of those up to it."""
+    flat = np.maximum(values, 0.0).reshape(-1)
+    if number >= flat.size:
+        return 0.0, float(flat.sum())
+    if number == 0:
+        return float(flat.max()), 0.0
+    best = np.partition(flat, flat.size - number)[flat.size - number :]
+    return float(best[0]), float(best.sum())

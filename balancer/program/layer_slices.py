@@ -1,0 +1,151 @@
+"""Slices: what collapses the program over weights to a small one over groups.
+
+For a given load k_g a PE keeps its k_g best weights. **Slice** j of group g is the j-th
+best weight of each of its P_g PEs; its value v_g(j) is the sum of their scores, and no
+slice is worth more than the one before it. So the binary program over all weights
+equals a program over slices, in which a group takes its first k_g slices at a cost of
+P_g non-zeros each (see `allocation`).
+
+Only the best few weights of every cell matter at high sparsity, so cells are ranked
+down to a depth, and deeper only where a solution might reach further.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from balancer.maps.cell_arrays import BoolArray, IntArray
+from balancer.program.problem import RetentionProblem
+from balancer.program.ranking import Ranking
+from balancer.program.slice_program import SliceAllocator, SliceProgram
+
+# First depth of a ranking, in average loads: deep enough that few layers are ranked
+# twice, shallow enough that sorting the best costs little beside finding them.
+DEPTH_IN_MEAN_LOADS = 4
+LEAST_DEPTH = 16
+DEEPENING = 4
+
+
+class LayerSlices:
+    """The slices of one layer, ranked as deep as its solution needs.
+
+    Parameters
+    ----------
+    problem : RetentionProblem
+        The layer.
+    mean_load : float, optional
+        About how many non-zeros a cell will have; default: what the problem's own
+        budget leaves to it.
+    read : callable, optional
+        Gives the problem once more when the weights have to be looked at again, so that
+        they need not stay in memory; default: they stay.
+
+    Attributes
+    ----------
+    lower, upper : ndarray of int64 [groups]
+        Least and greatest load of each group.
+    group_sizes : ndarray of int64 [groups]
+        PEs of each group that hold weights: the non-zeros of a slice.
+    """
+
+    def __init__(
+        self,
+        problem: RetentionProblem,
+        mean_load: float | None = None,
+        read: Callable[[], RetentionProblem] | None = None,
+    ) -> None:
+        self._read = read or (lambda: problem)
+        self.lower, self.upper = problem.lower, problem.upper
+        self._budget = problem.budget
+        self.group_sizes = problem.pe_map.group_sizes()
+        self._must_keep_value = 0.0
+        if problem.must_keep is not None:
+            value = problem.scores[problem.must_keep].sum(dtype=np.float64)
+            self._must_keep_value = float(value)
+        if mean_load is None:
+            mean_load = problem.budget / max(1, problem.pe_map.cells)
+        guess = max(LEAST_DEPTH, int(DEPTH_IN_MEAN_LOADS * mean_load) + 1)
+        depth = max(guess, int(self.lower.max(initial=0)))
+        depth = min(depth, int(self.upper.max(initial=0)))
+        self._ranking = Ranking(problem.keys(), problem.pe_map, depth)
+
+    def deepen(self, groups: BoolArray) -> None:
+        """Rank several times as many weights in the marked groups."""
+        depth = np.minimum(self._ranking.depth * DEEPENING, self.upper)
+        self._ranking.deepen(self._read().keys(), groups, depth)
+
+    def program(self) -> SliceProgram:
+        """State the program over the slices ranked so far."""
+        known = np.minimum(self.upper, self._ranking.depth)
+        values, base = self._ranking.slice_sums(known), self._must_keep_value
+        if self.lower.any():
+            base += self._ranking.finite_sum(self.lower)
+            first = np.cumsum(known) - known
+            position = np.arange(len(values)) - np.repeat(first, known)
+            values = values[position >= np.repeat(self.lower, known)]
+        return SliceProgram(
+            values=values,
+            counts=known - self.lower,
+            cost=self.group_sizes[:, None],
+            lower=self.lower,
+            complete=known == self.upper,
+            budget=np.array([self._budget]),
+            base=base,
+        )
+
+    def mask(self, loads: IntArray, problem: RetentionProblem) -> BoolArray:
+        """Mask in which every PE of group g keeps its ``loads[g]`` best weights."""
+        cell_loads = loads[problem.pe_map.cell_group]
+        return self._ranking.mask(problem.keys(), cell_loads)
+
+    def bound(self, problem: RetentionProblem) -> float:
+        """Total score that no mask within this layer's own budget exceeds."""
+        return settle([self], problem.budget).greedy.bound
+
+    @property
+    def groups(self) -> int:
+        """Lock-step groups of the layer."""
+        return len(self.group_sizes)
+
+    @property
+    def least(self) -> int:
+        """Least non-zeros that the bounds allow."""
+        return self.nonzeros(self.lower)
+
+    def nonzeros(self, loads: IntArray) -> int:
+        """Non-zeros of the mask with these loads."""
+        return int(self.group_sizes @ loads)
+
+
+def settle(
+    layers: Sequence[LayerSlices],
+    budget: int | IntArray,
+    further_cost: IntArray | None = None,
+) -> SliceAllocator:
+    """Presolve the joint program of `layers`, ranked as deep as its answer needs.
+
+    Parameters
+    ----------
+    layers : sequence of LayerSlices
+        Layers under the same budgets; some may be deepened.
+    budget : int or ndarray of int64 [budgets]
+        Most non-zeros of all layers together, and what else they may take.
+    further_cost : ndarray of int64 [groups of all layers, budgets - 1], optional
+        What a slice takes from the budgets after the first.
+    """
+    limits = np.atleast_1d(budget)
+    while True:
+        programs = [layer.program() for layer in layers]
+        joint = SliceProgram.join(programs, limits, further_cost)
+        allocator = SliceAllocator(joint)
+        exhausted = allocator.greedy.exhausted
+        if not exhausted.any():
+            return allocator
+        first = 0
+        for layer, program in zip(layers, programs, strict=True):
+            groups = exhausted[first : first + len(program.counts)]
+            if groups.any():
+                layer.deepen(groups)
+            first += len(groups)

@@ -1,0 +1,226 @@
+"""Ranking: which weights every PE would keep first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from balancer.maps.cell_arrays import Array, Block, BoolArray, IntArray, count_rows
+from balancer.maps.pe_map import PEMap
+
+
+def mark(
+    scores: Array, allowed: BoolArray | None, must_keep: BoolArray | None
+) -> Array:
+    """Make ranking keys: scores, +inf for what must be kept, -inf for what must not.
+
+    `scores` itself is returned where there is nothing to mark.
+    """
+    if allowed is None and must_keep is None:
+        return scores
+    keys = scores.copy()
+    if allowed is not None:
+        keys[~allowed] = -np.inf
+    if must_keep is not None:
+        keys[must_keep] = np.inf
+    return keys
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tier:
+    """Cells of one block that are ranked to the same depth.
+
+    Attributes
+    ----------
+    block : Block
+        The block.
+    rows : ndarray of int64 [rows]
+        Rows of the block, ascending.
+    cells : ndarray of int64 [rows]
+        The numbers of these cells in the PE map.
+    best : ndarray of float [rows, depth]
+        Their largest keys in descending order.
+    """
+
+    block: Block
+    rows: IntArray
+    cells: IntArray
+    best: Array
+
+    @classmethod
+    def of(
+        cls, keys: Array, block: Block, first: int, rows: IntArray, depth: int
+    ) -> Tier:
+        """Rank some rows of a block whose cells are numbered from `first`."""
+        depth = min(depth, block.width)
+        best = np.empty((len(rows), depth), keys.dtype)
+        for chunk_rows, chunk in block.chunks():
+            mine = slice(*np.searchsorted(rows, (chunk_rows.start, chunk_rows.stop)))
+            if mine.start == mine.stop:
+                continue
+            weights = chunk.read(keys)
+            if mine.stop - mine.start < len(weights):
+                weights = weights[rows[mine] - chunk_rows.start]
+            best[mine] = _best(weights, depth)
+        return cls(block, rows, rows + first, best)
+
+
+class Ranking:
+    """The best weights of every cell, best first, some groups deeper than others.
+
+    Parameters
+    ----------
+    keys : ndarray of float
+        Ranking keys in the shape of the weights; they are not kept.
+    pe_map : PEMap
+        The cells.
+    depth : int
+        How many weights of every cell to rank, where it has as many.
+
+    Attributes
+    ----------
+    depth : ndarray of int64 [groups]
+        How many weights of a group's cells are ranked.
+    """
+
+    def __init__(self, keys: Array, pe_map: PEMap, depth: int) -> None:
+        self.pe_map = pe_map
+        self.depth = np.full(pe_map.groups, depth, dtype=np.int64)
+        flat = keys.reshape(-1)
+        self._tiers = [
+            Tier.of(flat, block, cells.start, np.arange(block.cells), depth)
+            for cells, block in pe_map.numbered_blocks()
+        ]
+
+    def deepen(self, keys: Array, groups: BoolArray, depth: IntArray) -> None:
+        """Rank the marked groups again, to a greater `depth` [groups]."""
+        flat = keys.reshape(-1)
+        self.depth = np.where(groups, depth, self.depth)
+        tiers = []
+        for tier in self._tiers:
+            group = self.pe_map.cell_group[tier.cells]
+            chosen = groups[group] & (tier.best.shape[1] < tier.block.width)
+            if not chosen.all():
+                stay = np.flatnonzero(~chosen)
+                rows, cells = tier.rows[stay], tier.cells[stay]
+                tiers.append(Tier(tier.block, rows, cells, tier.best[stay]))
+            first = int(tier.cells[0] - tier.rows[0])
+            for deeper in np.unique(depth[group[chosen]]):
+                rows = tier.rows[chosen & (depth[group] == deeper)]
+                tiers.append(Tier.of(flat, tier.block, first, rows, int(deeper)))
+        self._tiers = tiers
+
+    def slice_sums(self, known: IntArray) -> npt.NDArray[np.float64]:
+        """Sum the j-th best keys over the PEs of each group.
+
+        Parameters
+        ----------
+        known : ndarray of int64 [groups]
+            How many sums of each group, at most `depth`.
+
+        Returns
+        -------
+        ndarray of float64 [sum of `known`]
+            Group after group.
+        """
+        start = np.cumsum(known) - known
+        sums = np.zeros(int(known.sum()))
+        for tier in self._tiers:
+            group = self.pe_map.cell_group[tier.cells]
+            first = np.flatnonzero(np.diff(group, prepend=-1))
+            group, j = group[first], np.arange(tier.best.shape[1])
+            if not len(group) or not len(j):
+                continue
+            with np.errstate(invalid="ignore"):  # inf - inf lies outside the bounds
+                added = np.add.reduceat(tier.best, first, axis=0, dtype=np.float64)
+            asked = j < known[group][:, None]
+            sums[(start[group][:, None] + j)[asked]] += added[asked]
+        return sums
+
+    def table(self) -> npt.NDArray[np.float64]:
+        """Sum the j-th best keys over the PEs of each group, for groups that are alike.
+
+        Returns
+        -------
+        ndarray of float64 [groups, depth]
+            As `slice_sums`, for cells that are all ranked to the same depth.
+        """
+        groups = self.pe_map.groups
+        table = np.zeros((groups, int(self.depth.max(initial=0))))
+        for tier in self._tiers:
+            cells = tier.best.reshape(groups, len(tier.rows) // groups, table.shape[1])
+            table += cells.sum(axis=1, dtype=np.float64)
+        return table
+
+    def finite_sum(self, loads: IntArray) -> float:
+        """Total of the finite ones among the best ``loads[g]`` keys of each cell."""
+        total = 0.0
+        for tier in self._tiers:
+            load = loads[self.pe_map.cell_group[tier.cells]]
+            asked = np.arange(tier.best.shape[1]) < load[:, None]
+            asked &= np.isfinite(tier.best)
+            total += float(tier.best[asked].sum(dtype=np.float64))
+        return total
+
+    def mask(self, keys: Array, cell_loads: IntArray) -> BoolArray:
+        """Keep the best weights of every cell; of equal keys, the first.
+
+        Parameters
+        ----------
+        keys : ndarray of float
+            The ranked keys, in the shape of the weights.
+        cell_loads : ndarray of int64 [cells]
+            How many to keep, at most the depth of the cell's group.
+
+        Returns
+        -------
+        ndarray of bool
+            In the shape of the weights.
+        """
+        # The least key to keep; no key reaches NaN.
+        least = np.full(self.pe_map.cells, np.nan, dtype=keys.dtype)
+        for tier in self._tiers:
+            load = cell_loads[tier.cells]
+            some = np.flatnonzero(load)
+            least[tier.cells[some]] = tier.best[some, load[some] - 1]
+        flat, mask = keys.reshape(-1), np.zeros(self.pe_map.weights, dtype=bool)
+        for cells, block in self.pe_map.numbered_blocks():
+            block_least, block_loads = least[cells], cell_loads[cells]
+            for rows, chunk in block.chunks():
+                marked = _mark_best(
+                    chunk.read(flat), block_least[rows], block_loads[rows]
+                )
+                chunk.write(mask, marked)
+        return mask.reshape(self.pe_map.shape)
+
+
+def top_per_cell(keys: Array, pe_map: PEMap, cell_loads: IntArray) -> BoolArray:
+    """Keep the `cell_loads` best keys of every cell; see `Ranking.mask`."""
+    deepest = int(cell_loads.max(initial=0))
+    return Ranking(keys, pe_map, deepest).mask(keys, cell_loads)
+
+
+def _best(block: Array, depth: int) -> Array:
+    """Return the `depth` largest entries of each row, in descending order."""
+    if depth == 0:
+        return block[:, :0]
+    rest = block.shape[1] - depth
+    if rest > depth:
+        block = np.partition(block, rest, axis=1)[:, rest:]
+        rest = 0
+    return np.sort(block, axis=1)[:, rest:][:, ::-1]
+
+
+def _mark_best(block: Array, least: Array, loads: IntArray) -> BoolArray:
+    """Mark what reaches `least` in each row, but only the first of equal entries."""
+    marked: BoolArray = block >= least[:, None]
+    tied = count_rows(marked) > loads
+    if tied.any():
+        rows, edge = block[tied], least[tied, None]
+        above, equal = rows > edge, rows == edge
+        room = loads[tied] - count_rows(above)
+        equal &= np.cumsum(equal, axis=1, dtype=np.int32) <= room[:, None]
+        marked[tied] = above | equal
+    return marked

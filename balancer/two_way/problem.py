@@ -1,0 +1,194 @@
+r"""Two-way balance: given loads in two PE maps at once.
+
+Every weight i lies in a cell a(i) of a first PE map and in a cell b(i) of a second one:
+rows and columns of a matrix, the forward and the backward pass on one array. With loads
+$r_a$ and $c_b$,
+
+$$
+\begin{aligned}
+\max_x\quad & \sum_i s_i x_i \\
+\text{s.t.}\quad
+& \sum_{i : a(i) = a} x_i = r_a && \forall a && \text{(loads of the first map)} \\
+& \sum_{i : b(i) = b} x_i = c_b && \forall b && \text{(loads of the second map)} \\
+& x_i \in \{0, 1\}.
+\end{aligned}
+$$
+
+In words: keep the weights with the largest total score such that every PE has its load
+in both maps. This is a transportation problem, totally unimodular, so a min-cost flow
+solves it exactly. A **transposable n:m** mask has n weights in every row and in every
+column of each m x m block (Hubara et al. 2021, arXiv 2102.08124): every block is a
+small program of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+import numpy.typing as npt
+
+from balancer.errors import BalancerError, InfeasibleError, VerificationError
+from balancer.maps.cell_arrays import Array, BoolArray, IntArray
+from balancer.maps.pe_map import PEMap
+from balancer.program.problem import checked_scores
+
+# Blocks are solved in pieces of about this many weights: large enough for NumPy, small
+# enough for the cache and for a deadline.
+PIECE_WEIGHTS = 2**16
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class TwoWayProblem:
+    """Weights with given loads in two PE maps; see the module for the formulation.
+
+    Parameters
+    ----------
+    scores : array_like of float, in the shape of the PE maps
+        Non-negative saliency of every weight.
+    first, second : PEMap
+        Two maps of the same layer.
+    first_loads, second_loads : int or array_like of int [groups], optional
+        Load of every PE of each group; n:m maps imply theirs.
+
+    Raises
+    ------
+    BalancerError
+        Maps of different shapes, or loads of a wrong type or number.
+    InfeasibleError
+        A load that exceeds a cell, or maps whose loads add up differently.
+    """
+
+    scores: Array
+    first: PEMap
+    second: PEMap
+    first_loads: IntArray
+    second_loads: IntArray
+
+    def __init__(
+        self,
+        scores: npt.ArrayLike,
+        first: PEMap,
+        second: PEMap,
+        first_loads: npt.ArrayLike | None = None,
+        second_loads: npt.ArrayLike | None = None,
+    ) -> None:
+        if first.shape != second.shape:
+            raise BalancerError(
+                f"the first PE map has shape {first.shape}, the second {second.shape}; "
+                "they must be maps of the same layer"
+            )
+        # A frozen dataclass sets its fields through its dictionary.
+        self.__dict__.update(
+            scores=checked_scores(scores, first.shape),
+            first=first,
+            second=second,
+            first_loads=_loads("first_loads", first_loads, first),
+            second_loads=_loads("second_loads", second_loads, second),
+        )
+        total, other = (int(loads.sum()) for loads in self.cell_loads())
+        if total != other:
+            raise InfeasibleError(
+                f"`first_loads` add up to {total} weights, `second_loads` to {other}; "
+                "both maps need the same number"
+            )
+
+    def cell_loads(self) -> tuple[IntArray, IntArray]:
+        """Load of every cell of the first and of the second map."""
+        return (
+            self.first_loads[self.first.cell_group],
+            self.second_loads[self.second.cell_group],
+        )
+
+    def check(self, mask: BoolArray) -> None:
+        """Raise `VerificationError` if a mask does not have the loads."""
+        pairs = zip((self.first, self.second), self.cell_loads(), strict=True)
+        for name, (layer, loads) in zip(("first", "second"), pairs, strict=True):
+            if not np.array_equal(layer.cell_loads(mask), loads):
+                raise VerificationError(f"the mask breaks the loads of the {name} map")
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class TransposableProblem:
+    """Transposable n:m: n weights in every row and column of each m x m block.
+
+    Blocks lie on consecutive output and input channels, for each kernel position.
+
+    Parameters
+    ----------
+    scores : array_like of float, output channels x input channels (x kernel positions)
+        Non-negative saliency of every weight; both channels multiples of `m`.
+    n, m : int
+        The pattern, ``1 <= n <= m``.
+
+    Raises
+    ------
+    BalancerError
+        Scores or a pattern that do not fit.
+    """
+
+    scores: Array
+    n: int
+    m: int
+
+    def __init__(self, scores: npt.ArrayLike, n: int, m: int) -> None:
+        shape = np.shape(scores)
+        for value in (n, m):
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+                raise BalancerError(f"n:m pattern {n!r}:{m!r}: whole numbers needed")
+        if not 1 <= n <= m:
+            raise BalancerError(f"n:m pattern {n}:{m}: 1 <= n <= m is needed")
+        if len(shape) < 2 or shape[0] % m or shape[1] % m:
+            raise BalancerError(
+                f"scores have shape {shape}; a transposable {n}:{m} mask needs output "
+                f"and input channels that are multiples of {m} (pad them)"
+            )
+        checked = checked_scores(scores, shape)
+        self.__dict__.update(scores=checked, n=int(n), m=int(m))
+
+    def pieces(self) -> Iterator[slice]:
+        """Yield ranges of output channels that hold whole blocks."""
+        outputs = self.scores.shape[0]
+        weights = self.scores.size // max(1, outputs) * self.m
+        step = self.m * max(1, PIECE_WEIGHTS // max(1, weights))
+        for start in range(0, outputs, step):
+            yield slice(start, min(outputs, start + step))
+
+    def blocks(self, array: Array) -> Array:
+        """View some output channels as blocks [row, column, position, m, m]."""
+        outputs, inputs, m = len(array), array.shape[1], self.m
+        positions = prod(array.shape[2:])
+        split = array.reshape(outputs // m, m, inputs // m, m, positions)
+        return split.transpose(0, 2, 4, 1, 3)
+
+    def check(self, mask: BoolArray) -> None:
+        """Raise `VerificationError` if a mask does not have the pattern."""
+        blocks = self.blocks(mask)
+        for axis, name in ((3, "column"), (4, "row")):
+            if (np.count_nonzero(blocks, axis=axis) != self.n).any():
+                raise VerificationError(f"a {name} of a block does not keep {self.n}")
+
+
+def _loads(name: str, loads: npt.ArrayLike | None, layer: PEMap) -> IntArray:
+    if loads is None:
+        if layer.fixed_load is None:
+            raise BalancerError(f"`{name}` is needed; only an n:m map implies it")
+        loads = layer.fixed_load
+    array = np.asarray(loads)
+    if array.dtype.kind not in "iu" or array.shape not in ((), (layer.groups,)):
+        raise BalancerError(
+            f"`{name}` is {array.dtype} {array.shape}; one whole number, or one for "
+            f"each of the {layer.groups} groups, is needed"
+        )
+    given = np.broadcast_to(array.astype(np.int64), (layer.groups,))
+    capacity = layer.least_of_group(layer.cell_sizes())
+    wrong = np.flatnonzero((given < 0) | (given > capacity))
+    if wrong.size:
+        group = int(wrong[0])
+        raise InfeasibleError(
+            f"`{name}` of group {group} is {given[group]}; its smallest PE takes "
+            f"0..{capacity[group]}"
+        )
+    return given

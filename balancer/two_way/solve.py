@@ -1,0 +1,200 @@
+"""Solving two-way problems: flow, cycle canceling or greedy, in pieces, verified."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from balancer.errors import BalancerError, SolverUnavailableError
+from balancer.maps.cell_arrays import BoolArray
+from balancer.solvers.limits import Cancellation, Search
+from balancer.solvers.solution import (
+    PROOF_TOLERANCE,
+    Status,
+    Termination,
+    rounded_bound,
+)
+from balancer.two_way import cycles, flow
+from balancer.two_way.problem import TransposableProblem, TwoWayProblem
+
+BlockSolver = Callable[
+    [npt.NDArray[np.float64], int, float], tuple[BoolArray, float, bool]
+]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TwoWaySolution:
+    """A verified mask.
+
+    Attributes
+    ----------
+    mask : ndarray of bool
+        Weights to keep, in the shape of the weights.
+    kept, bound : float
+        Total score of the kept weights, and one that no mask exceeds.
+    termination : Termination
+        Why the search ended.
+    solver : str
+        Solver that gave the answer.
+    fallback_reason : str or None
+        Why it was not the solver that was asked.
+    seconds : float
+        Wall-clock time of the whole call, verification included.
+    """
+
+    mask: BoolArray
+    kept: float
+    bound: float
+    termination: Termination
+    solver: str
+    fallback_reason: str | None
+    seconds: float
+
+    @property
+    def gap(self) -> float:
+        """``(bound - kept) / bound``; 0 if nothing can be kept."""
+        return (self.bound - self.kept) / self.bound if self.bound > 0 else 0.0
+
+    @property
+    def status(self) -> Status:
+        """Optimal if the gap is zero, up to integer scaling."""
+        return Status.OPTIMAL if self.gap <= PROOF_TOLERANCE else Status.FEASIBLE
+
+
+def solve_two_way(
+    problem: TwoWayProblem | TransposableProblem,
+    solver: str = "auto",
+    *,
+    time_limit: float = 30.0,
+    cancellation: Cancellation | None = None,
+) -> TwoWaySolution:
+    """Find the mask of largest score with given loads in two maps.
+
+    Parameters
+    ----------
+    problem : TwoWayProblem or TransposableProblem
+        Two PE maps, or the blocks of a transposable n:m pattern.
+    solver : str
+        ``"flow"`` (``"auto"``): exact, by OR-Tools. For transposable patterns also
+        ``"cycles"``: exact as well, without OR-Tools, and improving its answer until
+        the time is over; and ``"greedy"``: an approximation with a bound, the fastest.
+    time_limit : float
+        Wall-clock seconds. Blocks that are not begun by then are answered by greedy; a
+        single flow is not interrupted.
+    cancellation : Cancellation, optional
+        Lets another thread stop the search likewise.
+
+    Returns
+    -------
+    TwoWaySolution
+        Verified; deterministic unless a time limit or a cancellation ended it.
+
+    Raises
+    ------
+    BalancerError
+        An unknown solver, or one that cannot answer the problem.
+    InfeasibleError
+        No mask has these loads.
+    SolverUnavailableError
+        No OR-Tools, for two PE maps.
+    """
+    begun = time.perf_counter()
+    search = Search(time_limit, cancellation=cancellation or Cancellation())
+    name, reason = "flow" if solver == "auto" else solver, None
+    if isinstance(problem, TwoWayProblem):
+        if name != "flow":
+            raise BalancerError(
+                f"solver {solver!r} does not answer two PE maps; accepted: auto, flow"
+            )
+        mask, bound = _by_flow(problem)
+        termination = Termination.PROVED
+    else:
+        if name not in _BLOCK_SOLVERS:
+            raise BalancerError(
+                f"unknown solver {solver!r}; accepted: auto, "
+                f"{', '.join(_BLOCK_SOLVERS)}"
+            )
+        try:
+            mask, bound, termination = _by_blocks(problem, name, search, begun)
+        except SolverUnavailableError as error:
+            name, reason = "cycles", str(error)
+            mask, bound, termination = _by_blocks(problem, name, search, begun)
+    problem.check(mask)
+    kept = float(problem.scores[mask].sum(dtype=np.float64))
+    return TwoWaySolution(
+        mask=mask,
+        kept=kept,
+        bound=rounded_bound(bound, kept),
+        termination=termination,
+        solver=name,
+        fallback_reason=reason,
+        seconds=time.perf_counter() - begun,
+    )
+
+
+def _by_flow(problem: TwoWayProblem) -> tuple[BoolArray, float]:
+    """Solve two PE maps as one flow."""
+    first, second = problem.cell_loads()
+    tails = problem.first.cell_labels().reshape(-1)
+    heads = problem.second.cell_labels().reshape(-1) + len(first)
+    scores = problem.scores.reshape(-1)
+    supplies = np.concatenate([first, -second])
+    chosen, rounding = flow.transport(scores, tails, heads, supplies)
+    bound = float(scores[chosen].sum(dtype=np.float64)) + rounding
+    return chosen.reshape(problem.scores.shape), bound
+
+
+def _by_blocks(
+    problem: TransposableProblem, solver: str, search: Search, begun: float
+) -> tuple[BoolArray, float, Termination]:
+    """Solve the blocks piece by piece, by greedy after the deadline."""
+    deadline = begun + search.time_limit
+    mask = np.zeros(problem.scores.shape, dtype=bool)
+    bound, in_time = 0.0, True
+    for piece in problem.pieces():
+        view = problem.blocks(problem.scores[piece])
+        scores = view.reshape(-1, problem.m, problem.m).astype(np.float64)
+        late = search.cancellation.cancelled or time.perf_counter() >= deadline
+        answer = _BLOCK_SOLVERS["greedy" if late else solver]
+        kept, most, done = answer(scores, problem.n, deadline)
+        in_time &= done and not late
+        bound += most
+        problem.blocks(mask[piece])[...] = kept.reshape(view.shape)
+    if search.cancellation.cancelled:
+        return mask, bound, Termination.CANCELLED
+    if solver == "greedy":
+        return mask, bound, Termination.COMPLETED
+    return mask, bound, Termination.PROVED if in_time else Termination.TIME_LIMIT
+
+
+def _blocks_by_flow(
+    scores: npt.NDArray[np.float64], n: int, deadline: float
+) -> tuple[BoolArray, float, bool]:
+    mask, bound = flow.block_masks(scores, n)
+    return mask, bound, True
+
+
+def _blocks_by_cycles(
+    scores: npt.NDArray[np.float64], n: int, deadline: float
+) -> tuple[BoolArray, float, bool]:
+    mask = cycles.greedy_masks(scores, n)
+    potentials, done = cycles.cancel_cycles(scores, mask, deadline)
+    return mask, float(cycles.dual_bound(scores, n, potentials).sum()), done
+
+
+def _blocks_by_greedy(
+    scores: npt.NDArray[np.float64], n: int, deadline: float
+) -> tuple[BoolArray, float, bool]:
+    bound = cycles.dual_bound(scores, n, np.zeros(scores.shape[:2]))
+    return cycles.greedy_masks(scores, n), float(bound.sum()), True
+
+
+_BLOCK_SOLVERS: dict[str, BlockSolver] = {
+    "flow": _blocks_by_flow,
+    "cycles": _blocks_by_cycles,
+    "greedy": _blocks_by_greedy,
+}
