@@ -8,49 +8,104 @@
     >>> solution.status.value, solution.gap, solution.loads.max(axis=1).tolist()
     ('optimal', 0.0, [3, 2])
 
-Modules, from the ground up: `pe_map`, `problem`, `multipliers`, `allocation`, `slices`,
-`budgets`, `search`, `solution`, `solvers`, `metrics`, `order`, `solve`, `baselines`,
-`ticket`, `layers`, `shared`, `network`, `frontier`;
-`two_way`, `solve_two_way`, `expected_work`.
+Packages, from the ground up: `maps`, `program`, `solvers`, `order`, `two_way`,
+`expected_work`, `files`, `network`, `report`. What is listed here is public and is
+loaded when it is asked for.
 """
 
 import logging
+from typing import TYPE_CHECKING
 
-from balancer.errors import (
-    BalancerError,
-    InfeasibleError,
-    SolverUnavailableError,
-    TicketError,
-    VerificationError,
-)
-from balancer.expected_work import WorkSolution, balance_expected_work
-from balancer.maps.pe_map import PEMap
-from balancer.metrics import LoadMetrics, network_utilization, utilization
-from balancer.network.balance import balance_network
-from balancer.network.budgets import LayerCost, Tradeoff
-from balancer.network.frontier import latency_frontier
-from balancer.program.problem import RetentionProblem
-from balancer.solve import solve
-from balancer.solvers import register_solver, solver_names
-from balancer.solvers.limits import Cancellation, Progress
-from balancer.solvers.solution import Solution, Status, Termination
-from balancer.two_way.problem import TransposableProblem, TwoWayProblem
-from balancer.two_way.solve import TwoWaySolution, solve_two_way
+from balancer.lazy import lazy_attributes
+
+if TYPE_CHECKING:
+    from balancer.baselines import (
+        BaselineRow,
+        compare_baselines,
+        lth_mask,
+        lth_sorted_schedule,
+        top_k_per_pe_mask,
+        u_ticket_mask,
+    )
+    from balancer.errors import (
+        BalancerError,
+        InfeasibleError,
+        SolverUnavailableError,
+        TicketError,
+        VerificationError,
+    )
+    from balancer.expected_work.solve import WorkSolution, balance_expected_work
+    from balancer.files.ticket import (
+        LayerArrays,
+        Ticket,
+        TicketLayer,
+        open_ticket,
+        save_masks,
+        shipped_ticket,
+    )
+    from balancer.hardware import HardwareModel, LayerCost, LayersOnHardware, MaskCost
+    from balancer.maps.kinds import MapKind, map_kinds, register_map
+    from balancer.maps.pe_map import PEMap
+    from balancer.maps.schedule import Schedule
+    from balancer.metrics import (
+        LoadMetrics,
+        kept_fraction,
+        network_eta,
+        network_utilization,
+        top_k_sum,
+        utilization,
+    )
+    from balancer.network.balance import balance_network
+    from balancer.network.budgets import Tradeoff
+    from balancer.network.frontier import latency_frontier
+    from balancer.network.job import ArrayLayer
+    from balancer.network.network_solution import LayerResult, NetworkSolution
+    from balancer.network.request import BalanceRequest
+    from balancer.program.problem import RetentionProblem
+    from balancer.program.validation import budget_of_sparsity
+    from balancer.report.balance_report import BalanceFiles, BalanceReport
+    from balancer.report.balance_ticket import balance_ticket
+    from balancer.report.hardware_use import HardwareUse
+    from balancer.solvers import register_solver, solver_names
+    from balancer.solvers.limits import Cancellation, Progress, Search, SearchLimits
+    from balancer.solvers.solution import Answer, Solution, Status, Termination
+    from balancer.solving import solve
+    from balancer.two_way.problem import TransposableProblem, TwoWayProblem
+    from balancer.two_way.solve import TwoWaySolution, solve_two_way
 
 __all__ = [
+    "Answer",
+    "ArrayLayer",
+    "BalanceFiles",
+    "BalanceReport",
+    "BalanceRequest",
     "BalancerError",
+    "BaselineRow",
     "Cancellation",
+    "HardwareModel",
+    "HardwareUse",
     "InfeasibleError",
+    "LayerArrays",
     "LayerCost",
+    "LayerResult",
+    "LayersOnHardware",
     "LoadMetrics",
+    "MapKind",
+    "MaskCost",
+    "NetworkSolution",
     "PEMap",
     "Progress",
     "RetentionProblem",
+    "Schedule",
+    "Search",
+    "SearchLimits",
     "Solution",
     "SolverUnavailableError",
     "Status",
     "Termination",
+    "Ticket",
     "TicketError",
+    "TicketLayer",
     "Tradeoff",
     "TransposableProblem",
     "TwoWayProblem",
@@ -59,14 +114,95 @@ __all__ = [
     "WorkSolution",
     "balance_expected_work",
     "balance_network",
+    "balance_ticket",
+    "budget_of_sparsity",
+    "compare_baselines",
+    "kept_fraction",
     "latency_frontier",
+    "lth_mask",
+    "lth_sorted_schedule",
+    "map_kinds",
+    "network_eta",
     "network_utilization",
+    "open_ticket",
+    "register_map",
     "register_solver",
+    "save_masks",
+    "shipped_ticket",
     "solve",
     "solve_two_way",
     "solver_names",
+    "top_k_per_pe_mask",
+    "top_k_sum",
+    "u_ticket_mask",
     "utilization",
 ]
+
+_HOMES = {
+    "Answer": "balancer.solvers.solution",
+    "ArrayLayer": "balancer.network.job",
+    "BalanceFiles": "balancer.report.balance_report",
+    "BalanceReport": "balancer.report.balance_report",
+    "BalanceRequest": "balancer.network.request",
+    "BalancerError": "balancer.errors",
+    "BaselineRow": "balancer.baselines",
+    "Cancellation": "balancer.solvers.limits",
+    "HardwareModel": "balancer.hardware",
+    "HardwareUse": "balancer.report.hardware_use",
+    "InfeasibleError": "balancer.errors",
+    "LayerArrays": "balancer.files.ticket",
+    "LayerCost": "balancer.hardware",
+    "LayerResult": "balancer.network.network_solution",
+    "LayersOnHardware": "balancer.hardware",
+    "LoadMetrics": "balancer.metrics",
+    "MapKind": "balancer.maps.kinds",
+    "MaskCost": "balancer.hardware",
+    "NetworkSolution": "balancer.network.network_solution",
+    "PEMap": "balancer.maps.pe_map",
+    "Progress": "balancer.solvers.limits",
+    "RetentionProblem": "balancer.program.problem",
+    "Schedule": "balancer.maps.schedule",
+    "Search": "balancer.solvers.limits",
+    "SearchLimits": "balancer.solvers.limits",
+    "Solution": "balancer.solvers.solution",
+    "SolverUnavailableError": "balancer.errors",
+    "Status": "balancer.solvers.solution",
+    "Termination": "balancer.solvers.solution",
+    "Ticket": "balancer.files.ticket",
+    "TicketError": "balancer.errors",
+    "TicketLayer": "balancer.files.ticket",
+    "Tradeoff": "balancer.network.budgets",
+    "TransposableProblem": "balancer.two_way.problem",
+    "TwoWayProblem": "balancer.two_way.problem",
+    "TwoWaySolution": "balancer.two_way.solve",
+    "VerificationError": "balancer.errors",
+    "WorkSolution": "balancer.expected_work.solve",
+    "balance_expected_work": "balancer.expected_work.solve",
+    "balance_network": "balancer.network.balance",
+    "balance_ticket": "balancer.report.balance_ticket",
+    "budget_of_sparsity": "balancer.program.validation",
+    "compare_baselines": "balancer.baselines",
+    "kept_fraction": "balancer.metrics",
+    "latency_frontier": "balancer.network.frontier",
+    "lth_mask": "balancer.baselines",
+    "lth_sorted_schedule": "balancer.baselines",
+    "map_kinds": "balancer.maps.kinds",
+    "network_eta": "balancer.metrics",
+    "network_utilization": "balancer.metrics",
+    "open_ticket": "balancer.files.ticket",
+    "register_map": "balancer.maps.kinds",
+    "register_solver": "balancer.solvers",
+    "save_masks": "balancer.files.ticket",
+    "shipped_ticket": "balancer.files.ticket",
+    "solve": "balancer.solving",
+    "solve_two_way": "balancer.two_way.solve",
+    "solver_names": "balancer.solvers",
+    "top_k_per_pe_mask": "balancer.baselines",
+    "top_k_sum": "balancer.metrics",
+    "u_ticket_mask": "balancer.baselines",
+    "utilization": "balancer.metrics",
+}
+__getattr__, __dir__ = lazy_attributes(__name__, _HOMES)
 
 __version__ = "0.1.0"
 

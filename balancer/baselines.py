@@ -11,15 +11,16 @@ from typing import Any, Literal
 
 import numpy as np
 
+from balancer.array_types import AnyArray, BoolArray
 from balancer.errors import BalancerError
-from balancer.maps.cell_arrays import Array, BoolArray, IntArray
 from balancer.maps.pe_map import PEMap
+from balancer.maps.schedule import Schedule
 from balancer.metrics import LoadMetrics, kept_fraction
-from balancer.order.optimize import channel_nonzeros, sorted_order
+from balancer.order.sorting import channel_nonzeros, sorted_schedule
 from balancer.program.ranking import top_per_cell
 
 
-def lth_mask(scores: Array, budget: int) -> BoolArray:
+def lth_mask(scores: AnyArray, budget: int) -> BoolArray:
     """Unstructured pruning, the mask of a lottery ticket: the best of the whole layer.
 
     Parameters
@@ -87,7 +88,7 @@ def u_ticket_mask(
     return top_per_cell(keys, pe_map, cell_loads)
 
 
-def top_k_per_pe_mask(scores: Array, pe_map: PEMap, budget: int) -> BoolArray:
+def top_k_per_pe_mask(scores: AnyArray, pe_map: PEMap, budget: int) -> BoolArray:
     """Give every PE the same share of the budget and let it keep its best.
 
     Parameters
@@ -104,12 +105,12 @@ def top_k_per_pe_mask(scores: Array, pe_map: PEMap, budget: int) -> BoolArray:
     ndarray of bool
         In the shape of the weights.
     """
-    share = budget // max(1, pe_map.cells)
+    share = budget // max(1, pe_map.n_cells)
     return top_per_cell(scores, pe_map, np.minimum(share, pe_map.cell_sizes()))
 
 
-def lth_sorted_order(mask: BoolArray, pe_map: PEMap) -> IntArray:
-    """Channels sorted by their non-zeros: better balance without changing a weight.
+def lth_sorted_schedule(mask: BoolArray, pe_map: PEMap) -> Schedule:
+    """Sort channels by their non-zeros: better balance without changing a weight.
 
     Parameters
     ----------
@@ -120,19 +121,19 @@ def lth_sorted_order(mask: BoolArray, pe_map: PEMap) -> IntArray:
 
     Returns
     -------
-    ndarray of int64 [channels]
-        Schedule position -> channel, see `order.sorted_order`.
+    Schedule
+        See `order.sorting.sorted_schedule`.
 
     Raises
     ------
     BalancerError
         A map whose channels cannot be permuted.
     """
-    return sorted_order(pe_map, channel_nonzeros(mask, pe_map))
+    return sorted_schedule(pe_map, channel_nonzeros(mask, pe_map))
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class BaselineRow:
     """One method on one layer.
 
     Attributes
@@ -162,8 +163,8 @@ class Comparison:
 
 
 def compare_baselines(
-    scores: Array, pe_map: PEMap, budget: int, seed: int = 0
-) -> list[Comparison]:
+    scores: AnyArray, pe_map: PEMap, budget: int, seed: int = 0
+) -> list[BaselineRow]:
     """Prune one layer by every method of this module.
 
     Parameters
@@ -185,11 +186,13 @@ def compare_baselines(
         "topk-per-pe": top_k_per_pe_mask(scores, pe_map, budget),
     }
     compared = [
-        Comparison(method, LoadMetrics.of(mask, pe_map), kept_fraction(scores, mask))
+        BaselineRow(method, LoadMetrics.of(mask, pe_map), kept_fraction(scores, mask))
         for method, mask in masks.items()
     ]
     if pe_map.order_axis is not None:
-        order = lth_sorted_order(unstructured, pe_map)
-        metrics = LoadMetrics.of(pe_map.schedule(unstructured, order), pe_map)
-        compared.insert(1, Comparison("lth-sorted", metrics, compared[0].kept_fraction))
+        schedule = lth_sorted_schedule(unstructured, pe_map)
+        metrics = LoadMetrics.of(schedule.apply(unstructured), pe_map)
+        compared.insert(
+            1, BaselineRow("lth-sorted", metrics, compared[0].kept_fraction)
+        )
     return compared

@@ -1,12 +1,35 @@
-"""Errors that the balancer raises on purpose.
+"""Errors that the packages raise on purpose, and who they are about.
 
 All of them are `ValueError`s: their text says what was given, what is accepted and
-how to mend it, so a program may show it to its user as it is.
+how to mend it, so a program may show it to its user as it is. The errors of `hwmodel`
+and `snn` are `BalancerError`s too.
 """
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class BalancerError(ValueError):
-    """Input that the balancer cannot work with."""
+    """Input that cannot be worked with.
+
+    Parameters
+    ----------
+    text : str
+        What is wrong, what is accepted, and how to mend it.
+    about : object, optional
+        The file or layer that is at fault; its name goes before the text.
+
+    Attributes
+    ----------
+    culprits : tuple of str
+        Files and layers that the text names already, the outermost first.
+    """
+
+    def __init__(self, text: str, *, about: object = None) -> None:
+        super().__init__(text if about is None else f"{about}: {text}")
+        self.culprits: tuple[str, ...] = () if about is None else (str(about),)
 
 
 class InfeasibleError(BalancerError):
@@ -23,3 +46,16 @@ class VerificationError(BalancerError):
 
 class SolverUnavailableError(BalancerError):
     """A solver that has no answer; the message is the reason for the fallback."""
+
+
+@contextmanager
+def naming(culprit: object) -> Iterator[None]:
+    """Say in an error which file or layer it is about, unless it does already."""
+    try:
+        yield
+    except BalancerError as error:
+        if str(culprit) in error.culprits:
+            raise
+        named = type(error)(str(error), about=culprit)
+        named.culprits += error.culprits
+        raise named from error

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from balancer.maps.cell_arrays import Array, BoolArray, IntArray
+from balancer.array_types import AnyArray, BoolArray, IntArray
 from balancer.maps.pe_map import PEMap
+from balancer.program.rounding import total_score
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ def network_eta(layers: Sequence[LoadMetrics]) -> float:
     return sum(layer.nonzeros for layer in layers) / slots if slots else 1.0
 
 
-def top_k(scores: Array, k: int) -> Array:
+def top_k(scores: AnyArray, k: int) -> AnyArray:
     """Return the `k` largest scores, in any order and from any shape."""
     flat = scores.reshape(-1)
     if k >= flat.size:
@@ -144,12 +145,12 @@ def top_k(scores: Array, k: int) -> Array:
     return np.partition(flat, flat.size - k)[flat.size - k :] if k else flat[:0]
 
 
-def top_k_sum(scores: Array, k: int) -> float:
+def top_k_sum(scores: AnyArray, k: int) -> float:
     """Total of the `k` largest scores: what unstructured pruning keeps."""
     return float(top_k(scores, k).sum(dtype=np.float64))
 
 
-def kept_fraction(scores: Array, mask: BoolArray) -> float:
+def kept_fraction(scores: AnyArray, mask: BoolArray) -> float:
     """Kept magnitude of a mask relative to unstructured pruning at equal non-zeros.
 
     Parameters
@@ -164,5 +165,5 @@ def kept_fraction(scores: Array, mask: BoolArray) -> float:
     float
         1.0 where unstructured pruning keeps nothing either.
     """
-    kept = float(scores[mask].sum(dtype=np.float64))
+    kept = total_score(scores, mask)
     return fraction(kept, top_k_sum(scores, int(np.count_nonzero(mask))))

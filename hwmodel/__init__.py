@@ -5,37 +5,50 @@
 ('eie', 'generic-45nm', 'loas', 'sata', 'systolic', 'u-ticket')
 
 Modules, from the ground up: `sections`, `accelerator`, `workload`, `inputs`, `counts`,
-`compute`, `traffic`, `latency`, `energy`, `report`, `evaluate`; `architecture`,
-`geometry`, `network`; `slice_costs`; `stepped` is the slow reference. Every
-equation stands in ``docs/hardware-model.md``.
+`compute`, `traffic`, `latency`, `energy`, `report`, `evaluation`; `architecture`,
+`geometry`, `ticket_workloads`; `layer_costs`, `hardware`; `commands`; `stepped` is the
+slow reference. Every equation stands in ``docs/hardware-model.md``.
 """
 
-from hwmodel.accelerator import Accelerator
-from hwmodel.compare import Comparison
-from hwmodel.errors import (
-    AcceleratorError,
-    HardwareModelError,
-    MixedNodesWarning,
-    WorkloadError,
-)
-from hwmodel.evaluate import evaluate, evaluate_many
-from hwmodel.layer_report import Basis, LayerReport
-from hwmodel.network import network_workloads
-from hwmodel.report import Report
-from hwmodel.slice_costs import slice_costs
-from hwmodel.spike_files import load_spikes, save_spikes
-from hwmodel.workload import LayerWorkload
+from typing import TYPE_CHECKING
+
+from balancer.lazy import lazy_attributes
+
+if TYPE_CHECKING:
+    from hwmodel.accelerator import Accelerator
+    from hwmodel.comparison import ReportComparison
+    from hwmodel.errors import (
+        AcceleratorError,
+        ArchitectureError,
+        HardwareModelError,
+        MixedNodesWarning,
+        WorkloadError,
+    )
+    from hwmodel.evaluation import evaluate, evaluate_many
+    from hwmodel.geometry import Geometry
+    from hwmodel.hardware import Hardware, HardwareLayers
+    from hwmodel.layer_costs import slice_costs
+    from hwmodel.layer_report import Basis, LayerReport
+    from hwmodel.report import Report
+    from hwmodel.spike_files import load_spikes, save_spikes
+    from hwmodel.ticket_workloads import NetworkWorkloads, network_workloads
+    from hwmodel.workload import LayerWorkload
 
 __all__ = [
     "Accelerator",
     "AcceleratorError",
+    "ArchitectureError",
     "Basis",
-    "Comparison",
+    "Geometry",
+    "Hardware",
+    "HardwareLayers",
     "HardwareModelError",
     "LayerReport",
     "LayerWorkload",
     "MixedNodesWarning",
+    "NetworkWorkloads",
     "Report",
+    "ReportComparison",
     "WorkloadError",
     "evaluate",
     "evaluate_many",
@@ -44,3 +57,28 @@ __all__ = [
     "save_spikes",
     "slice_costs",
 ]
+
+_HOMES = {
+    "Accelerator": "hwmodel.accelerator",
+    "AcceleratorError": "hwmodel.errors",
+    "ArchitectureError": "hwmodel.errors",
+    "Basis": "hwmodel.layer_report",
+    "Geometry": "hwmodel.geometry",
+    "Hardware": "hwmodel.hardware",
+    "HardwareLayers": "hwmodel.hardware",
+    "HardwareModelError": "hwmodel.errors",
+    "LayerReport": "hwmodel.layer_report",
+    "LayerWorkload": "hwmodel.workload",
+    "MixedNodesWarning": "hwmodel.errors",
+    "NetworkWorkloads": "hwmodel.ticket_workloads",
+    "Report": "hwmodel.report",
+    "ReportComparison": "hwmodel.comparison",
+    "WorkloadError": "hwmodel.errors",
+    "evaluate": "hwmodel.evaluation",
+    "evaluate_many": "hwmodel.evaluation",
+    "load_spikes": "hwmodel.spike_files",
+    "network_workloads": "hwmodel.ticket_workloads",
+    "save_spikes": "hwmodel.spike_files",
+    "slice_costs": "hwmodel.layer_costs",
+}
+__getattr__, __dir__ = lazy_attributes(__name__, _HOMES)

@@ -17,11 +17,11 @@ from pydantic import Field, ValidationError, model_validator
 
 from hwmodel.errors import AcceleratorError, MixedNodesWarning
 from hwmodel.sections import (
-    Array,
     BitWidths,
     Buffer,
     Buffers,
     Dram,
+    PEArray,
     PEPower,
     PEUnits,
     Positive,
@@ -50,7 +50,7 @@ class Accelerator(Section):
         What the numbers that are written as pJ stand for, if not for pJ.
     frequency_hz : float
         Clock of the array; its source stands in `array`.
-    array : Array
+    array : PEArray
         The PEs and what they do in lock step.
     bits : BitWidths
         Widths of everything that is stored or moved.
@@ -77,7 +77,7 @@ class Accelerator(Section):
     mixed_nodes_reason: Source | None = None
     energy_unit: Source = "pJ"
     frequency_hz: Positive
-    array: Array
+    array: PEArray
     bits: BitWidths
     weight_format: Literal["dense", "bitmap", "csr"]
     membrane: Literal["resident", "output_buffer", "dram"]
@@ -192,11 +192,14 @@ class Accelerator(Section):
         AcceleratorError
             An n:m map, which prescribes masks and no array.
         """
-        name, _, size = spec.strip().lower().replace("-", "_").partition(":")
+        text = spec.strip().lower().replace("-", "_")
+        name, _, size = text.partition(":")
         rows, _, cols = size.partition("x")
-        shape = {"rows": rows, "cols": cols} if name == "grid" else {"pes": pes}
+        mapped = {"mapping": text, "pes": pes}
+        if name == "grid":
+            mapped = {"mapping": name, "rows": rows, "cols": cols}
         array = self.array.model_dump(exclude={"rows", "cols", "pes"})
-        changed = {"array": array | {"mapping": name} | shape}
+        changed = {"array": array | mapped}
         return self.from_dict(self.model_dump(exclude_unset=True) | changed, self.name)
 
     def to_yaml(self) -> str:

@@ -27,11 +27,11 @@ from math import prod
 import numpy as np
 
 from balancer import PEMap
-from balancer.maps.cell_arrays import Array, BoolArray, IntArray
+from balancer.array_types import AnyArray, BoolArray, IntArray
 from hwmodel.counts import CellCounts
 from hwmodel.fifo import queued_cycles
 from hwmodel.inputs import block_images, met_inputs, patches
-from hwmodel.sections import Array as PEArray
+from hwmodel.sections import PEArray
 from hwmodel.workload import LayerWorkload
 
 CHUNK = 2**21  # elements of the largest temporary matrix, 8 MiB of 32-bit floats
@@ -58,7 +58,7 @@ class Compute:
         Spikes (or non-zero inputs) of the input itself.
     """
 
-    cycles: Array
+    cycles: AnyArray
     present: IntArray
     busy: float
     gated: float
@@ -76,7 +76,7 @@ def compute(
     ----------
     workload : LayerWorkload
         The layer.
-    array : Array
+    array : PEArray
         The PE array.
     pe_map : PEMap
         ``array.pe_map`` of the layer.
@@ -109,7 +109,7 @@ def _with_input(
     array: PEArray,
     pe_map: PEMap,
     loads: IntArray,
-    images: Array,
+    images: AnyArray,
 ) -> Compute:
     """Calculate the compute cycles of a layer whose input is known."""
     exact = images.dtype == np.uint8
@@ -170,18 +170,18 @@ def _present(array: PEArray, pe_map: PEMap) -> IntArray:
     return sizes * array.pixel_rows
 
 
-def _weights_at_inputs(workload: LayerWorkload) -> Array:
+def _weights_at_inputs(workload: LayerWorkload) -> AnyArray:
     """Weights kept at each input channel and kernel position, [inputs]."""
     share = workload.outputs // workload.groups
     # Narrow sums keep the reduction in the processor's vector units.
     narrow = np.uint16 if share < 2**16 else np.uint64
     flags = workload.mask.view(np.uint8)
     flags = flags.reshape(workload.groups, share, workload.fan_in)
-    kept: Array = np.add.reduce(flags, axis=1, dtype=narrow)
+    kept: AnyArray = np.add.reduce(flags, axis=1, dtype=narrow)
     return kept.reshape(-1).astype(np.float64)
 
 
-def _met(workload: LayerWorkload, images: Array) -> Array:
+def _met(workload: LayerWorkload, images: AnyArray) -> AnyArray:
     """Spikes met at each input over samples, blocks and pixels, [inputs]."""
     met = np.zeros(workload.groups * workload.fan_in)
     for one in images:
@@ -222,7 +222,7 @@ def _by_activation(workload: LayerWorkload, array: PEArray, pe_map: PEMap) -> In
     return np.rint(cycles).astype(np.int64)
 
 
-def _at_every_activation(counts: CellCounts, times: Array) -> Array:
+def _at_every_activation(counts: CellCounts, times: AnyArray) -> AnyArray:
     """Cycles of each group when its PEs wait at every activation, [groups]."""
     groups = range(len(counts.starts))
     return np.array([counts.largest_at_inputs(group) @ times for group in groups])
@@ -230,7 +230,7 @@ def _at_every_activation(counts: CellCounts, times: Array) -> Array:
 
 def _queued(
     array: PEArray, counts: CellCounts, met: Callable[[], Iterable[BoolArray]]
-) -> Array:
+) -> AnyArray:
     """Cycles of each group when activations pass queues, [groups]."""
     depth = array.fifo_depth_activations
     groups = range(len(counts.starts))
@@ -238,8 +238,8 @@ def _queued(
 
 
 def _skipped(
-    workload: LayerWorkload, array: PEArray, counts: CellCounts, images: Array
-) -> Array:
+    workload: LayerWorkload, array: PEArray, counts: CellCounts, images: AnyArray
+) -> AnyArray:
     """Cycles of each stage of one sample when zero spikes cost nothing."""
     rows = array.pixel_rows
     blocks = len(images)
@@ -268,8 +268,8 @@ def _skipped(
 
 
 def _by_pixel(
-    workload: LayerWorkload, counts: CellCounts, images: Array, rows: int
-) -> Array:
+    workload: LayerWorkload, counts: CellCounts, images: AnyArray, rows: int
+) -> AnyArray:
     """Cycles of each group with a barrier after every (fold of) output pixels."""
     cycles = np.zeros(len(counts.starts))
     most = CHUNK // max(counts.inputs, len(counts.groups))

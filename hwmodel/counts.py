@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from balancer import PEMap
-from balancer.maps.cell_arrays import Array, BoolArray, IntArray
+from balancer.array_types import AnyArray, BoolArray, IntArray
 
 EXACT_FLOAT32 = 2**24  # whole numbers up to here are exact in 24 bits of significand
 
@@ -34,7 +34,7 @@ class Piece(NamedTuple):
 
     cells: IntArray
     columns: slice
-    counts: Array
+    counts: AnyArray
 
 
 class CellCounts:
@@ -74,8 +74,7 @@ class CellCounts:
         place = np.empty(len(order), dtype=np.int64)
         place[order] = np.arange(len(order))
         outputs, fan_in = len(mask), mask[0].size
-        # Cells of an array's maps are a part of a channel, or whole channels.
-        self.one_channel = bool(largest <= fan_in)
+        self.one_channel = bool((pe_map.channels_of_cells() <= 1).all())
         labels = pe_map.cell_labels().reshape(outputs, fan_in)
         # All maps of an array give one output channel to one group.
         self.group_of_channel: IntArray = self.groups[place[labels[:, 0]]]
@@ -125,7 +124,7 @@ class CellCounts:
             columns = slice(first + start, first + stop)
             self.pieces.append(Piece(rows, columns, counts))
 
-    def loads(self, met: Array) -> Array:
+    def loads(self, met: AnyArray) -> AnyArray:
         """Work of each cell.
 
         Parameters
@@ -143,17 +142,17 @@ class CellCounts:
             loads[piece.cells] += piece.counts @ flat[piece.columns]
         return loads.reshape(-1, *met.shape[1:])
 
-    def largest_of_group(self, loads: Array) -> Array:
+    def largest_of_group(self, loads: AnyArray) -> AnyArray:
         """Largest of each group's cells, [groups, ...] of [cells, ...]."""
-        largest: Array = np.maximum.reduceat(loads, self.starts, axis=0)
+        largest: AnyArray = np.maximum.reduceat(loads, self.starts, axis=0)
         return largest
 
-    def largest_at_inputs(self, group: int) -> Array:
+    def largest_at_inputs(self, group: int) -> AnyArray:
         """Largest count of a group's cells at each input, [inputs]."""
-        largest: Array = self.table(group).max(axis=0, initial=0)
+        largest: AnyArray = self.table(group).max(axis=0, initial=0)
         return largest
 
-    def table(self, group: int) -> Array:
+    def table(self, group: int) -> AnyArray:
         """Lay out the counts of one group, [cells of the group, inputs]."""
         first = self.starts[group]
         last = np.searchsorted(self.groups, group, side="right")

@@ -1,11 +1,13 @@
 """Errors and warnings that the hardware model raises on purpose.
 
-The errors are `ValueError`s with one line of text that says what was given, what is
-accepted and how to mend it, so a program may show it to its user as it is.
+The errors are `balancer.BalancerError`s, so a program may show their text to its user
+as it is.
 """
 
+from balancer.errors import BalancerError
 
-class HardwareModelError(ValueError):
+
+class HardwareModelError(BalancerError):
     """Input that the hardware model cannot work with."""
 
 

@@ -16,7 +16,7 @@ from itertools import chain
 
 import numpy as np
 
-from balancer.maps.cell_arrays import BoolArray
+from balancer.array_types import BoolArray
 from hwmodel.counts import CellCounts
 
 

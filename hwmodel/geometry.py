@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from hwmodel.architecture import (
     Convolution,
@@ -19,7 +18,7 @@ from hwmodel.architecture import (
 from hwmodel.errors import ArchitectureError, WorkloadError
 from hwmodel.workload import LayerWorkload, Pair
 
-Masks = Mapping[str, npt.NDArray[Any]]
+Shapes = Mapping[str, tuple[int, ...]]
 
 
 class Geometry(NamedTuple):
@@ -30,6 +29,26 @@ class Geometry(NamedTuple):
     padding: int | Pair = 0
     dilation: int | Pair = 1
     groups: int = 1
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> Geometry:
+        """Read what `to_json` wrote.
+
+        Raises
+        ------
+        KeyError
+            A field is missing.
+        """
+        values: dict[str, Any] = {field: entry[field] for field in cls._fields}
+        pairs = {k: tuple(v) for k, v in values.items() if isinstance(v, list)}
+        return cls(**(values | pairs))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON holds them, in a layer of a ticket's ``layers``."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in self._asdict().items()
+        }
 
 
 class PlacedLayer(NamedTuple):
@@ -50,68 +69,63 @@ class PlacedLayer(NamedTuple):
     analog: bool
 
 
-def listed_layers(known: Mapping[str, Any], masks: Masks) -> list[PlacedLayer] | None:
+def listed_layers(known: Mapping[str, Any], shapes: Shapes) -> list[PlacedLayer] | None:
     """Read the list ``layers`` of a ticket's metadata.
 
-    Its entries are those of `snn.networks.geometry.layer_geometry`: ``name``,
-    ``input_shape``, ``stride``, ``padding``, ``dilation``, ``groups`` and ``analog``.
+    Its entries hold ``name``, the fields of `Geometry`, and ``analog``.
 
     Returns
     -------
     list of PlacedLayer or None
-        The layers that have a mask, in the order of the list; None if there is no such
-        list, or if it lacks a mask, or does not fit one.
+        The layers that have weights, in the order of the list; None if there is no such
+        list, or if it lacks a layer, or does not fit one.
     """
     try:
         placed = [
-            PlacedLayer(
-                entry["name"],
-                Geometry(*(_tuples(entry[field]) for field in Geometry._fields)),
-                bool(entry["analog"]),
-            )
+            PlacedLayer(entry["name"], Geometry.from_json(entry), bool(entry["analog"]))
             for entry in known.get("layers") or ()
-            if entry["name"] in masks
+            if entry["name"] in shapes
         ]
         for layer in placed:
-            LayerWorkload(layer.name, masks[layer.name], **layer.geometry._asdict())
+            mask = np.broadcast_to(np.False_, shapes[layer.name])  # takes no memory
+            LayerWorkload(layer.name, mask, **layer.geometry._asdict())
     except (KeyError, TypeError, WorkloadError):
         return None
     names = [layer.name for layer in placed]
-    return placed if sorted(names) == sorted(masks) else None
+    return placed if sorted(names) == sorted(shapes) else None
 
 
-def written_layers(known: Mapping[str, Any], masks: Masks) -> list[PlacedLayer] | None:
+def written_layers(
+    known: Mapping[str, Any], shapes: Shapes
+) -> list[PlacedLayer] | None:
     """Read the text ``architecture`` of a ticket's metadata, and its ``input_shape``.
 
     Parameters
     ----------
     known : mapping
         Metadata.
-    masks : mapping of str to ndarray
-        Where several have one shape, they are taken in their order here.
+    shapes : mapping of str to tuple of int
+        Of the weights; where several have one shape, they are taken in their order
+        here.
 
     Returns
     -------
     list of PlacedLayer or None
-        In the order of the text; None if it does not tell the layers of all masks.
+        In the order of the text; None if it does not tell all layers.
     """
     text, image = known.get("architecture"), known.get("input_shape")
     if not isinstance(text, str) or not image or len(image) != 3:
         return None
-    free = list(masks)
+    free = list(shapes)
     placed: list[PlacedLayer] = []
     try:
         for shape, geometry in _walk(text, tuple(int(size) for size in image)):
-            name = next(name for name in free if np.shape(masks[name]) == shape)
+            name = next(name for name in free if shapes[name] == shape)
             free.remove(name)
             placed.append(PlacedLayer(name, geometry, not placed))
     except (ArchitectureError, StopIteration):
         return None
     return None if free else placed
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _walk(text: str, image: Shape) -> Iterator[tuple[Shape, Geometry]]:

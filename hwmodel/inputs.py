@@ -12,11 +12,11 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from balancer.maps.cell_arrays import Array
+from balancer.array_types import AnyArray
 from hwmodel.workload import LayerWorkload
 
 
-def block_images(workload: LayerWorkload, parallel: int) -> Array | None:
+def block_images(workload: LayerWorkload, parallel: int) -> AnyArray | None:
     """Cut the input into time blocks, with zero padding around each image.
 
     Parameters
@@ -49,7 +49,7 @@ def block_images(workload: LayerWorkload, parallel: int) -> Array | None:
     return np.pad(blocks, ((0, 0), (0, 0), (0, 0), (down, down), (right, right)))
 
 
-def windows(images: Array, workload: LayerWorkload) -> Array:
+def windows(images: AnyArray, workload: LayerWorkload) -> AnyArray:
     """View the inputs that each kernel position meets at each output pixel.
 
     Parameters
@@ -79,7 +79,7 @@ def windows(images: Array, workload: LayerWorkload) -> Array:
 
 
 def met_inputs(
-    images: Array, workload: LayerWorkload, pixel_rows: int = 1
+    images: AnyArray, workload: LayerWorkload, pixel_rows: int = 1
 ) -> npt.NDArray[np.float64]:
     """Count the spikes that each kernel position meets over the output pixels.
 
@@ -128,12 +128,12 @@ def _met_lines(
 
 
 def patches(
-    images: Array,
+    images: AnyArray,
     workload: LayerWorkload,
     most_columns: int,
     whole_images: bool,
     dtype: npt.DTypeLike,
-) -> Iterator[Array]:
+) -> Iterator[AnyArray]:
     """Yield what the kernels meet, pixel by pixel, a bounded chunk at a time.
 
     Parameters

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from balancer.maps.cell_arrays import Array, IntArray
+from balancer.array_types import AnyArray, IntArray
 from hwmodel.activity import Cycles
 from hwmodel.compute import Compute
 from hwmodel.traffic import Port
@@ -82,7 +82,7 @@ def layer_cycles(compute: Compute, ports: Iterable[Port], pes: int) -> Cycles:
     samples, stages = compute.cycles.shape
     fill, during, drain = memory_cycles(ports, stages)
     total = _number(compute.cycles)
-    of_stage: Array = compute.cycles.sum(axis=0)
+    of_stage: AnyArray = compute.cycles.sum(axis=0)
     return Cycles(
         compute=total,
         fill=fill * samples,
@@ -96,6 +96,6 @@ def layer_cycles(compute: Compute, ports: Iterable[Port], pes: int) -> Cycles:
     )
 
 
-def _number(values: Array) -> int | float:
+def _number(values: AnyArray) -> int | float:
     """Sum as a Python int or float, whichever the values are."""
     return values.sum().item()  # type: ignore[no-any-return]

@@ -11,18 +11,19 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+import numpy as np
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
-from balancer import PEMap
+from balancer import BalancerError, PEMap
+from balancer.maps.kinds import find_kind, map_kinds
+from hwmodel.errors import AcceleratorError
 
-Mapping = Literal[
-    "output_channel",
-    "input_channel",
-    "interleaved",
-    "banked",
-    "grid",
-    "output_stationary",
-]
 Skip = Literal["none", "weight", "spike", "dual"]
 Barrier = Literal["activation", "pixel", "timestep", "tile", "layer"]
 
@@ -33,20 +34,48 @@ NonNegative = Annotated[float, Field(ge=0)]
 Source = Annotated[str, Field(min_length=1)]
 
 
+# Mappings that are two-dimensional arrays, with rows and columns.
+TWO_D = ("grid", "output_stationary")
+
+
+def _known_mapping(mapping: str) -> str:
+    """Refuse what names no PE map that an array can have."""
+    if mapping in TWO_D:
+        return mapping
+    try:
+        kind, _ = find_kind(mapping)
+        if kind.takes_pes and not kind.prescribes_loads:
+            return mapping
+    except BalancerError:
+        pass
+    of_arrays = (
+        kind.shown
+        for kind in map_kinds()
+        if kind.takes_pes and not kind.prescribes_loads
+    )
+    raise ValueError(
+        f"is {mapping!r}; it needs one of {', '.join((*of_arrays, *TWO_D))}"
+    )
+
+
+MapName = Annotated[str, AfterValidator(_known_mapping)]
+
+
 class Section(BaseModel):
     """Base of all sections: immutable, no unknown fields, no infinities."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Array(Section):
+class PEArray(Section):
     """The PE array: how weights are mapped to PEs, what is skipped, who waits.
 
     Attributes
     ----------
     mapping : str
-        A PE map of `balancer.PEMap`, or ``output_stationary``: PE (r, c) computes the
-        pixel ``e % rows == r`` of the channel ``o % cols == c``.
+        A PE map of `balancer.map_kinds` that takes the PEs beside its text, ``grid``
+        with rows and columns, or ``output_stationary``: PE (r, c) computes the pixel
+        ``e % rows == r`` of the channel ``o % cols == c``.
     pes : int
         PEs of the array, for the mappings without rows and columns.
     rows, cols : int
@@ -71,7 +100,7 @@ class Array(Section):
         forms of SATA_Sim, see `hwmodel.sata_sim`.
     """
 
-    mapping: Mapping
+    mapping: MapName
     pes: Whole | None = None
     rows: Whole | None = None
     cols: Whole | None = None
@@ -84,8 +113,8 @@ class Array(Section):
     source: Source
 
     @model_validator(mode="after")
-    def _consistent(self) -> Array:
-        two_d = self.mapping in ("grid", "output_stationary")
+    def _consistent(self) -> PEArray:
+        two_d = self.mapping in TWO_D
         if two_d != (self.rows is not None and self.cols is not None) or (
             two_d == (self.pes is not None)
         ):
@@ -162,8 +191,23 @@ class Array(Section):
 
 @lru_cache(maxsize=64)
 def _pe_map(spec: str, pes: int, shape: tuple[int, ...]) -> PEMap:
-    """Make a map once: networks repeat shapes, and masks of one are compared."""
-    return PEMap.parse(spec, shape, pes)
+    """Make a map once: networks repeat shapes, and masks of one are compared.
+
+    Raises
+    ------
+    AcceleratorError
+        A map of labels whose groups are not tiles of output channels.
+    """
+    pe_map = PEMap.parse(spec, shape, pes)
+    if pe_map.is_gathered:
+        group = pe_map.labels()[0].reshape(pe_map.channels, -1)
+        if (group != group[:, :1]).any() or (np.diff(group[:, 0]) < 0).any():
+            raise AcceleratorError(
+                f"the PE map {spec} splits an output channel among lock-step groups, "
+                "or takes channels out of order; the hardware model needs groups that "
+                "are tiles of whole output channels, in their order"
+            )
+    return pe_map
 
 
 class BitWidths(Section):

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from hwmodel.accelerator import Accelerator
 from hwmodel.activity import Cycles
 from hwmodel.errors import WorkloadError
-from hwmodel.sections import Array
+from hwmodel.sections import PEArray
 from hwmodel.traffic import Port, layer_traffic
 from hwmodel.workload import LayerWorkload
 
@@ -62,7 +62,7 @@ def simulate(workload: LayerWorkload, accelerator: Accelerator) -> Cycles:
     if spikes is None:
         raise WorkloadError(f"layer {workload.name!r}: stepping needs real spikes")
     array = accelerator.array
-    pe_map = array.pe_map((*workload.mask.shape, 1, 1)[:4])
+    pe_map = array.pe_map(workload.weight_shape)
     _, ports = layer_traffic(
         workload,
         accelerator,
@@ -76,7 +76,9 @@ def simulate(workload: LayerWorkload, accelerator: Accelerator) -> Cycles:
     return total
 
 
-def place(weight: Weight, position: int, workload: LayerWorkload, array: Array) -> int:
+def place(
+    weight: Weight, position: int, workload: LayerWorkload, array: PEArray
+) -> int:
     """Find the PE (or column of an output-stationary array) that holds a weight.
 
     Parameters
@@ -87,7 +89,7 @@ def place(weight: Weight, position: int, workload: LayerWorkload, array: Array) 
         Its position in the row of its output channel.
     workload : LayerWorkload
         The layer.
-    array : Array
+    array : PEArray
         The PE array.
     """
     inputs = workload.image[0] // workload.groups
@@ -100,6 +102,8 @@ def place(weight: Weight, position: int, workload: LayerWorkload, array: Array) 
         return _part(channel, inputs, array.size)
     if array.mapping == "banked":
         return _part(position, workload.fan_in, array.size)
+    if array.mapping != "grid":  # any other map is what its labels say
+        return _label(workload, array, 1, weight.output, position)
     cols = array.cols or 1
     row = weight.output % (array.rows or 1)
     return row * cols + _part(channel, inputs, cols)
@@ -111,14 +115,27 @@ def _part(item: int, items: int, parts: int) -> int:
     return next(number for number, part in enumerate(split) if item in part)
 
 
-def _group(output: int, array: Array) -> int:
+def _group(output: int, workload: LayerWorkload, array: PEArray) -> int:
     """Find the group that an output channel belongs to."""
-    tile = {
+    tiles = {
         "output_channel": array.pes,
         "grid": array.rows,
         "output_stationary": array.cols,
-    }.get(array.mapping, 1)
-    return 0 if array.mapping == "interleaved" else output // (tile or 1)
+        "input_channel": 1,
+        "banked": 1,
+        "interleaved": workload.outputs,
+    }
+    if array.mapping not in tiles:
+        return _label(workload, array, 0, output, 0)
+    return output // (tiles[array.mapping] or 1)
+
+
+def _label(
+    workload: LayerWorkload, array: PEArray, kind: int, output: int, position: int
+) -> int:
+    """Read the group (kind 0) or the PE (1) of a weight from the labels of its map."""
+    pe_map = array.pe_map(workload.weight_shape)
+    return int(pe_map.labels()[kind].reshape(workload.outputs, -1)[output, position])
 
 
 class Stage(NamedTuple):
@@ -129,7 +146,7 @@ class Stage(NamedTuple):
 
 
 def _stages(
-    workload: LayerWorkload, array: Array, spikes: npt.NDArray[np.uint8]
+    workload: LayerWorkload, array: PEArray, spikes: npt.NDArray[np.uint8]
 ) -> list[Stage]:
     """List the operations of every PE, interval by interval."""
     weights: dict[int, list[tuple[Weight, int]]] = {}
@@ -145,7 +162,7 @@ def _stages(
                 column=column,
             )
             pe = place(weight, position, workload, array)
-            weights.setdefault(_group(output, array), []).append((weight, pe))
+            weights.setdefault(_group(output, workload, array), []).append((weight, pe))
     stages = []
     for group in sorted(weights):
         mine = weights[group]
@@ -169,7 +186,7 @@ def _stages(
 
 def _intervals(
     workload: LayerWorkload,
-    array: Array,
+    array: PEArray,
     spikes: npt.NDArray[np.uint8],
     weights: Sequence[tuple[Weight, int]],
 ) -> Iterator[Interval]:
@@ -226,7 +243,7 @@ def _fires(
     return inside and bool(block[:, channel, at_y, at_x].any())
 
 
-def _run(stages: Sequence[Stage], ports: Sequence[Port], array: Array) -> Cycles:
+def _run(stages: Sequence[Stage], ports: Sequence[Port], array: PEArray) -> Cycles:
     """Step the array through the stages of one sample, with memory behind it."""
     total = Cycles(fill=_move([(port, port.before[0]) for port in ports]))
     for number, stage in enumerate(stages):
@@ -266,7 +283,7 @@ def _move(transfers: Sequence[tuple[Port, int]]) -> int:
     return cycles
 
 
-def _step(intervals: Sequence[Interval], array: Array) -> Iterator[tuple[int, int]]:
+def _step(intervals: Sequence[Interval], array: PEArray) -> Iterator[tuple[int, int]]:
     """Yield for every cycle how many PEs are busy and how many gated."""
     ahead = array.fifo_depth_activations
     interval_of = [0] * array.size  # where each PE is: it has done all before

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from balancer import PEMap
-from balancer.maps.cell_arrays import IntArray
+from balancer.array_types import IntArray
 from hwmodel.accelerator import Accelerator
 from hwmodel.activity import Traffic, Transfers
 from hwmodel.workload import LayerWorkload

@@ -13,12 +13,11 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from balancer.maps.cell_arrays import BoolArray
+from balancer.array_types import BoolArray, FloatArray
 from hwmodel.errors import WorkloadError
 
 Pair: TypeAlias = tuple[int, int]
 PairField: TypeAlias = Literal["stride", "padding", "dilation"]
-FloatArray: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,6 +135,12 @@ class LayerWorkload:
         """Height and width of the kernel."""
         shape = self.mask.shape
         return (shape[2], shape[3]) if len(shape) == 4 else (1, 1)
+
+    @property
+    def weight_shape(self) -> tuple[int, int, int, int]:
+        """Shape of the weights, those of a linear layer as a 1 x 1 convolution."""
+        outputs, inputs, *_ = self.mask.shape
+        return (outputs, inputs, *self.kernel)
 
     @property
     def outputs(self) -> int:

@@ -7,15 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from balancer.errors import TicketError
+from balancer.errors import TicketError, naming
 from balancer.files.array_files import ArraysInMemory
-from balancer.files.ticket import Ticket
-
-TORCH_SUFFIXES = (".pt", ".pth")
 
 
-def open_torch_ticket(path: Path) -> Ticket:
+def open_torch_arrays(path: Path) -> ArraysInMemory:
     """Load a state dict, bare or under the usual key of a checkpoint.
+
+    `balancer.open_ticket` comes here for ``.pt`` and ``.pth`` files.
 
     Parameters
     ----------
@@ -26,32 +25,30 @@ def open_torch_ticket(path: Path) -> Ticket:
     Raises
     ------
     TicketError
-        torch is missing, or the file is missing, damaged, holds other objects than
-        tensors, or no layer.
+        torch is missing, or the file is damaged or holds other objects than tensors.
     """
-    if not path.is_file():
-        raise TicketError(f"{path}: no such file")
+    with naming(path):
+        return ArraysInMemory(_arrays(_state_dict(_loaded(path))))
+
+
+def _loaded(path: Path) -> Any:
     try:
         import torch
     except ImportError as error:
         raise TicketError(
-            f"{path}: reading it needs torch, which is not installed; "
+            "reading it needs torch, which is not installed; "
             "python -m pip install -e '.[snn]'"
         ) from error
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise TicketError(
-            f"{path}: holds more than tensors, which would have to be unpickled; save "
-            "the state dict alone"
+            "holds more than tensors, which would have to be unpickled; save the state "
+            "dict alone"
         ) from error
     except Exception as error:  # torch's unpickler fails in many ways on other files
         first = str(error).partition("\n")[0]
-        raise TicketError(f"{path}: no readable torch file ({first})") from error
-    try:
-        return Ticket.of(ArraysInMemory(_arrays(_state_dict(loaded))))
-    except TicketError as error:
-        raise TicketError(f"{path}: {error}") from error
+        raise TicketError(f"no readable torch file ({first})") from error
 
 
 def _state_dict(loaded: Any) -> Mapping[str, Any]:

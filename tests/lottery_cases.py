@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from balancer.network.budgets import LayerCost
+from balancer import LayerCost
 from snn.lottery.pruning import Pruning
 
 ORDERED_MAPS = ("output_channel", "input_channel")

@@ -1,0 +1,1 @@
+"""Reading and writing tickets: files of weights, masks and scores."""

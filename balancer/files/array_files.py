@@ -7,14 +7,15 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from balancer.array_types import AnyArray
 from balancer.errors import TicketError
-from balancer.maps.cell_arrays import Array
 
 METADATA = "__metadata__"  # the array of an .npz file that holds the metadata as JSON
 
@@ -25,7 +26,7 @@ class ArrayFile(Protocol):
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of every array."""
 
-    def read(self, name: str) -> Array:
+    def read(self, name: str) -> AnyArray:
         """Load one array."""
 
     def metadata(self) -> dict[str, Any]:
@@ -43,15 +44,16 @@ class SafetensorsFile:
         with self._opened() as file:
             return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 (no mapping)
 
-    def read(self, name: str) -> Array:
+    def read(self, name: str) -> AnyArray:
         """Load one array."""
         with self._opened() as file:
             kind = file.get_slice(name).get_dtype()
             try:
-                array: Array = file.get_tensor(name)
+                array: AnyArray = file.get_tensor(name)
             except TypeError as error:
                 raise TicketError(
-                    f"{self.path}: {name} is {kind}, which NumPy lacks; store it as F32"
+                    f"{name} is {kind}, which NumPy lacks; store it as F32",
+                    about=self.path,
                 ) from error
             return array
 
@@ -69,7 +71,7 @@ class SafetensorsFile:
                 yield file
         except (SafetensorError, OSError) as error:
             raise TicketError(
-                f"{self.path}: no readable safetensors file ({error})"
+                f"no readable safetensors file ({error})", about=self.path
             ) from error
 
 
@@ -94,16 +96,17 @@ class NpzFile:
                     shape, _, dtype = header(stream)
                 if dtype.hasobject:
                     raise TicketError(
-                        f"{self.path}: {member} holds Python objects, which would have "
-                        "to be unpickled; store numbers"
+                        f"{member} holds Python objects, which would have to be "
+                        "unpickled; store numbers",
+                        about=self.path,
                     )
                 found[member.removesuffix(".npy")] = shape
             return found
 
-    def read(self, name: str) -> Array:
+    def read(self, name: str) -> AnyArray:
         """Load one array."""
         with self._readable(), np.load(self.path, allow_pickle=False) as arrays:
-            array: Array = arrays[name]
+            array: AnyArray = arrays[name]
             return array
 
     def metadata(self) -> dict[str, Any]:
@@ -121,7 +124,7 @@ class NpzFile:
             raise
         except (zipfile.BadZipFile, OSError, ValueError, EOFError) as error:
             raise TicketError(
-                f"{self.path}: no readable .npz file ({error})"
+                f"no readable .npz file ({error})", about=self.path
             ) from error
 
 
@@ -135,7 +138,7 @@ class ArraysInMemory:
         """Shape of every array."""
         return {name: np.shape(array) for name, array in self.arrays.items()}
 
-    def read(self, name: str) -> Array:
+    def read(self, name: str) -> AnyArray:
         """Return one array."""
         return np.asarray(self.arrays[name])
 
@@ -147,21 +150,37 @@ class ArraysInMemory:
 def open_arrays(path: Path) -> ArrayFile:
     """Choose the reader for a file by its suffix.
 
+    Beyond those of this module, readers are the entry points ``balancer.readers`` of
+    installed packages, named after the suffix without its dot: callables that take the
+    path.
+
     Raises
     ------
     TicketError
         An unknown suffix, or no such file.
     """
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise TicketError(f"{path}: unknown format; accepted: {', '.join(_READERS)}")
+    reader = _READERS.get(path.suffix.lower()) or _installed_reader(path)
     if not path.is_file():
-        raise TicketError(f"{path}: no such file")
+        raise TicketError("no such file", about=path)
     return reader(path)
 
 
+def _installed_reader(path: Path) -> Callable[[Path], ArrayFile]:
+    suffix = path.suffix.lower().removeprefix(".")
+    for entry in entry_points(group=READER_GROUP, name=suffix):
+        reader: Callable[[Path], ArrayFile] = entry.load()
+        return reader
+    raise TicketError(f"unknown format; accepted: {', '.join(formats())}", about=path)
+
+
+def formats() -> tuple[str, ...]:
+    """Suffixes of the files that can be read."""
+    installed = sorted({f".{entry.name}" for entry in entry_points(group=READER_GROUP)})
+    return (*_READERS, *installed)
+
+
 def save_arrays(
-    path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, Any]
+    path: Path, arrays: Mapping[str, AnyArray], metadata: Mapping[str, Any]
 ) -> None:
     """Write named arrays with their metadata, in the format that the suffix names."""
     texts = {"ticket": json.dumps(dict(metadata))}
@@ -179,7 +198,8 @@ _READERS: dict[str, Callable[[Path], ArrayFile]] = {
     ".safetensors": SafetensorsFile,
     ".npz": NpzFile,
 }
-FORMATS = tuple(_READERS)
+WRITTEN_FORMATS = tuple(_READERS)
+READER_GROUP = "balancer.readers"
 
 
 def _decoded(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,17 +12,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from importlib import resources
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from balancer.errors import TicketError
+from balancer.array_types import AnyArray, BoolArray
+from balancer.errors import BalancerError, TicketError, naming
 from balancer.files.array_files import ArrayFile, open_arrays, save_arrays
-from balancer.maps.cell_arrays import Array, BoolArray
+from balancer.maps.schedule import Schedule
 
 # Orders of output and of input channels, by the axis of the weights.
 ORDER_ROLES = ("order", "input_order")
@@ -55,11 +57,11 @@ class LayerArrays:
         The weights that are not pruned so far.
     """
 
-    scores: Array
+    scores: AnyArray
     mask: BoolArray
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class TicketLayer:
     """One layer of a ticket; its arrays are loaded when they are asked for.
 
@@ -93,16 +95,14 @@ class TicketLayer:
         """
         weight = self._weight()
         if weight is None and "score" not in self.roles:
-            raise TicketError(
-                f"layer {self.name} has a mask, but neither weights nor scores"
-            )
+            raise self._error("it has a mask, but neither weights nor scores")
         mask = self.read_mask(weight)
         if "weight" in self.roles and weight is not None:
             alive = int(np.count_nonzero(weight[~mask]))
             if alive:
-                raise TicketError(
-                    f"layer {self.name}: {alive} weights are not zero where the mask "
-                    f"prunes them; set them to zero or store them as {self.name}.score"
+                raise self._error(
+                    f"{alive} weights are not zero where the mask prunes them; set "
+                    f"them to zero or store them as {self.name}.score"
                 )
         if "score" in self.roles:
             scores = self._array("score")
@@ -111,7 +111,7 @@ class TicketLayer:
             scores = np.abs(weight)
         return LayerArrays(scores, mask)
 
-    def read_mask(self, weight: Array | None = None) -> BoolArray:
+    def read_mask(self, weight: AnyArray | None = None) -> BoolArray:
         """Load the mask alone; without one, what is not zero is kept.
 
         `weight` spares reading the weights again.
@@ -125,35 +125,48 @@ class TicketLayer:
             return np.ascontiguousarray(self._mask())
         if weight is None:
             weight = self._weight()
-        known: Array = self._array("score") if weight is None else weight
+        known: AnyArray = self._array("score") if weight is None else weight
         return np.not_equal(known, 0)
 
-    def read_order(self, axis: int = 0) -> npt.NDArray[np.int32] | None:
-        """Load the order of the output channels (axis 0) or of the input channels (1).
+    def read_schedules(self) -> tuple[Schedule, ...]:
+        """Load the orders in which the PEs take the channels.
 
         Returns
         -------
-        ndarray of int32 [channels] or None
-            Schedule position -> channel; None if the file says nothing.
+        tuple of Schedule
+            Those that the file holds: of the output channels, the input channels, both
+            or none.
 
         Raises
         ------
         TicketError
             Numbers that are no permutation of the channels.
         """
-        role = ORDER_ROLES[axis]
-        if role not in self.roles:
-            return None
-        order = self.file.read(self.roles[role])
-        channels = np.arange(self.shape[axis])
-        if order.dtype.kind not in "iu" or not np.array_equal(np.sort(order), channels):
-            raise TicketError(
-                f"layer {self.name}: its {role} is no permutation of {len(channels)} "
-                "channels"
-            )
-        return order.astype(np.int32)
+        found = []
+        for axis, role in enumerate(ORDER_ROLES):
+            if role not in self.roles:
+                continue
+            order = self.file.read(self.roles[role])
+            channels = self.shape[axis]
+            try:
+                schedule = Schedule(axis, order)
+            except BalancerError as error:
+                raise self._error(f"its {role}: {error}") from error
+            if len(schedule.order) != channels:
+                raise self._error(
+                    f"its {role} is no permutation of {channels} channels"
+                )
+            found.append(schedule)
+        return tuple(found)
 
-    def _weight(self) -> Array | None:
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.shape))
+        return f"{self.name}: {shape}, {', '.join(self.roles)}"
+
+    def _error(self, text: str) -> TicketError:
+        return TicketError(text, about=f"layer {self.name}")
+
+    def _weight(self) -> AnyArray | None:
         for role in ("weight", "unpruned"):
             if role in self.roles:
                 return self._array(role)
@@ -162,23 +175,20 @@ class TicketLayer:
     def _mask(self) -> BoolArray:
         mask = self._array("mask")
         if mask.dtype != np.bool_ and not np.isin(mask, (0, 1)).all():
-            raise TicketError(
-                f"layer {self.name}: the mask holds {mask.dtype} values other than 0 "
-                "and 1"
-            )
+            raise self._error(f"the mask holds {mask.dtype} values other than 0 and 1")
         return mask.astype(np.bool_, copy=False)
 
-    def _array(self, role: str) -> Array:
+    def _array(self, role: str) -> AnyArray:
         array = self.file.read(self.roles[role])
         if array.shape != self.shape:
-            raise TicketError(
-                f"layer {self.name}: its {role} has shape {array.shape}, "
-                f"another of its arrays {self.shape}"
+            raise self._error(
+                f"its {role} has shape {array.shape}, another of its arrays "
+                f"{self.shape}"
             )
         return array
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Ticket:
     """The layers of one file.
 
@@ -188,10 +198,13 @@ class Ticket:
         In the order of the file.
     metadata : dict
         What the file says about itself (architecture, data set, accuracy, …).
+    source : str or None
+        Name of the file, if the ticket comes from one.
     """
 
     layers: tuple[TicketLayer, ...]
     metadata: dict[str, Any]
+    source: str | None = None
 
     @classmethod
     def of(cls, file: ArrayFile) -> Ticket:
@@ -220,21 +233,77 @@ class Ticket:
             file.metadata(),
         )
 
+    @property
+    def about(self) -> dict[str, Any]:
+        """What is said about the network; mask files pass it on from their ticket."""
+        about: dict[str, Any] = self.metadata.get("ticket", self.metadata)
+        return about
+
+    def select(self, only: str | None = None, skip: str | None = None) -> Ticket:
+        """Keep layers whose names match a pattern, and leave out others.
+
+        Parameters
+        ----------
+        only, skip : str, optional
+            Patterns of a shell, as ``features.*``; both are case-sensitive.
+
+        Raises
+        ------
+        TicketError
+            A pattern that matches no layer, or no layer that is left.
+        """
+        names = [layer.name for layer in self.layers]
+        for name, glob in (("only", only), ("skip", skip)):
+            if glob is not None and not any(fnmatchcase(one, glob) for one in names):
+                raise TicketError(
+                    f"`{name}` is {glob!r}, which matches no layer; the ticket has "
+                    f"{', '.join(names)}"
+                )
+        layers = tuple(
+            layer
+            for layer in self.layers
+            if (only is None or fnmatchcase(layer.name, only))
+            and (skip is None or not fnmatchcase(layer.name, skip))
+        )
+        if not layers:
+            raise TicketError(f"`only` {only!r} and `skip` {skip!r} leave no layer")
+        return replace(self, layers=layers)
+
+    def __repr__(self) -> str:
+        weights = sum(prod(layer.shape) for layer in self.layers)
+        lines = (f"  {layer!r}" for layer in self.layers)
+        return "\n".join(
+            (
+                f"Ticket({self.source or 'in memory'}, {len(self.layers)} layers, "
+                f"{weights} weights)",
+                *lines,
+            )
+        )
+
 
 def open_ticket(path: str | os.PathLike[str]) -> Ticket:
-    """List the layers of a .safetensors or .npz file; their arrays stay on the disk.
+    """List the layers of a file; their arrays stay on the disk where they can.
+
+    Parameters
+    ----------
+    path : str or path
+        A .safetensors or .npz file, or one of a format that an installed package reads:
+        state dicts of torch (.pt, .pth) with the extra ``snn``.
 
     Raises
     ------
     TicketError
         A file that is missing, damaged, of another format, or without layers.
+
+    Examples
+    --------
+    >>> ticket = open_ticket(shipped_ticket())
+    >>> [layer.name for layer in ticket.layers]
+    ['classifier', 'features.0', 'features.3', 'features.7']
     """
     path = Path(path)
-    try:
-        return Ticket.of(open_arrays(path))
-    except TicketError as error:
-        text = str(error)
-        raise TicketError(text if str(path) in text else f"{path}: {text}") from error
+    with naming(path):
+        return replace(Ticket.of(open_arrays(path)), source=path.name)
 
 
 def shipped_ticket() -> Path:
@@ -248,32 +317,33 @@ def shipped_ticket() -> Path:
 
 
 def save_masks(
-    path: Path,
+    path: str | os.PathLike[str],
     masks: Mapping[str, BoolArray],
-    orders: Mapping[str, npt.NDArray[np.int32]],
     metadata: Mapping[str, Any],
-    input_orders: Mapping[str, npt.NDArray[np.int32]] | None = None,
+    schedules: Mapping[str, Schedule] | None = None,
 ) -> None:
     """Write ``NAME.mask`` and ``NAME.order`` of every layer.
 
+    Orders of input channels are written as ``NAME.input_order``; ``NAME.order`` is then
+    that of the output channels, as they are.
+
     Parameters
     ----------
-    path : Path
+    path : str or path
         File to write, .safetensors or .npz. Give it a temporary name (see
         `atomic.replacing`) to leave nothing behind if something fails.
     masks : mapping of str to ndarray of bool
         Kept weights of each layer.
-    orders : mapping of str to ndarray of int32
-        Schedule position -> output channel, of each layer.
     metadata : mapping
         Whatever JSON can hold.
-    input_orders : mapping of str to ndarray of int32, optional
-        The same of input channels, written as ``NAME.input_order``.
+    schedules : mapping of str to Schedule, optional
+        In which order the PEs take the channels of layers; default: as they are.
     """
-    arrays: dict[str, Array] = {}
+    arrays: dict[str, AnyArray] = {}
     for name, mask in masks.items():
+        natural = Schedule.natural(mask.shape)
+        schedule = (schedules or {}).get(name, natural)
         arrays[f"{name}.mask"] = mask
-        arrays[f"{name}.order"] = orders[name]
-    for name, order in (input_orders or {}).items():
-        arrays[f"{name}.input_order"] = order
-    save_arrays(path, arrays, metadata)
+        arrays[f"{name}.order"] = natural.order
+        arrays[f"{name}.{ORDER_ROLES[schedule.axis]}"] = schedule.order
+    save_arrays(Path(path), arrays, metadata)

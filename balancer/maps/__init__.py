@@ -1,0 +1,1 @@
+"""PE maps: which lock-step group and PE each weight belongs to."""

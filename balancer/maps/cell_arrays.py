@@ -1,7 +1,7 @@
-"""Blocks: cells of equal size, seen as the rows of one matrix.
+"""Cell matrices: cells of equal size, seen as the rows of one matrix.
 
 Whatever the accelerator, a solver only needs to look at the weights cell by cell (see
-`pe_map`). For regular maps a block is a strided window on the weights, which costs
+`pe_map`). For regular maps the matrix is a strided window on the weights, which costs
 neither index arrays nor copies; for arbitrary labels it is a gather.
 """
 
@@ -10,15 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-Array: TypeAlias = npt.NDArray[Any]
-IntArray: TypeAlias = npt.NDArray[np.int64]
-BoolArray: TypeAlias = npt.NDArray[np.bool_]
-
+from balancer.array_types import AnyArray, BoolArray, IntArray
 
 # A megabyte of float32: larger pieces take memory and leave the cache between two looks
 # at them, smaller ones pay more for the calls than for the work.
@@ -27,7 +23,7 @@ CHUNK_WEIGHTS = 2**18
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A block whose cells are spread evenly over the weights: a strided window.
+    """Cells that are spread evenly over the weights: a strided window.
 
     Attributes
     ----------
@@ -45,23 +41,23 @@ class Window:
     cell_axes: int
 
     @property
-    def cells(self) -> int:
-        """Number of cells, the rows of the block."""
+    def n_cells(self) -> int:
+        """Number of cells, the rows of the matrix."""
         return prod(self.shape[: self.cell_axes])
 
     @property
     def width(self) -> int:
-        """Number of weights in each cell, the columns of the block."""
+        """Number of weights in each cell, the columns of the matrix."""
         return prod(self.shape[self.cell_axes :])
 
-    def _view(self, flat: Array) -> Array:
+    def _view(self, flat: AnyArray) -> AnyArray:
         size = flat.itemsize
         strides = tuple(stride * size for stride in self.strides)
         return np.ndarray(self.shape, flat.dtype, flat, self.offset * size, strides)
 
     def chunks(self) -> Iterator[tuple[slice, Window]]:
-        """Yield the block in pieces that fit a cache, each with its rows."""
-        if not self.cells:
+        """Yield the cells in pieces that fit a cache, each with its rows."""
+        if not self.n_cells:
             return
         length, *rest = self.shape
         rows = prod(self.shape[1 : self.cell_axes])
@@ -73,24 +69,31 @@ class Window:
             piece = Window(offset, shape, self.strides, self.cell_axes)
             yield slice(first * rows, last * rows), piece
 
-    def read(self, flat: Array) -> Array:
-        """Return the block as a matrix [cells, width]: a view wherever one exists."""
-        return self._view(flat).reshape(self.cells, self.width)
+    def read(self, flat: AnyArray) -> AnyArray:
+        """Return the weights as a matrix [cells, width]: a view wherever one exists."""
+        return self._view(flat).reshape(self.n_cells, self.width)
 
-    def count(self, mask: BoolArray) -> Array:
+    def count(self, mask: BoolArray) -> AnyArray:
         """Count the True entries of each cell, [cells], copying nothing."""
         counts = count_rows(self._view(mask))
-        inner = counts.reshape(self.cells, -1)
+        inner = counts.reshape(self.n_cells, -1)
         return inner.sum(axis=1, dtype=np.int64) if inner.shape[1] > 1 else inner[:, 0]
 
-    def write(self, flat: Array, values: Array) -> None:
-        """Store a matrix [cells, width] in the block's places of `flat`."""
+    def write(self, flat: AnyArray, values: AnyArray) -> None:
+        """Store a matrix [cells, width] in the cells' places of `flat`."""
         self._view(flat)[...] = values.reshape(self.shape)
+
+    def channels(self, fan_in: int) -> IntArray:
+        """Count the output channels, of `fan_in` weights, of each cell, [cells]."""
+        inner = slice(self.cell_axes, None)
+        steps = zip(self.shape[inner], self.strides[inner], strict=True)
+        whole = prod(size for size, stride in steps if stride % fan_in == 0)
+        return np.full(self.n_cells, whole, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gather:
-    """A block whose weights lie anywhere.
+    """Cells whose weights lie anywhere.
 
     Attributes
     ----------
@@ -101,46 +104,52 @@ class Gather:
     index: IntArray
 
     @property
-    def cells(self) -> int:
-        """Number of cells, the rows of the block."""
+    def n_cells(self) -> int:
+        """Number of cells, the rows of the matrix."""
         return int(self.index.shape[0])
 
     @property
     def width(self) -> int:
-        """Number of weights in each cell, the columns of the block."""
+        """Number of weights in each cell, the columns of the matrix."""
         return int(self.index.shape[1])
 
     def chunks(self) -> Iterator[tuple[slice, Gather]]:
-        """Yield the block in pieces that fit a cache, each with its rows."""
+        """Yield the cells in pieces that fit a cache, each with its rows."""
         step = max(1, CHUNK_WEIGHTS // max(1, self.width))
-        for first in range(0, self.cells, step):
-            rows = slice(first, min(first + step, self.cells))
+        for first in range(0, self.n_cells, step):
+            rows = slice(first, min(first + step, self.n_cells))
             yield rows, Gather(self.index[rows])
 
-    def read(self, flat: Array) -> Array:
-        """Return the block as a matrix [cells, width] (a copy)."""
+    def read(self, flat: AnyArray) -> AnyArray:
+        """Return the weights as a matrix [cells, width] (a copy)."""
         return flat[self.index]
 
-    def count(self, mask: BoolArray) -> Array:
+    def count(self, mask: BoolArray) -> AnyArray:
         """Count the True entries of each cell, [cells]."""
         return count_rows(mask[self.index])
 
-    def write(self, flat: Array, values: Array) -> None:
-        """Store a matrix [cells, width] in the block's places of `flat`."""
+    def write(self, flat: AnyArray, values: AnyArray) -> None:
+        """Store a matrix [cells, width] in the cells' places of `flat`."""
         flat[self.index] = values
 
+    def channels(self, fan_in: int) -> IntArray:
+        """Count the output channels, of `fan_in` weights, of each cell, [cells]."""
+        channel = np.sort(self.index // fan_in, axis=1)
+        changes: IntArray = np.count_nonzero(np.diff(channel, axis=1), axis=1)
+        return changes + 1
 
-Block: TypeAlias = Window | Gather
+
+CellMatrix: TypeAlias = Window | Gather
 
 
-def count_rows(block: BoolArray) -> Array:
+def count_rows(rows: BoolArray) -> AnyArray:
     """Count the True entries along the last axis."""
     # Sums of a narrow type keep the reduction in the processor's vector units, and
     # counting the bits of eight entries at once leaves an eighth to sum.
-    width = block.shape[-1]
+    width = rows.shape[-1]
     narrow = np.uint16 if width < 2**16 else np.uint64
-    entries = block.view(np.uint8)
-    if width % 8 == 0 and block.strides[-1] == 1:
-        entries = np.bitwise_count(block.view(np.uint64))
-    counts: Array = np.add.reduce(entries, axis=-1, dtype=narrow)
+    entries = rows.view(np.uint8)
+    if width % 8 == 0 and rows.strides[-1] == 1:
+        entries = np.bitwise_count(rows.view(np.uint64))
+    counts: AnyArray = np.add.reduce(entries, axis=-1, dtype=narrow)
     return counts

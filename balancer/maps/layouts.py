@@ -1,119 +1,22 @@
-"""Cells: how a PE map cuts a layer into the weights of each PE in each group.
+"""How each PE map cuts a layer into the weights of each PE in each group.
 
-The functions here are the geometry behind the constructors of `pe_map.PEMap`, which
-documents what each map means.
+The functions are the geometry behind the constructors of `PEMap`, which document what
+each map means.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from math import prod
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from balancer.errors import BalancerError
-from balancer.maps.cell_arrays import Array, Block, Gather, IntArray, Window
-
-# A table of loads has groups x PEs entries; labels that are not compact would fill the
-# memory with zeros long before they describe an accelerator.
-MAX_LOAD_TABLE = 2**27
+from balancer.maps.cell_arrays import Window
+from balancer.maps.kinds import map_kind
+from balancer.maps.layout import LayerShape, Layout, Part
 
 
-class Part(NamedTuple):
-    """A block, and the group and the PE of each of its cells."""
-
-    block: Block
-    group: Array
-    pe: Array
-
-
-class Cells(NamedTuple):
-    """All cells of a layer, numbered block after block; see `PEMap` for the fields."""
-
-    pes: int
-    groups: int
-    blocks: tuple[Block, ...]
-    cell_group: npt.NDArray[np.int32]
-    cell_pe: npt.NDArray[np.int32]
-    fixed_load: IntArray | None
-
-    @classmethod
-    def of(
-        cls,
-        pes: int,
-        groups: int,
-        parts: Iterable[Part],
-        fixed_load: IntArray | None = None,
-    ) -> Cells:
-        """Put together the parts that hold weights."""
-        check_load_table(groups, pes)
-        held = [part for part in parts if part.block.cells and part.block.width]
-        return cls(
-            pes,
-            groups,
-            tuple(part.block for part in held),
-            np.concatenate([np.empty(0), *(p.group for p in held)]).astype(np.int32),
-            np.concatenate([np.empty(0), *(p.pe for p in held)]).astype(np.int32),
-            fixed_load,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """A validated weight shape, seen as outputs x inputs x kernel positions."""
-
-    shape: tuple[int, ...]
-
-    @classmethod
-    def of(cls, shape: Sequence[int]) -> Layer:
-        """Validate a weight shape.
-
-        Raises
-        ------
-        BalancerError
-            Fewer than two dimensions, or something that is no size.
-        """
-        try:
-            sizes = tuple(int(size) for size in shape)
-        except (TypeError, ValueError):
-            sizes = ()
-        if len(sizes) < 2 or min(sizes) < 0:
-            raise BalancerError(
-                f"weight shape {shape!r}: two or more dimensions are needed (output "
-                "channels, input channels, then kernel positions)"
-            )
-        return cls(sizes)
-
-    @property
-    def outputs(self) -> int:
-        """Output channels."""
-        return self.shape[0]
-
-    @property
-    def inputs(self) -> int:
-        """Input channels that one output channel reads."""
-        return self.shape[1]
-
-    @property
-    def positions(self) -> int:
-        """Kernel positions."""
-        return prod(self.shape[2:])
-
-    @property
-    def fan_in(self) -> int:
-        """Weights of one output channel."""
-        return prod(self.shape[1:])
-
-    @property
-    def weights(self) -> int:
-        """Weights of the layer."""
-        return prod(self.shape)
-
-
-def tiled(layer: Layer, rows: int, cols: int, units: int) -> Cells:
+def _tiled(layer: LayerShape, rows: int, cols: int, units: int, **more: Any) -> Layout:
     """Cut tiles of `rows` output channels, each channel into `cols` consecutive parts.
 
     A part holds whole units, of which a channel has `units`; parts differ by one unit
@@ -135,10 +38,30 @@ def tiled(layer: Layer, rows: int, cols: int, units: int) -> Cells:
         pe = (channel % rows)[:, None] * cols + np.arange(first, first + count)
         parts.append(Part(window, np.repeat(channel // rows, count), pe.reshape(-1)))
     groups = -(-layer.outputs // rows) if layer.weights else 0
-    return Cells.of(rows * cols, groups, parts)
+    return Layout.of(rows * cols, groups, parts, **more)
 
 
-def interleaved(layer: Layer, pes: int) -> Cells:
+@map_kind("output_channel", "tiles of P output channels in lock-step", order_axis=0)
+def output_channel(layer: LayerShape, pes: int) -> Layout:
+    """Give each channel of a tile to a PE."""
+    return _tiled(layer, pes, 1, layer.fan_in)
+
+
+@map_kind(
+    "input_channel",
+    "P blocks of input channels, one output channel after another",
+    order_axis=1,
+)
+def input_channel(layer: LayerShape, pes: int) -> Layout:
+    """Cut every output channel into blocks of whole input channels."""
+    size, longer = divmod(layer.inputs, pes)
+    blocks = np.full(pes, size)
+    blocks[:longer] += 1
+    return _tiled(layer, 1, pes, layer.inputs, input_blocks=blocks)
+
+
+@map_kind("interleaved", "output channel c on PE c mod P, all in one group")
+def interleaved(layer: LayerShape, pes: int) -> Layout:
     """Deal the output channels to the PEs in turn; all PEs form one group."""
     turns, ahead = divmod(layer.outputs, pes)  # the first `ahead` PEs get one more
     width = layer.fan_in
@@ -153,15 +76,69 @@ def interleaved(layer: Layer, pes: int) -> Cells:
             )
             pe = np.arange(first, first + count)
             parts.append(Part(window, np.zeros(count), pe))
-    return Cells.of(pes, min(1, layer.weights), parts)
+    return Layout.of(pes, min(1, layer.weights), parts)
 
 
-def n_of_m(layer: Layer, n: int, m: int) -> Cells:
+@map_kind("banked", "P consecutive banks in the weights of an output channel")
+def banked(layer: LayerShape, pes: int) -> Layout:
+    """Cut every row into banks, wherever its input channels end."""
+    return _tiled(layer, 1, pes, layer.fan_in)
+
+
+@map_kind(
+    "grid:{rows}x{cols}",
+    "R output channels at a time, their input channels in C blocks",
+    order_axis=0,
+)
+def grid(layer: LayerShape, rows: int, cols: int) -> Layout:
+    """Give output channels to the rows of an array, input channels to its columns."""
+    return _tiled(layer, rows, cols, layer.inputs)
+
+
+@map_kind(
+    "kernel:{channels}",
+    "kernel position c on PE c mod P, for tiles of C output channels in lock-step",
+)
+def kernel(layer: LayerShape, channels: int, pes: int) -> Layout:
+    """Deal the kernel positions to the PEs in turn, tile by tile."""
+    turns, ahead = divmod(layer.positions, pes)
+    full, rest = divmod(layer.outputs, channels)
+    parts = []
+    for tile, tiles, size in ((0, full, channels), (full, min(rest, 1), rest)):
+        for first, count, turn in ((0, ahead, turns + 1), (ahead, pes - ahead, turns)):
+            window = Window(
+                offset=tile * channels * layer.fan_in + first,
+                shape=(tiles, count, size, layer.inputs, turn),
+                strides=(
+                    channels * layer.fan_in,
+                    1,
+                    layer.fan_in,
+                    layer.positions,
+                    pes,
+                ),
+                cell_axes=2,
+            )
+            group = np.repeat(np.arange(tile, tile + tiles), count)
+            pe = np.tile(np.arange(first, first + count), tiles)
+            parts.append(Part(window, group, pe))
+    groups = -(-layer.outputs // channels) if layer.weights else 0
+    return Layout.of(pes, groups, parts)
+
+
+@map_kind(
+    "{n}:{m}",
+    "exactly N of every M input channels, as 2:4",
+    order_axis=1,
+    prescribes_loads=True,
+)
+def n_of_m(layer: LayerShape, n: int, m: int) -> Layout:
     """Cut each kernel position of each output channel into blocks of m input channels.
 
     A shorter last block joins the group of the others if it can carry their load, and
     forms a group of its own otherwise.
     """
+    if n > m:
+        raise BalancerError(f"n:m pattern {n}:{m}: n must be at most m")
     blocks, rest = divmod(layer.inputs, m)
     rows = layer.outputs * layer.positions
     row = np.arange(rows)
@@ -186,56 +163,5 @@ def n_of_m(layer: Layer, n: int, m: int) -> Cells:
         if rest:
             loads.append(np.full(rows, rest, dtype=np.int64))
     fixed = np.concatenate(loads) if layer.weights else np.empty(0, dtype=np.int64)
-    return Cells.of(max(1, pes), len(fixed), parts, fixed)
-
-
-def labelled(group: npt.ArrayLike, pe: npt.ArrayLike) -> tuple[Layer, Cells]:
-    """Collect the cells of arbitrary labels, those of equal size in one block."""
-    labels = {"group": np.asarray(group), "pe": np.asarray(pe)}
-    for name, label in labels.items():
-        if label.dtype.kind not in "iu":
-            raise BalancerError(
-                f"labels `{name}` are {label.dtype}; integers are needed"
-            )
-        if label.size and label.min() < 0:
-            raise BalancerError(
-                f"labels `{name}` start at {label.min()}; the least is 0"
-            )
-    try:
-        shape = np.broadcast_shapes(*(label.shape for label in labels.values()))
-    except ValueError:
-        raise BalancerError(
-            f"labels `group` {labels['group'].shape} and `pe` {labels['pe'].shape} do "
-            "not broadcast to one weight shape"
-        ) from None
-    layer = Layer.of(shape)
-    if not layer.weights:
-        return layer, Cells.of(1, 0, [])
-    names, of_group = np.unique(labels["group"], return_inverse=True)
-    pes = int(labels["pe"].max()) + 1
-    check_load_table(len(names), pes)
-    keys = of_group.reshape(labels["group"].shape).astype(np.int64) * pes + labels["pe"]
-    keys = np.broadcast_to(keys, shape).reshape(-1)
-    order = np.argsort(keys, kind="stable")
-    cells, starts, sizes = np.unique(keys[order], return_index=True, return_counts=True)
-    parts = []
-    for size in np.unique(sizes):
-        mine = np.flatnonzero(sizes == size)
-        index = order[starts[mine][:, None] + np.arange(size)]
-        parts.append(Part(Gather(index), cells[mine] // pes, cells[mine] % pes))
-    return layer, Cells.of(pes, len(names), parts)
-
-
-def check_load_table(groups: int, pes: int) -> None:
-    """Refuse arrays whose table of loads could not be held.
-
-    Raises
-    ------
-    BalancerError
-        More than `MAX_LOAD_TABLE` entries.
-    """
-    if groups * pes > MAX_LOAD_TABLE:
-        raise BalancerError(
-            f"{groups} groups x {pes} PEs is more than {MAX_LOAD_TABLE} loads; use "
-            "fewer PEs or groups (labels must be compact)"
-        )
+    sizes = np.array([m] * blocks + [rest] * (rest > 0), dtype=np.int64)
+    return Layout.of(max(1, pes), len(fixed), parts, fixed, sizes)

@@ -2,8 +2,9 @@
 
 A PE map cuts a layer into **cells**: cell (g, p) holds the weights that PE p works on
 while it is in **group** g, and the PEs of one group wait for each other. Whatever the
-accelerator, the solvers only need to look at the weights cell by cell: `cells` cuts the
-layer, and cells of equal size form a matrix with one row per cell, see `blocks`.
+accelerator, the solvers only need to look at the weights cell by cell: `layouts` cuts
+the layer, and cells of equal size form a matrix with one row per cell, see
+`cell_arrays`.
 
 Weights have the layout of every common framework: output channels first, then the input
 channels that one output channel reads, then the kernel positions.
@@ -11,28 +12,23 @@ channels that one output channel reads, then the kernel positions.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from balancer.array_types import BoolArray, IntArray
 from balancer.errors import BalancerError
-from balancer.maps.cell_arrays import Array, Block, BoolArray, IntArray
-from balancer.maps.layouts import (
-    Cells,
-    Layer,
-    check_load_table,
-    interleaved,
-    labelled,
-    n_of_m,
-    tiled,
-)
+from balancer.maps import layouts  # registers the maps that have a name
+from balancer.maps.cell_arrays import CellMatrix, Gather
+from balancer.maps.kinds import MapKind, find_kind, map_kinds
+from balancer.maps.labels import labelled
+from balancer.maps.layout import LayerShape, whole_number
+from balancer.maps.schedule import Schedule
 
-MAP_SPECS = "output_channel, input_channel, interleaved, banked, grid:RxC, N:M (as 2:4)"
+__all__ = ["PEMap", "layouts"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,9 +36,9 @@ class PEMap:
     """Which group and PE each weight of one layer belongs to.
 
     Make one with `output_channel`, `input_channel`, `interleaved`, `banked`, `grid`,
-    `n_m` or, for any other accelerator, `from_labels`. Layers smaller than the array
-    and ragged last tiles are legal: a PE without weights is idle by structure, which
-    `occupancy` reports, and takes part in no constraint.
+    `n_m`, by its text with `parse` or, for any other accelerator, with `from_labels`.
+    Layers smaller than the array and ragged last tiles are legal: a PE without weights
+    is idle by structure, which `occupancy` reports, and takes part in no constraint.
 
     Attributes
     ----------
@@ -55,22 +51,30 @@ class PEMap:
         PEs of the array.
     groups : int
         Lock-step groups of the layer.
-    blocks : tuple of Block
+    matrices : tuple of CellMatrix
         The cells, those of one size together; cells are numbered in this order.
     cell_group, cell_pe : ndarray of int32 [cells]
-        Group and PE of each cell; inside a block `cell_group` never decreases.
+        Group and PE of each cell; inside a matrix `cell_group` never decreases.
     fixed_load : ndarray of int64 [groups] or None
         The load that the map itself prescribes (n:m maps), else None.
+    order_axis : int or None
+        Axis of the weights along which an order decides what shares a group or PE: 0
+        where output channels form tiles (``output_channel``, ``grid``), 1 where input
+        channels form blocks (``input_channel``, n:m), None for all other maps.
+    input_blocks : ndarray of int64 [blocks] or None
+        Input channels of each block, where these form blocks.
     """
 
     name: str
     shape: tuple[int, ...]
     pes: int
     groups: int
-    blocks: tuple[Block, ...]
+    matrices: tuple[CellMatrix, ...]
     cell_group: npt.NDArray[np.int32]
     cell_pe: npt.NDArray[np.int32]
     fixed_load: IntArray | None = None
+    order_axis: int | None = None
+    input_blocks: IntArray | None = None
 
     # ------------------------------------------------------------------ construction
 
@@ -90,8 +94,7 @@ class PEMap:
         PEMap
             Group = tile, PE = position of the channel in its tile.
         """
-        layer, pes = Layer.of(shape), _count("pes", pes)
-        return cls._made("output_channel", layer, tiled(layer, pes, 1, layer.fan_in))
+        return cls._named("output_channel", shape, pes=pes)
 
     @classmethod
     def input_channel(cls, shape: Sequence[int], pes: int = 16) -> PEMap:
@@ -100,8 +103,7 @@ class PEMap:
         The blocks are as equal as they can be: sizes differ by one input channel at
         most. Parameters as in `output_channel`; group = output channel, PE = block.
         """
-        layer, pes = Layer.of(shape), _count("pes", pes)
-        return cls._made("input_channel", layer, tiled(layer, 1, pes, layer.inputs))
+        return cls._named("input_channel", shape, pes=pes)
 
     @classmethod
     def banked(cls, shape: Sequence[int], pes: int = 16) -> PEMap:
@@ -111,8 +113,7 @@ class PEMap:
         cut through the flattened row, wherever its channels end. Parameters as in
         `output_channel`; group = row, PE = bank.
         """
-        layer, pes = Layer.of(shape), _count("pes", pes)
-        return cls._made("banked", layer, tiled(layer, 1, pes, layer.fan_in))
+        return cls._named("banked", shape, pes=pes)
 
     @classmethod
     def grid(cls, shape: Sequence[int], rows: int, cols: int) -> PEMap:
@@ -132,10 +133,7 @@ class PEMap:
             ``r * cols + c``, holds the c-th of `cols` blocks of input channels of the
             tile's r-th channel.
         """
-        layer = Layer.of(shape)
-        rows, cols = _count("rows", rows), _count("cols", cols)
-        cells = tiled(layer, rows, cols, layer.inputs)
-        return cls._made(f"grid:{rows}x{cols}", layer, cells)
+        return cls._named("grid:{rows}x{cols}", shape, rows=rows, cols=cols)
 
     @classmethod
     def interleaved(cls, shape: Sequence[int], pes: int = 16) -> PEMap:
@@ -144,8 +142,7 @@ class PEMap:
         The distribution of EIE (Han et al., ISCA 2016, 10.1109/ISCA.2016.30).
         Parameters as in `output_channel`.
         """
-        layer, pes = Layer.of(shape), _count("pes", pes)
-        return cls._made("interleaved", layer, interleaved(layer, pes))
+        return cls._named("interleaved", shape, pes=pes)
 
     @classmethod
     def n_m(cls, shape: Sequence[int], n: int, m: int) -> PEMap:
@@ -168,10 +165,7 @@ class PEMap:
             Group = kernel position of an output channel, PE = block. A last block with
             fewer than `n` weights forms a group of its own.
         """
-        layer, n, m = Layer.of(shape), _count("n", n), _count("m", m)
-        if n > m:
-            raise BalancerError(f"n:m pattern {n}:{m}: n must be at most m")
-        return cls._made(f"{n}:{m}", layer, n_of_m(layer, n, m))
+        return cls._named("{n}:{m}", shape, n=n, m=m)
 
     @classmethod
     def from_labels(
@@ -206,16 +200,8 @@ class PEMap:
         >>> PEMap.from_labels(group=row, pe=channel % 16).shape
         (32, 64)
         """
-        layer, cells = labelled(group, pe)
-        if pes is not None:
-            if _count("pes", pes) < cells.pes:
-                raise BalancerError(
-                    f"labels `pe` reach {cells.pes - 1}; "
-                    f"{pes} PEs are numbered 0..{pes - 1}"
-                )
-            check_load_table(cells.groups, pes)
-            cells = cells._replace(pes=int(pes))
-        return cls._made("labels", layer, cells)
+        layer, layout = labelled(group, pe, pes)
+        return cls("labels", layer.shape, **layout._asdict())
 
     @classmethod
     def parse(cls, spec: str, shape: Sequence[int], pes: int = 16) -> PEMap:
@@ -224,8 +210,9 @@ class PEMap:
         Parameters
         ----------
         spec : str
-            ``output_channel``, ``input_channel``, ``interleaved``, ``banked``,
-            ``grid:RxC`` or ``N:M``; hyphens may stand for underscores.
+            One of `balancer.map_kinds` (``output_channel``, ``grid:4x8``, ``2:4``, …),
+            of the package or registered with `balancer.register_map`; hyphens may stand
+            for underscores.
         shape : sequence of int
             Shape of the weights.
         pes : int
@@ -236,19 +223,25 @@ class PEMap:
         BalancerError
             A text that names no map.
         """
-        name = spec.strip().lower().replace("-", "_")
-        if name in ("output_channel", "input_channel", "interleaved", "banked"):
-            made: PEMap = getattr(cls, name)(shape, pes)
-            return made
-        if match := re.fullmatch(r"grid:(\d+)x(\d+)", name):
-            return cls.grid(shape, int(match[1]), int(match[2]))
-        if match := re.fullmatch(r"(\d+):(\d+)", name):
-            return cls.n_m(shape, int(match[1]), int(match[2]))
-        raise BalancerError(f"unknown PE map {spec!r}; accepted: {MAP_SPECS}")
+        kind, numbers = find_kind(spec)
+        if kind.takes_pes:
+            numbers["pes"] = pes
+        return cls._made(kind, shape, numbers)
 
     @classmethod
-    def _made(cls, name: str, layer: Layer, cells: Cells) -> PEMap:
-        return cls(name, layer.shape, *cells)
+    def _named(cls, spec: str, shape: Sequence[int], **numbers: int) -> PEMap:
+        [kind] = (kind for kind in map_kinds() if kind.spec == spec)
+        return cls._made(kind, shape, numbers)
+
+    @classmethod
+    def _made(
+        cls, kind: MapKind, shape: Sequence[int], numbers: dict[str, int]
+    ) -> PEMap:
+        layer = LayerShape.of(shape)
+        numbers = {name: whole_number(name, value) for name, value in numbers.items()}
+        layout = kind.cut(layer, **numbers)
+        fields = layout._asdict() | {"order_axis": kind.order_axis}
+        return cls(kind.spec.format(**numbers), layer.shape, **fields)
 
     # ---------------------------------------------------------------------- reading
 
@@ -262,55 +255,63 @@ class PEMap:
         """Number of output channels."""
         return self.shape[0]
 
-    @property
-    def order_axis(self) -> int | None:
-        """Axis of the weights along which an order decides what shares a group or PE.
-
-        0 where output channels form tiles (``output_channel``, ``grid``), 1 where input
-        channels form blocks (``input_channel``, n:m), None for all other maps.
-        """
-        if self.name == "output_channel" or self.name.startswith("grid:"):
-            return 0
-        if self.name == "input_channel" or self.fixed_load is not None:
-            return 1
-        return None
-
-    def schedule(self, array: Array, order: npt.NDArray[Any]) -> Array:
-        """Put the channels of an array in the order in which the PEs take them.
+    def schedule(self, order: npt.ArrayLike | None = None) -> Schedule:
+        """Make a schedule of the channels that this map permutes.
 
         Parameters
         ----------
-        array : ndarray
-            In the shape of the weights.
-        order : ndarray of int
-            Schedule position -> channel, along `order_axis`.
+        order : array_like of int, optional
+            Schedule position -> channel, along `order_axis`; default: the natural
+            order, for maps that permute nothing that of the output channels.
 
         Raises
         ------
         BalancerError
-            A map whose channels cannot be permuted.
+            An order that is no permutation of the channels, or one for a map whose
+            channels cannot be permuted.
         """
+        if order is None:
+            return Schedule.natural(self.shape, self.order_axis or 0)
         if self.order_axis is None:
             raise BalancerError(f"the map {self.name!r} does not permute channels")
-        return np.take(array, order, axis=self.order_axis)
+        schedule = Schedule(self.order_axis, order)
+        channels = self.shape[self.order_axis]
+        if len(schedule.order) != channels:
+            raise BalancerError(
+                f"`order` has {len(schedule.order)} channels; the map {self.name!r} "
+                f"permutes {channels}"
+            )
+        return schedule
 
     @property
-    def cells(self) -> int:
+    def n_cells(self) -> int:
         """Number of (group, PE) pairs that hold weights."""
         return len(self.cell_group)
 
-    def numbered_blocks(self) -> Iterator[tuple[slice, Block]]:
-        """Yield each block with the numbers of its cells."""
+    @property
+    def is_gathered(self) -> bool:
+        """Whether the map comes from labels, so that its cells may lie anywhere."""
+        return any(isinstance(matrix, Gather) for matrix in self.matrices)
+
+    def numbered_matrices(self) -> Iterator[tuple[slice, CellMatrix]]:
+        """Yield each matrix with the numbers of its cells."""
         first = 0
-        for block in self.blocks:
-            yield slice(first, first + block.cells), block
-            first += block.cells
+        for matrix in self.matrices:
+            yield slice(first, first + matrix.n_cells), matrix
+            first += matrix.n_cells
 
     def cell_sizes(self) -> IntArray:
         """Weights in each cell, [cells]."""
         return np.concatenate(
-            [np.full(b.cells, b.width, dtype=np.int64) for b in self.blocks]
+            [np.full(m.n_cells, m.width, dtype=np.int64) for m in self.matrices]
             or [np.empty(0, dtype=np.int64)]
+        )
+
+    def channels_of_cells(self) -> IntArray:
+        """Output channels that each cell holds weights of, [cells]."""
+        fan_in = self.weights // self.channels if self.channels else 0
+        return np.concatenate(
+            [m.channels(fan_in) for m in self.matrices] or [np.empty(0, np.int64)]
         )
 
     def group_sizes(self) -> IntArray:
@@ -338,7 +339,7 @@ class PEMap:
     @property
     def occupancy(self) -> float:
         """PEs that hold weights / all PEs, over the groups; 1.0 for an empty layer."""
-        return self.cells / (self.groups * self.pes) if self.groups else 1.0
+        return self.n_cells / (self.groups * self.pes) if self.groups else 1.0
 
     def cell_loads(self, mask: BoolArray) -> IntArray:
         """Count the non-zeros of each cell.
@@ -364,9 +365,9 @@ class PEMap:
                 f"this PE map needs bool {self.shape}"
             )
         flat = np.ascontiguousarray(mask).reshape(-1)
-        loads = np.empty(self.cells, dtype=np.int64)
-        for cells, block in self.numbered_blocks():
-            loads[cells] = block.count(flat)
+        loads = np.empty(self.n_cells, dtype=np.int64)
+        for cells, matrix in self.numbered_matrices():
+            loads[cells] = matrix.count(flat)
         return loads
 
     def loads(self, mask: BoolArray) -> IntArray:
@@ -389,10 +390,10 @@ class PEMap:
     def cell_labels(self) -> npt.NDArray[np.int32]:
         """Cell of every weight, in the shape of the weights."""
         labels = np.empty(self.weights, dtype=np.int32)
-        for cells, block in self.numbered_blocks():
+        for cells, matrix in self.numbered_matrices():
             numbers = np.arange(cells.start, cells.stop, dtype=np.int32)
-            row = np.broadcast_to(numbers[:, None], (block.cells, block.width))
-            block.write(labels, row)
+            row = np.broadcast_to(numbers[:, None], (matrix.n_cells, matrix.width))
+            matrix.write(labels, row)
         return labels.reshape(self.shape)
 
     def labels(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
@@ -400,8 +401,6 @@ class PEMap:
         cells = self.cell_labels()
         return self.cell_group[cells], self.cell_pe[cells]
 
-
-def _count(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise BalancerError(f"`{name}` is {value!r}; a whole number from 1 is needed")
-    return int(value)
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.shape))
+        return f"PEMap({self.name}, {self.pes} PEs, {self.groups} groups, of {shape})"

@@ -1,0 +1,1 @@
+"""Many layers at once, each under its own budget or all under shared ones."""

@@ -8,73 +8,48 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from functools import partial
 from math import prod
 from types import MappingProxyType
-from typing import Literal, NamedTuple, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar, Unpack
 
 import numpy as np
-import numpy.typing as npt
 
-from balancer.errors import BalancerError, VerificationError
-from balancer.files.ticket import LayerArrays, Ticket
+from balancer.errors import naming
+from balancer.files.ticket import LayerArrays
+from balancer.hardware import LayerCost, Resource
 from balancer.metrics import LoadMetrics, top_k, top_k_sum
-from balancer.network.budgets import BUDGETS, LayerCost, Resource, Tradeoff
-from balancer.network.job import (
-    Floors,
-    Job,
-    Layer,
-    MapMaker,
-    as_layers,
-    map_maker,
-    naming,
-)
+from balancer.network.budgets import Tradeoff
+from balancer.network.job import Given, Job, Layer, Layers, as_layers
 from balancer.network.network_solution import LayerResult, NetworkSolution
 from balancer.network.ranked_network import RankedNetwork
-from balancer.program.problem import Order, RetentionProblem
-from balancer.program.slice_program import ROUNDING
-from balancer.solve import solve
-from balancer.solvers.limits import Cancellation, Search
-from balancer.solvers.solution import (
-    Answer,
-    Solution,
-    Termination,
-    conclude,
-    rounded_bound,
-)
+from balancer.network.request import BalanceRequest
+from balancer.program.problem import RetentionProblem
+from balancer.program.rounding import rounded_bound
+from balancer.solvers.limits import Cancellation, SearchLimits
+from balancer.solvers.solution import Answer, Solution, Termination, conclude
+from balancer.solving import solve
 
 Result = TypeVar("Result")
+Visitor: TypeAlias = Callable[[LayerResult, LayerArrays, RetentionProblem], None]
+"""Sees each layer while its arrays are in memory, from any thread."""
 
 # Below this many weights a second thread costs more than it saves.
 WEIGHTS_WORTH_A_THREAD = 2_000_000
 
 
 def balance_network(
-    layers: Mapping[str, npt.ArrayLike] | Iterable[Layer] | Ticket,
+    layers: Layers,
+    request: BalanceRequest | None = None,
     *,
-    budget: int | Mapping[str, int] | None = None,
-    sparsity: float | None = None,
-    scope: Literal["layer", "global"] = "layer",
-    pe_map: str | MapMaker = "output_channel",
-    pes: int = 16,
-    channel_floor: int | Mapping[str, int] = 0,
-    min_load: int | Mapping[str, int] = 0,
-    nested: bool = False,
-    order: Order = "fixed",
-    nonzero_budget: int | None = None,
-    latency_budget: float | None = None,
-    energy_budget: float | None = None,
-    costs: Mapping[str, LayerCost] | None = None,
+    limits: SearchLimits | None = None,
     solver: str = "auto",
-    time_limit: float = 30.0,
-    work_limit: float | None = None,
-    gap_limit: float = 0.0,
-    seed: int = 0,
-    workers: int | None = None,
+    costs: Mapping[str, LayerCost] | None = None,
     progress: Callable[[LayerResult], None] | None = None,
     cancellation: Cancellation | None = None,
+    **given: Unpack[Given],
 ) -> NetworkSolution:
     """Balance all layers of a network.
 
@@ -82,43 +57,23 @@ def balance_network(
     ----------
     layers : mapping of str to array_like, Ticket, or iterable of Layer
         Scores by name, or anything that can read the arrays of its layers.
-    budget : int or mapping of str to int, optional
-        Non-zeros: of each layer (one number, or one by name), or with the global scope
-        of all layers together. Default: as many as the masks that are read have.
-    sparsity : float, optional
-        Instead of `budget`: least fraction of weights to prune, in each layer or, with
-        the global scope, in the network.
-    scope : {"layer", "global"}
-        One program for each layer, or one over the slices of all layers.
-    pe_map : str or callable
-        A text for `PEMap.parse`, or a function from a weight shape to a PE map.
-    pes : int
-        PEs of the array, where `pe_map` is a text that does not say it.
-    channel_floor : int or mapping of str to int
-        Least number of weights that every output channel keeps: of all layers, or of
-        those named.
-    min_load : int or mapping of str to int
-        Least load of every group, likewise.
-    nested : bool
-        Keep only weights of the masks that are read.
-    order : {"fixed", "sorted", "optimized"}
-        Order of the channels, as in `RetentionProblem`; the global scope takes only
-        ``"fixed"``.
-    nonzero_budget : int, optional
-        Another name of `budget` beside the next two.
-    latency_budget, energy_budget : float, optional
-        Most cycles and energy of the network by `costs`, with the global scope: up to 1
-        a fraction of what the layer-wise solution takes, above 1 in absolute terms.
-    costs : mapping of str to LayerCost, optional
-        What the masks of each layer take from the hardware. These budgets need them;
-        without a budget, cycles and energy are only reported.
-    solver, time_limit, work_limit, gap_limit, seed, cancellation
+    request : BalanceRequest, optional
+        What to keep, and for which PEs.
+    limits : SearchLimits, optional
+        How far the search may go in each program, and how many layers are solved at the
+        same time.
+    solver : str
         As in `solve`, for each program.
-    workers : int, optional
-        Layers that are solved at the same time, in threads. The masks do not depend on
-        it. Default: the processors, if the network is large enough to be worth it.
+    costs : mapping of str to LayerCost, optional
+        What the masks of each layer take from the hardware. Budgets of cycles and
+        energy need them; without these, cycles and energy are only reported.
     progress : callable, optional
         Called with each layer's result as it comes.
+    cancellation : Cancellation, optional
+        Lets another thread stop the searches.
+    **given
+        Fields of `BalanceRequest` and `SearchLimits`, as ``sparsity=0.98, seed=1``;
+        they go before those of `request` and `limits`.
 
     Returns
     -------
@@ -133,64 +88,83 @@ def balance_network(
     InfeasibleError
         No masks satisfy the constraints; for a budget the message says the least
         possible value and which floors need it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from balancer import balance_network
+    >>> rng = np.random.default_rng(0)
+    >>> scores = {"conv": rng.random((32, 16, 3, 3)), "fc": rng.random((10, 512))}
+    >>> network = balance_network(scores, sparsity=0.95, pes=8)
+    >>> [layer.after.mu for layer in network.layers]
+    [1.0, 1.0]
+    """
+    job = Job.of(
+        request, limits, given, solver=solver, costs=costs, cancellation=cancellation
+    )
+    return run_job(job, as_layers(layers), progress)
+
+
+def run_job(
+    job: Job,
+    layers: Sequence[Layer],
+    progress: Callable[[LayerResult], None] | None = None,
+    visit: Visitor | None = None,
+    ranked: RankedNetwork | None = None,
+) -> NetworkSolution:
+    """Balance layers as a job says; see `balance_network`.
+
+    Parameters
+    ----------
+    job : Job
+        How to do it.
+    layers : sequence of Layer
+        Layers of different names.
+    progress : callable, optional
+        Called with each layer's result, from this thread.
+    visit : callable, optional
+        Called with each layer's result, arrays and problem, while these are in memory.
+    ranked : RankedNetwork, optional
+        The same layers, if they are ranked already; used by the global scope.
     """
     begun = time.perf_counter()
-    chosen = as_layers(layers)
-    if nonzero_budget is not None:
-        if budget is not None:
-            raise BalancerError(
-                "`budget` and `nonzero_budget` say the same thing; give one"
-            )
-        budget = nonzero_budget
-    search = Search(
-        time_limit, work_limit, seed, None, cancellation or Cancellation(), gap_limit
-    )
-    floors = Floors(channel_floor, min_load)
-    make_map = map_maker(pe_map, pes)
-    job = Job(budget, sparsity, make_map, floors, nested, solver, search, costs, order)
-    job.check([layer.name for layer in chosen], scope)
-    limits = given_limits(latency_budget, energy_budget)
-    if limits and (scope != "global" or costs is None):
-        raise BalancerError(
-            f"`{BUDGETS[next(iter(limits))]}` is shared by the layers: it needs "
-            "scope='global' and the `costs` of all layers"
-        )
+    job.check([layer.name for layer in layers])
     report = progress or (lambda result: None)
-    if scope == "layer":
-        if workers is None:
-            weights = sum(prod(layer.shape) for layer in chosen)
-            many = weights >= WEIGHTS_WORTH_A_THREAD
-            workers = min(os.cpu_count() or 1, len(chosen)) if many else 1
-        tasks = [partial(_balance_layer, job, layer) for layer in chosen]
-        results = _run(tasks, workers, search.cancellation, report)
+    see = visit or (lambda result, arrays, problem: None)
+    cancellation = job.search.cancellation
+    if job.request.scope == "layer":
+        tasks = [partial(_balance_layer, job, layer, see) for layer in layers]
+        results = _run(tasks, _workers(job, layers), cancellation, report)
         totals = _Totals.of(results)
     else:
-        task = partial(_balance_globally, job, chosen, limits, report)
-        [(results, totals)] = _run([task], 1, search.cancellation, lambda whole: None)
-    cycles, energy = _spent(results, costs)
-    for resource, limit in totals.limits.items():
-        spent = cycles if resource == "cycles" else energy
-        if spent is None or spent > limit * (1 + ROUNDING):
-            raise VerificationError(f"{spent} {resource} exceed the limit of {limit}")
-    return NetworkSolution(
-        scope,
-        tuple(results),
-        *totals,
+        task = partial(_balance_globally, job, layers, report, see, ranked)
+        [(results, totals)] = _run([task], 1, cancellation, lambda whole: None)
+    cycles, energy = _spent(results, job.costs)
+    network = NetworkSolution(
+        scope=job.request.scope,
+        layers=tuple(results),
+        kept=float(sum(result.solution.kept for result in results)),
+        termination=_ending([result.solution.termination for result in results]),
         cycles=cycles,
         energy=energy,
         seconds=time.perf_counter() - begun,
+        **totals._asdict(),
     )
+    network.verify()
+    return network
 
 
-def given_limits(
-    latency_budget: float | None, energy_budget: float | None
-) -> dict[Resource, float]:
-    """Collect the budgets that are given."""
-    given: dict[Resource, float | None] = {
-        "cycles": latency_budget,
-        "energy": energy_budget,
-    }
-    return {name: limit for name, limit in given.items() if limit is not None}
+def _workers(job: Job, layers: Sequence[Layer]) -> int:
+    if job.search.limits.workers is not None:
+        return job.search.limits.workers
+    many = sum(prod(layer.shape) for layer in layers) >= WEIGHTS_WORTH_A_THREAD
+    return min(os.cpu_count() or 1, len(layers)) if many else 1
+
+
+def _ending(of_layers: Sequence[Termination]) -> Termination:
+    """Why the search in a network ended: the worst reason of its layers."""
+    order = list(Termination)  # from a proof to a cancellation
+    return max(of_layers, key=order.index, default=Termination.PROVED)
 
 
 def _spent(
@@ -199,12 +173,13 @@ def _spent(
     """Cycles and energy of masks, from the loads counted in them."""
     if costs is None:
         return None, None
-    pairs = [(costs[result.name], result.solution) for result in results]
-    slices = [int(mine.loads.max(axis=1, initial=0).sum()) for _, mine in pairs]
-    cycles = sum(c.cycles(s) for (c, _), s in zip(pairs, slices, strict=True))
-    energy = sum(
-        c.energy(s, mine.nonzeros) for (c, mine), s in zip(pairs, slices, strict=True)
-    )
+    cycles: float = 0
+    energy: float = 0
+    for result in results:
+        cost, solution = costs[result.name], result.solution
+        slices = int(solution.loads.max(axis=1, initial=0).sum())
+        cycles += cost.cycles(slices)
+        energy += cost.energy(slices, solution.nonzeros)
     return cycles, energy
 
 
@@ -227,34 +202,33 @@ class _Totals(NamedTuple):
         )
 
 
-def _balance_layer(job: Job, layer: Layer) -> LayerResult:
+def _balance_layer(job: Job, layer: Layer, see: Visitor) -> LayerResult:
     """Balance one layer under its own budget."""
-    with naming(layer):
+    with naming(f"layer {layer.name}"):
         arrays = layer.read()
-        budget = job.own_budget(layer.name, arrays)
-        problem = job.problem(layer.name, arrays, budget)
-        search = job.search
+        budget = job.request.own_budget(layer.name, arrays)
+        problem = job.request.problem(layer.name, arrays, budget)
         solution = solve(
             problem,
             job.solver,
-            time_limit=search.time_limit,
-            work_limit=search.work_limit,
-            gap_limit=search.gap_limit,
-            seed=search.seed,
-            cancellation=search.cancellation,
+            limits=job.search.limits,
+            cancellation=job.search.cancellation,
         )
-        return _result(layer, arrays, problem, solution)
+        result = _result(layer, arrays, problem, solution)
+        see(result, arrays, problem)
+        return result
 
 
 def _balance_globally(
     job: Job,
     layers: Sequence[Layer],
-    given: Mapping[Resource, float],
     report: Callable[[LayerResult], None],
+    see: Visitor,
+    ranked: RankedNetwork | None,
 ) -> tuple[list[LayerResult], _Totals]:
     """Balance all layers under shared budgets: one program over all their slices."""
-    network = RankedNetwork.of(job, layers)
-    limits, alternatives = network.limits(given), {}
+    network = ranked or RankedNetwork.of(job, layers)
+    limits, alternatives = network.limits(job.request.limits), {}
     if job.costs is not None:
         alternatives["layer-wise"] = network.program.tradeoff(network.layer_wise)
     if limits:
@@ -268,9 +242,9 @@ def _balance_globally(
     of_layers = network.program.of_layers(allocation.loads)
     for layer, own, loads in zip(layers, network.slices, of_layers, strict=True):
         begun = time.perf_counter()
-        with naming(layer):
+        with naming(f"layer {layer.name}"):
             arrays = layer.read()
-            problem = job.problem(layer.name, arrays, own.nonzeros(loads))
+            problem = job.request.problem(layer.name, arrays, own.nonzeros(loads))
             solution = conclude(
                 problem,
                 Answer(own.mask(loads, problem), own.bound(problem), termination),
@@ -279,6 +253,7 @@ def _balance_globally(
                 begun=begun,
             )
             results.append(_result(layer, arrays, problem, solution))
+            see(results[-1], arrays, problem)
             report(results[-1])
             of_layer = top_k(problem.allowed_scores(), nonzeros)
             best = top_k(np.concatenate([best, of_layer]), nonzeros)
@@ -292,7 +267,7 @@ def _balance_globally(
 def _result(
     layer: Layer, arrays: LayerArrays, problem: RetentionProblem, solution: Solution
 ) -> LayerResult:
-    scheduled = problem.in_schedule(solution.mask, solution.order)
+    scheduled = solution.schedule.apply(solution.mask)
     return LayerResult(
         name=layer.name,
         shape=layer.shape,

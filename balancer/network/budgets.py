@@ -24,82 +24,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, TypeAlias
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from balancer.array_types import IntArray
 from balancer.errors import BalancerError, InfeasibleError
-from balancer.maps.cell_arrays import IntArray
+from balancer.hardware import LayerCost, Resource, is_number
+from balancer.network.request import BUDGETS
 from balancer.program.layer_slices import LayerSlices, settle
-from balancer.program.slice_program import ROUNDING, Allocation, SliceAllocator
-
-Resource: TypeAlias = Literal["cycles", "energy"]
-BUDGETS: dict[Resource, str] = {"cycles": "latency_budget", "energy": "energy_budget"}
+from balancer.program.rounding import relative_gap, rounded_bound
+from balancer.program.slice_program import Allocation, SliceAllocator
 
 # Costs become whole units, rounded up, of which all slices together take less than
 # 2**UNIT_BITS: sums stay exact in 64 bits, and costs that are whole numbers stay whole.
 UNIT_BITS = 50
-
-
-@dataclass(frozen=True, slots=True)
-class LayerCost:
-    """What the masks of one layer take from the hardware: a fixed part, and by slice.
-
-    Attributes
-    ----------
-    cycles_per_slice : float
-        Cycles of one more weight on every PE of a group, as output pixels x time steps.
-    energy_per_slice : float
-        Energy of that many cycles of the array, in pJ (or any unit, the same for all).
-    energy_per_nonzero : float
-        Energy of one more kept weight beyond `energy_per_slice`, in the same unit.
-    base_cycles, base_energy : float
-        What the layer takes with an empty mask.
-
-    Raises
-    ------
-    BalancerError
-        A number that is negative, infinite or NaN.
-    """
-
-    cycles_per_slice: float = 0
-    energy_per_slice: float = 0
-    energy_per_nonzero: float = 0
-    base_cycles: float = 0
-    base_energy: float = 0
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not _is_number(value) or not 0 <= value < math.inf:
-                raise BalancerError(
-                    f"`{field.name}` is {value!r}; a finite number of at least 0 is "
-                    "needed"
-                )
-
-    def cycles(self, slices: int) -> float:
-        """Cycles of a mask whose loads add up to `slices` over the groups."""
-        return self.base_cycles + self.cycles_per_slice * slices
-
-    def energy(self, slices: int, nonzeros: int) -> float:
-        """Energy of a mask of so many slices and non-zeros."""
-        by_slice = self.energy_per_slice * slices
-        return self.base_energy + by_slice + self.energy_per_nonzero * nonzeros
-
-    def per_slice(
-        self, resource: Resource, group_sizes: IntArray
-    ) -> npt.NDArray[np.float64]:
-        """Cycles or energy of a slice of each group, [groups]."""
-        if resource == "cycles":
-            return np.full(len(group_sizes), self.cycles_per_slice, dtype=np.float64)
-        per_nonzero = self.energy_per_nonzero * group_sizes.astype(np.float64)
-        return self.energy_per_slice + per_nonzero
-
-    def base(self, resource: Resource) -> float:
-        """Cycles or energy of an empty mask."""
-        return self.base_cycles if resource == "cycles" else self.base_energy
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +68,7 @@ class Tradeoff:
     @property
     def gap(self) -> float:
         """``(bound - kept) / bound``; 0 if nothing can be kept."""
-        return (self.bound - self.kept) / self.bound if self.bound > 0 else 0.0
+        return relative_gap(self.kept, self.bound)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a row of a JSON report."""
@@ -194,8 +134,7 @@ class NetworkProgram:
                 cost.energy(*taken)
                 for cost, *taken in zip(self._costs, total, nonzeros, strict=True)
             )
-        close = allocation.bound - allocation.kept <= ROUNDING * allocation.bound
-        bound = allocation.kept if close else allocation.bound
+        bound = rounded_bound(allocation.bound, allocation.kept)
         return Tradeoff(allocation.kept, bound, sum(nonzeros), cycles, energy, limit)
 
     def least(self, resource: Resource) -> float:
@@ -257,14 +196,9 @@ def in_absolute_terms(name: str, budget: float, of_layer_wise: float) -> float:
     BalancerError
         A budget that is not above 0.
     """
-    if not _is_number(budget) or not budget > 0:
+    if not is_number(budget) or not budget > 0:
         raise BalancerError(
             f"`{name}` is {budget!r}; a fraction of what the layer-wise solution takes "
             "(above 0, up to 1), or a larger number in absolute terms, is needed"
         )
     return float(budget) * of_layer_wise if budget <= 1 else float(budget)
-
-
-def _is_number(value: object) -> bool:
-    number = isinstance(value, (int, float, np.number))
-    return number and not isinstance(value, bool)

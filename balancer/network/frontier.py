@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from typing import Unpack
 
 import numpy as np
-import numpy.typing as npt
 
 from balancer.errors import BalancerError
-from balancer.files.ticket import Ticket
-from balancer.network.balance import given_limits
-from balancer.network.budgets import LayerCost, Tradeoff
-from balancer.network.job import Floors, Job, Layer, MapMaker, as_layers, map_maker
+from balancer.hardware import LayerCost
+from balancer.network.budgets import Tradeoff
+from balancer.network.job import Given, Job, Layers, as_layers
 from balancer.network.ranked_network import RankedNetwork
-from balancer.solvers.limits import Cancellation, Search
+from balancer.network.request import BalanceRequest
+from balancer.solvers.limits import Cancellation, SearchLimits
 
 
 def latency_frontier(
-    layers: Mapping[str, npt.ArrayLike] | Iterable[Layer] | Ticket,
+    layers: Layers,
     costs: Mapping[str, LayerCost],
+    request: BalanceRequest | None = None,
     *,
     points: int = 10,
-    budget: int | None = None,
-    sparsity: float | None = None,
-    energy_budget: float | None = None,
-    pe_map: str | MapMaker = "output_channel",
-    pes: int = 16,
-    channel_floor: int | Mapping[str, int] = 0,
-    min_load: int | Mapping[str, int] = 0,
-    nested: bool = False,
+    limits: SearchLimits | None = None,
     solver: str = "auto",
-    time_limit: float = 30.0,
-    work_limit: float | None = None,
-    seed: int = 0,
     cancellation: Cancellation | None = None,
+    **given: Unpack[Given],
 ) -> list[Tradeoff]:
     """Find how much magnitude each budget of cycles keeps.
 
@@ -46,12 +38,13 @@ def latency_frontier(
     points : int
         Number of budgets, evenly spaced: from above the least cycles that the floors
         need to what the network takes when its cycles are not limited.
-    budget, sparsity, energy_budget
-        What else is limited, as in `balance_network` with the global scope.
-    pe_map, pes, channel_floor, min_load, nested
-        As in `balance_network`.
-    solver, time_limit, work_limit, seed, cancellation
+    request : BalanceRequest, optional
+        What to keep, with the global scope and no latency budget.
+    limits, solver, cancellation
         As in `balancer.solve`, for each point.
+    **given
+        Fields of `BalanceRequest` and `SearchLimits`, as ``sparsity=0.98``; they go
+        before those of `request` and `limits`.
 
     Returns
     -------
@@ -63,18 +56,43 @@ def latency_frontier(
     BalancerError, InfeasibleError
         As `balance_network` does.
     """
+    check_points(points)
+    job = Job.of(
+        request,
+        limits,
+        {"scope": "global", **given},
+        solver=solver,
+        costs=costs,
+        cancellation=cancellation,
+    )
+    if job.request.latency_budget is not None:
+        raise BalancerError(
+            "`latency_budget` is what the frontier varies; leave it out"
+        )
+    chosen = as_layers(layers)
+    job.check([layer.name for layer in chosen])
+    return frontier_of(RankedNetwork.of(job, chosen), points)
+
+
+def check_points(points: int) -> None:
+    """Refuse a number of points that is none.
+
+    Raises
+    ------
+    BalancerError
+        No whole number of at least 1.
+    """
     whole = isinstance(points, (int, np.integer)) and not isinstance(points, bool)
     if not whole or points < 1:
         raise BalancerError(
             f"`points` is {points!r}; a whole number of at least 1 is needed"
         )
-    chosen = as_layers(layers)
-    search = Search(time_limit, work_limit, seed, None, cancellation or Cancellation())
-    floors, make_map = Floors(channel_floor, min_load), map_maker(pe_map, pes)
-    job = Job(budget, sparsity, make_map, floors, nested, solver, search, costs)
-    job.check([layer.name for layer in chosen], "global")
-    network = RankedNetwork.of(job, chosen)
-    limits = network.limits(given_limits(None, energy_budget))
+
+
+def frontier_of(network: RankedNetwork, points: int) -> list[Tradeoff]:
+    """Find the frontier of a network that is ranked already; see `latency_frontier`."""
+    asked = network.job.request.limits
+    limits = network.limits({name: asked[name] for name in asked if name != "cycles"})
     program = network.program
     unlimited = program.tradeoff(network.answer(limits)[0]).cycles
     assert unlimited is not None  # the costs are given

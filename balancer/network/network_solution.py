@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Literal
+from typing import Any
 
+from balancer.array_types import BoolArray
+from balancer.errors import VerificationError
+from balancer.hardware import Resource
+from balancer.maps.schedule import Schedule
 from balancer.metrics import LoadMetrics, fraction, network_eta, network_utilization
-from balancer.network.budgets import Resource, Tradeoff
-from balancer.solvers.solution import PROOF_TOLERANCE, Solution, Status, Termination
+from balancer.network.budgets import Tradeoff
+from balancer.network.request import Scope
+from balancer.program.rounding import is_reached
+from balancer.solvers.solution import ProvenSolution, Solution, Termination
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class LayerResult:
     """One balanced layer.
 
@@ -46,9 +52,22 @@ class LayerResult:
         return prod(self.shape)
 
     @property
+    def is_dense(self) -> bool:
+        """Whether nothing is pruned, neither before nor after."""
+        return self.before.nonzeros == self.after.nonzeros == self.weights
+
+    @property
     def kept_fraction(self) -> float:
         """Kept magnitude relative to unstructured pruning at equal non-zeros."""
         return fraction(self.solution.kept, self.kept_unstructured)
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.name}: {self.before.nonzeros} -> {self.after.nonzeros} of "
+            f"{self.weights} weights, utilization {self.before.mu:.3f} -> "
+            f"{self.after.mu:.3f}, {self.kept_fraction:.4f} of the unstructured "
+            f"magnitude, {self.solution.status.value}"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the layer's row of the JSON report."""
@@ -81,8 +100,8 @@ class LayerResult:
         }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class NetworkSolution:
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
+class NetworkSolution(ProvenSolution):
     """All layers of a network, balanced.
 
     Attributes
@@ -96,8 +115,6 @@ class NetworkSolution:
     kept_unstructured : float
         Total score that unstructured pruning keeps with as many non-zeros: layer by
         layer, or over the whole network for the global scope.
-    bound : float
-        Total score that no masks within the budgets exceed.
     limits : mapping of {"cycles", "energy"} to float
         Most of what else all layers may take, in absolute terms.
     alternatives : mapping of str to Tradeoff
@@ -105,41 +122,61 @@ class NetworkSolution:
         ``"layer-wise"`` and, where cycles or energy are limited, ``"non-zeros only"``.
     cycles, energy : float or None
         What the masks take by the costs of the layers; energy in their unit (pJ).
-    seconds : float
-        Wall-clock time of everything, reading included.
     """
 
-    scope: Literal["layer", "global"]
+    scope: Scope
     layers: tuple[LayerResult, ...]
     budget: int
     kept_unstructured: float
-    bound: float
     limits: Mapping[Resource, float]
     alternatives: Mapping[str, Tradeoff]
     cycles: float | None
     energy: float | None
-    seconds: float
+
+    def verify(self, problem: None = None) -> None:
+        """Hold the totals against the layers, each of which is verified already.
+
+        Raises
+        ------
+        VerificationError
+            A total that the layers contradict, or a budget that they exceed.
+        """
+        self._verify_claims(float(sum(layer.solution.kept for layer in self.layers)))
+        nonzeros = sum(layer.solution.nonzeros for layer in self.layers)
+        if nonzeros > self.budget:
+            raise VerificationError(
+                f"{nonzeros} non-zeros exceed the budget of {self.budget}"
+            )
+        spent: dict[Resource, float | None] = {
+            "cycles": self.cycles,
+            "energy": self.energy,
+        }
+        for resource, limit in self.limits.items():
+            taken = spent[resource]
+            if taken is None or not is_reached(limit, taken):
+                raise VerificationError(
+                    f"{taken} {resource} exceed the limit of {limit}"
+                )
 
     @property
-    def kept(self) -> float:
-        """Total score of the kept weights."""
-        return float(sum(layer.solution.kept for layer in self.layers))
+    def remainder(self) -> int:
+        """Budget that was left over, in non-zeros."""
+        return self.budget - sum(layer.solution.nonzeros for layer in self.layers)
 
     @property
-    def gap(self) -> float:
-        """``(bound - kept) / bound``; 0 if nothing can be kept."""
-        return 1 - fraction(self.kept, self.bound)
+    def masks(self) -> dict[str, BoolArray]:
+        """Weights to keep, by layer, each in the shape of the weights."""
+        return {layer.name: layer.solution.mask for layer in self.layers}
+
+    @property
+    def schedules(self) -> dict[str, Schedule]:
+        """In which order the PEs take the channels, by layer."""
+        return {layer.name: layer.solution.schedule for layer in self.layers}
 
     @property
     def kept_fraction(self) -> float:
         """Kept magnitude relative to unstructured pruning at equal non-zeros."""
         return fraction(self.kept, self.kept_unstructured)
-
-    @property
-    def status(self) -> Status:
-        """Optimal if the gap is zero, up to integer scaling."""
-        proved = self.gap <= PROOF_TOLERANCE
-        return Status.OPTIMAL if proved else Status.FEASIBLE
 
     @property
     def fallback_reasons(self) -> dict[str, str]:
@@ -157,8 +194,21 @@ class NetworkSolution:
             layer.solution.termination is Termination.CANCELLED for layer in self.layers
         )
 
+    def __repr__(self) -> str:
+        total = sum(layer.weights for layer in self.layers)
+        nonzeros = sum(layer.solution.nonzeros for layer in self.layers)
+        lines = (f"  {layer!r}" for layer in self.layers)
+        return "\n".join(
+            (
+                f"NetworkSolution({len(self.layers)} layers, {nonzeros} of {total} "
+                f"weights, {self.kept_fraction:.4f} of the unstructured magnitude, "
+                f"{self.status.value}, gap {self.gap:.2g})",
+                *lines,
+            )
+        )
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON report: one row a layer, and the network's totals."""
+        """Return one row a layer, and the network's totals, as JSON holds them."""
         weights = [layer.weights for layer in self.layers]
         before = [layer.before for layer in self.layers]
         after = [layer.after for layer in self.layers]
@@ -171,7 +221,7 @@ class NetworkSolution:
                 "nonzeros_before": sum(m.nonzeros for m in before),
                 "nonzeros": sum(m.nonzeros for m in after),
                 "revived": sum(layer.revived for layer in self.layers),
-                "remainder": self.budget - sum(m.nonzeros for m in after),
+                "remainder": self.remainder,
                 "dead_channels": sum(
                     layer.solution.dead_channels for layer in self.layers
                 ),

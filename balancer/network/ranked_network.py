@@ -10,20 +10,18 @@ from typing import cast
 
 import numpy as np
 
-from balancer.errors import InfeasibleError
-from balancer.network.budgets import (
-    BUDGETS,
-    NetworkProgram,
-    Resource,
-    in_absolute_terms,
-)
-from balancer.network.job import Job, Layer, naming
+from balancer.errors import InfeasibleError, naming
+from balancer.hardware import Resource
+from balancer.network.budgets import NetworkProgram, in_absolute_terms
+from balancer.network.job import Job, Layer
+from balancer.network.request import BUDGETS
 from balancer.program.layer_slices import LayerSlices, settle
-from balancer.program.problem import RetentionProblem, budget_of_sparsity
+from balancer.program.problem import RetentionProblem
 from balancer.program.slice_program import Allocation, SliceAllocator
-from balancer.solve import ask
+from balancer.program.validation import budget_of_sparsity
 from balancer.solvers import SliceSolver
 from balancer.solvers.solution import Termination
+from balancer.solving import ask
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,27 +51,28 @@ class RankedNetwork:
     @classmethod
     def of(cls, job: Job, layers: Sequence[Layer]) -> RankedNetwork:
         """Rank the weights of every layer, and find the budget of all together."""
+        request = job.request
         weights = sum(prod(layer.shape) for layer in layers)
-        budget = cast("int | None", job.budget)
+        budget = cast("int | None", request.budget)
 
         def read(layer: Layer) -> RetentionProblem:
-            return job.problem(layer.name, layer.read(), prod(layer.shape))
+            return request.problem(layer.name, layer.read(), prod(layer.shape))
 
         slices, shares = [], []
         for layer in layers:
-            with naming(layer):
+            with naming(f"layer {layer.name}"):
                 arrays = layer.read()
                 size = arrays.scores.size
-                problem = job.problem(layer.name, arrays, size)
+                problem = request.problem(layer.name, arrays, size)
                 if budget is None:
-                    own = job.own_budget(layer.name, arrays)
+                    own = request.own_budget(layer.name, arrays)
                 else:
                     own = min(size, budget * size // max(1, weights))
                 shares.append(problem.least if own is None else own)
-                mean_load = shares[-1] / max(1, problem.pe_map.cells)
+                mean_load = shares[-1] / max(1, problem.pe_map.n_cells)
                 slices.append(LayerSlices(problem, mean_load, partial(read, layer)))
-        if job.sparsity is not None:
-            budget = budget_of_sparsity(job.sparsity, weights)
+        if request.sparsity is not None:
+            budget = budget_of_sparsity(request.sparsity, weights)
         elif budget is None:
             budget = sum(shares)
         least = [own.least for own in slices]

@@ -14,14 +14,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from balancer.errors import SolverUnavailableError
-from balancer.maps.cell_arrays import IntArray
-from balancer.program.slice_program import FloatArray
-from balancer.solvers import or_tools
-
-# OR-Tools takes whole costs and multiplies them by the number of nodes, which must stay
-# below 2**63: enough for 2**17 channels, and exact to 2**-44 of the largest difference.
-COST_BITS = 44
+from balancer.array_types import FloatArray, IntArray
+from balancer.solvers.min_cost_flow import min_cost_flow
 
 
 def assign(totals: FloatArray, loads: IntArray, sizes: IntArray) -> IntArray:
@@ -53,22 +47,11 @@ def assign(totals: FloatArray, loads: IntArray, sizes: IntArray) -> IntArray:
         return np.repeat(np.arange(len(loads)), sizes)
     values = totals[:, levels]
     cost = values.max(axis=1, keepdims=True) - values
-    exponent = COST_BITS - np.frexp(cost.max())[1]
-    whole = np.rint(np.ldexp(cost, exponent)).astype(np.int64)
     tail = np.repeat(np.arange(channels), len(levels))
     head = channels + np.tile(np.arange(len(levels)), channels)
-
-    module = or_tools.load(or_tools.MIN_COST_FLOW)
-    flow = module.SimpleMinCostFlow()
-    arcs = flow.add_arcs_with_capacity_and_unit_cost(
-        tail, head, np.ones_like(tail), whole.reshape(-1)
-    )
     supplies = np.concatenate([np.ones(channels, dtype=np.int64), -room])
-    flow.set_nodes_supplies(np.arange(len(supplies)), supplies)
-    status = flow.solve()
-    if status != flow.OPTIMAL:
-        raise SolverUnavailableError(f"OR-Tools finds no assignment: {status.name}")
-    level = np.asarray(flow.flows(arcs)).reshape(channels, -1).argmax(axis=1)
+    flow, _ = min_cost_flow(tail, head, cost.reshape(-1), supplies)
+    level = flow.reshape(channels, -1).argmax(axis=1)
 
     # Deal the channels of a level to its tiles, both in the order of their numbers.
     tiles = np.argsort(level_of_tile, kind="stable")

@@ -30,9 +30,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from balancer.maps.cell_arrays import Array, IntArray
-from balancer.order.clock import Clock
-from balancer.program.slice_program import FloatArray
+from balancer.array_types import AnyArray, FloatArray, IntArray
+from balancer.order.clock import SearchClock
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Undo: TypeAlias = dict[int, tuple[IntArray, float, Floats]]
@@ -70,20 +69,20 @@ class BlockSearch:
         Schedule position -> channel, to begin with.
     loads : ndarray of int64 [rows]
         Weights that each row keeps of each block (or all, of a block with fewer).
-    clock : Clock
+    clock : SearchClock
         Limits of the search.
     """
 
     def __init__(
         self,
-        weights: Array,
+        weights: AnyArray,
         block: IntArray,
         order: IntArray,
         loads: IntArray,
-        clock: Clock,
+        clock: SearchClock,
     ) -> None:
         self._clock = clock
-        self._rng = np.random.default_rng(clock.search.seed)
+        self._rng = np.random.default_rng(clock.search.limits.seed)
         used = loads > 0
         self._loads = loads[used]
         channels, _, positions = weights.shape

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 
-from balancer.program.slice_program import ROUNDING
-from balancer.solvers.limits import Progress, Search
+from balancer.program.rounding import is_reached
+from balancer.solvers.limits import Search
 from balancer.solvers.solution import Termination
 
 # One unit of `work_limit` is roughly a second: that many array entries are looked at.
 ENTRIES_PER_WORK = 5e8
 
 
-class Clock:
+class SearchClock:
     """The limits of one search, and how near it is to them.
 
     Parameters
@@ -38,11 +38,11 @@ class Clock:
     @property
     def progress(self) -> float:
         """Used part of the limit, from 0 to 1: of the work, else of the time."""
-        search = self.search
-        if search.work_limit is not None:
-            used = self._entries / ENTRIES_PER_WORK / max(search.work_limit, 1e-9)
+        limits = self.search.limits
+        if limits.work_limit is not None:
+            used = self._entries / ENTRIES_PER_WORK / max(limits.work_limit, 1e-9)
         else:
-            used = self.seconds / max(search.time_limit, 1e-9)
+            used = self.seconds / max(limits.time_limit, 1e-9)
         return min(1.0, used)
 
     @property
@@ -51,20 +51,20 @@ class Clock:
         search = self.search
         if search.cancellation.cancelled:
             return Termination.CANCELLED
-        work = search.work_limit
+        work = search.limits.work_limit
         if work is not None and self._entries >= work * ENTRIES_PER_WORK:
             return Termination.TIME_LIMIT
-        if self.seconds >= search.time_limit:
+        if self.seconds >= search.limits.time_limit:
             return Termination.TIME_LIMIT
         return None
 
     def near_enough(self, kept: float, bound: float) -> bool:
         """Whether the gap limit is reached."""
-        return bound - kept <= self.search.gap_limit * bound
+        return is_reached(kept, bound, self.search.limits.gap_limit * bound)
 
     def ending(self, kept: float, bound: float) -> Termination:
         """Why a search with this answer and bound has stopped."""
-        if bound <= kept * (1 + ROUNDING):
+        if is_reached(kept, bound):
             return Termination.PROVED
         if self.near_enough(kept, bound):
             return Termination.GAP_LIMIT
@@ -72,5 +72,4 @@ class Clock:
 
     def report(self, kept: float, bound: float) -> None:
         """Tell the caller of a better answer or bound."""
-        if self.search.progress is not None:
-            self.search.progress(Progress(kept, bound, self.seconds))
+        self.search.report(kept, bound, self.seconds)

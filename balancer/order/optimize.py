@@ -11,9 +11,9 @@ In words: choose the order of the channels, the loads and the kept weights toget
 What is permuted depends on the map:
 
 * ``output_channel`` and ``grid``: output channels into lock-step tiles. Which PE of the
-  tile takes a channel changes nothing. See `order_tiles`.
+  tile takes a channel changes nothing. See `tile_search`.
 * ``input_channel`` and n:m: input channels into blocks, the same for all output
-  channels. See `order_blocks`.
+  channels. See `block_search`.
 
 In all other maps (``interleaved``, ``banked``, labels) the order is fixed.
 """
@@ -24,15 +24,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from balancer.array_types import AnyArray, BoolArray, IntArray
 from balancer.errors import BalancerError, SolverUnavailableError
-from balancer.maps.cell_arrays import Array, BoolArray, IntArray
-from balancer.maps.pe_map import PEMap
+from balancer.maps.schedule import Schedule
 from balancer.metrics import top_k, top_k_sum
 from balancer.order.block_search import BlockSearch
-from balancer.order.clock import Clock
+from balancer.order.clock import SearchClock
+from balancer.order.sorting import (
+    block_of_position,
+    channel_nonzeros,
+    sorted_schedule,
+)
 from balancer.order.tile_program import TileProgram
 from balancer.order.tile_search import TileSearch
 from balancer.program.problem import RetentionProblem
+from balancer.program.rounding import total_score
 from balancer.program.slice_program import SliceAllocator, SliceProgram
 from balancer.solvers.greedy import GreedySolver
 from balancer.solvers.limits import Search
@@ -46,79 +52,18 @@ def unstructured_bound(problem: RetentionProblem) -> float:
     return top_k_sum(problem.allowed_scores(), problem.budget)
 
 
-def sorted_order(pe_map: PEMap, nonzeros: IntArray) -> IntArray:
-    """Order channels by their non-zeros.
-
-    Output channels are cut into tiles of their like: for a mask that stays as it is,
-    this minimizes the sum of the tiles' largest loads. Input channels are dealt to the
-    blocks in turn, back and forth, so that every block gets its share.
-
-    Parameters
-    ----------
-    pe_map : PEMap
-        A map whose channels can be permuted.
-    nonzeros : ndarray of int [channels]
-        Non-zeros of each channel along the map's `order_axis`.
-
-    Returns
-    -------
-    ndarray of int64 [channels]
-        Schedule position -> channel; equal channels stay in their order.
-    """
-    descending = np.argsort(-nonzeros, kind="stable")
-    if pe_map.order_axis == 0:
-        return descending
-    block = block_of_position(pe_map)
-    sizes = np.bincount(block)
-    # Deal k gives one channel to every block that still has room, every other deal in
-    # reverse.
-    deal = np.arange(len(block)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    turn = np.where(deal % 2 == 0, block, -block)
-    order = np.empty_like(descending)
-    order[np.lexsort((turn, deal))] = descending
-    return order
-
-
-def block_of_position(pe_map: PEMap) -> IntArray:
-    """Block of each schedule position, [input channels], for maps of input blocks."""
-    inputs = pe_map.shape[1]
-    if pe_map.fixed_load is not None:
-        m = int(pe_map.name.split(":")[1])
-        return np.arange(inputs) // m
-    size, longer = divmod(inputs, pe_map.pes)
-    sizes = np.full(pe_map.pes, size)
-    sizes[:longer] += 1
-    return np.repeat(np.arange(pe_map.pes), sizes)
-
-
-def channel_nonzeros(mask: BoolArray, pe_map: PEMap) -> IntArray:
-    """Count the non-zeros of each channel that the map permutes, [channels].
-
-    Raises
-    ------
-    BalancerError
-        A map whose channels cannot be permuted.
-    """
-    if pe_map.order_axis is None:
-        raise BalancerError(f"the map {pe_map.name!r} does not permute channels")
-    others = tuple(axis for axis in range(mask.ndim) if axis != pe_map.order_axis)
-    counts: IntArray = np.count_nonzero(mask, axis=others)
-    return counts
-
-
-def start_order(problem: RetentionProblem) -> IntArray:
+def start_schedule(problem: RetentionProblem) -> Schedule:
     """Order the channels by what unstructured pruning to the budget leaves of them."""
-    return sorted_order(problem.pe_map, _unstructured_nonzeros(problem))
+    return sorted_schedule(problem.pe_map, _unstructured_nonzeros(problem))
 
 
 def _unstructured_nonzeros(problem: RetentionProblem) -> IntArray:
-    layer = problem.pe_map
-    scores: Array = problem.scores
+    scores: AnyArray = problem.scores
     if problem.previous_mask is not None:
         scores = np.where(problem.previous_mask, scores, 0)
     least = top_k(scores, problem.budget).min(initial=np.inf)
     kept = (scores >= least) & (scores > 0)
-    return channel_nonzeros(kept, layer)
+    return channel_nonzeros(kept, problem.pe_map)
 
 
 def optimize(problem: RetentionProblem, search: Search) -> Answer:
@@ -132,11 +77,10 @@ def optimize(problem: RetentionProblem, search: Search) -> Answer:
         No OR-Tools, no time, or no mask in the orders the search begins with.
     """
     _check(problem)
-    if search.time_limit <= 0 or search.work_limit == 0:
-        raise SolverUnavailableError("a limit of 0 leaves no time to search")
-    if search.cancellation.cancelled:
-        raise SolverUnavailableError("cancelled before the search began")
-    if problem.pe_map.cells == 0:
+    reason = search.why_not()
+    if reason is not None:
+        raise SolverUnavailableError(reason)
+    if problem.pe_map.n_cells == 0:
         return _nothing(problem)
     if problem.pe_map.order_axis == 0:
         return _optimize_tiles(problem, search)
@@ -160,20 +104,18 @@ def _check(problem: RetentionProblem) -> None:
 
 def _nothing(problem: RetentionProblem) -> Answer:
     """Answer a layer without weights."""
-    layer = problem.pe_map
-    channels = layer.shape[layer.order_axis or 0]
-    mask = np.zeros(layer.shape, dtype=bool)
-    return Answer(mask, 0.0, Termination.PROVED, np.arange(channels))
+    mask = np.zeros(problem.pe_map.shape, dtype=bool)
+    return Answer(mask, 0.0, Termination.PROVED)
 
 
 def _optimize_tiles(problem: RetentionProblem, search: Search) -> Answer:
-    clock = Clock(search)
+    clock, pe_map = SearchClock(search), problem.pe_map
     nonzeros = _unstructured_nonzeros(problem)
-    blocks = problem.pe_map.cells // problem.pe_map.channels
-    program = TileProgram.of(problem, -(-int(nonzeros.max()) // blocks))
+    parts = pe_map.n_cells // pe_map.channels
+    program = TileProgram.of(problem, -(-int(nonzeros.max()) // parts))
     tiles = TileSearch(program, clock)
-    tiles.begin(sorted_order(problem.pe_map, nonzeros))
-    tiles.begin(np.arange(problem.pe_map.channels))
+    tiles.begin(sorted_schedule(pe_map, nonzeros).order.astype(np.int64))
+    tiles.begin(np.arange(pe_map.channels))
     if tiles.best is None:
         raise SolverUnavailableError("no mask in sorted or natural order")
     try:
@@ -184,33 +126,38 @@ def _optimize_tiles(problem: RetentionProblem, search: Search) -> Answer:
         program.mask(tiles.best),
         tiles.bound,
         clock.ending(tiles.best.kept, tiles.bound),
-        tiles.best.order,
+        pe_map.schedule(tiles.best.order),
     )
 
 
 def _optimize_blocks(problem: RetentionProblem, search: Search) -> Answer:
-    clock, layer = Clock(search), problem.pe_map
-    per_input = np.moveaxis(problem.scores.reshape(*layer.shape[:2], -1), 1, 0)
-    if layer.fixed_load is not None:  # every kernel position is a row of its own
-        per_input = per_input.reshape(layer.shape[1], -1, 1)
-    natural = np.arange(layer.shape[1])
+    clock, pe_map = SearchClock(search), problem.pe_map
+    per_input = np.moveaxis(problem.scores.reshape(*pe_map.shape[:2], -1), 1, 0)
+    if pe_map.fixed_load is not None:  # every kernel position is a row of its own
+        per_input = per_input.reshape(pe_map.shape[1], -1, 1)
     best = max(
-        (_InOrder.of(problem, order) for order in (start_order(problem), natural)),
+        (
+            _InOrder.of(problem, schedule)
+            for schedule in (start_schedule(problem), pe_map.schedule())
+        ),
         key=lambda found: found.kept,
     )
     bound = max(_block_bound(problem), best.kept)
     try:
         while not (clock.interrupted or clock.near_enough(best.kept, bound)):
             loads = best.loads
-            rows = loads[: per_input.shape[1]]
-            blocks = BlockSearch(
-                per_input, block_of_position(layer), best.order, rows, clock
+            search_of_blocks = BlockSearch(
+                per_input,
+                block_of_position(pe_map),
+                best.schedule.order.astype(np.int64),
+                loads[: per_input.shape[1]],
+                clock,
             )
-            blocks.descend()
-            found = _InOrder.of(problem, blocks.order)
+            search_of_blocks.descend()
+            found = _InOrder.of(problem, pe_map.schedule(search_of_blocks.order))
             if found.kept <= best.kept or np.array_equal(found.loads, loads):
-                blocks.kick(bound)
-                found = _InOrder.of(problem, blocks.order)
+                search_of_blocks.kick(bound)
+                found = _InOrder.of(problem, pe_map.schedule(search_of_blocks.order))
             if found.kept <= best.kept:
                 break
             best = found
@@ -219,8 +166,8 @@ def _optimize_blocks(problem: RetentionProblem, search: Search) -> Answer:
                 break
     except KeyboardInterrupt:
         search.cancellation.cancel()
-    mask = layer.schedule(best.mask, np.argsort(best.order))
-    return Answer(mask, bound, clock.ending(best.kept, bound), best.order)
+    mask = best.schedule.invert(best.mask)
+    return Answer(mask, bound, clock.ending(best.kept, bound), best.schedule)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -230,18 +177,17 @@ class _InOrder:
     Its groups are all of one size, or of fixed load: slice-greedy is optimal.
     """
 
-    order: IntArray
+    schedule: Schedule
     mask: BoolArray  # of the scheduled weights
     loads: IntArray  # [groups]
     kept: float
 
     @classmethod
-    def of(cls, problem: RetentionProblem, order: IntArray) -> _InOrder:
-        layer, scheduled = problem.pe_map, problem.scheduled(order)
+    def of(cls, problem: RetentionProblem, schedule: Schedule) -> _InOrder:
+        pe_map, scheduled = problem.pe_map, problem.scheduled(schedule)
         mask = GreedySolver().solve(scheduled, Search()).mask
-        loads = layer.largest_of_group(layer.cell_loads(mask))
-        kept = float(scheduled.scores[mask].sum(dtype=np.float64))
-        return cls(order, mask, loads, kept)
+        loads = pe_map.largest_of_group(pe_map.cell_loads(mask))
+        return cls(schedule, mask, loads, total_score(scheduled.scores, mask))
 
 
 def _block_bound(problem: RetentionProblem) -> float:
@@ -249,26 +195,23 @@ def _block_bound(problem: RetentionProblem) -> float:
 
     Whatever the blocks, k weights of each of b blocks are b k weights of the row.
     """
-    layer, blocks = problem.pe_map, np.bincount(block_of_position(problem.pe_map))
-    rows = problem.scores.reshape(*layer.shape[:2], -1)
-    if layer.fixed_load is not None:
-        n = int(layer.name.split(":")[0])
-        number = layer.shape[1] - int(np.minimum(blocks, n).sum())
-        best = np.partition(rows, min(number, layer.shape[1] - 1), axis=1)[:, number:]
+    pe_map, blocks = problem.pe_map, problem.pe_map.input_blocks
+    assert blocks is not None  # only such maps come here
+    rows = problem.scores.reshape(*pe_map.shape[:2], -1)
+    if pe_map.fixed_load is not None:
+        n = int(pe_map.fixed_load[0])
+        number = pe_map.shape[1] - int(np.minimum(blocks, n).sum())
+        best = np.partition(rows, min(number, pe_map.shape[1] - 1), axis=1)[:, number:]
         return float(best.sum(dtype=np.float64))
     used = np.count_nonzero(blocks)
     deepest = int(problem.upper.max())
-    best = -np.sort(-rows.reshape(layer.groups, -1), axis=1)[:, : deepest * used]
-    values = best.reshape(layer.groups, deepest, used).sum(axis=2, dtype=np.float64)
-    position = np.arange(deepest)
-    lower, upper = problem.lower[:, None], problem.upper[:, None]
-    program = SliceProgram(
-        values=values[(position >= lower) & (position < upper)],
-        counts=problem.upper - problem.lower,
-        cost=layer.group_sizes()[:, None],
+    best = -np.sort(-rows.reshape(pe_map.groups, -1), axis=1)[:, : deepest * used]
+    values = best.reshape(pe_map.groups, deepest, used).sum(axis=2, dtype=np.float64)
+    program = SliceProgram.of_table(
+        values,
+        cost=pe_map.group_sizes(),
         lower=problem.lower,
-        complete=np.ones(layer.groups, dtype=bool),
-        budget=np.array([problem.budget]),
-        base=float(values[position < lower].sum()),
+        upper=problem.upper,
+        budget=problem.budget,
     )
     return SliceAllocator(program).greedy.bound

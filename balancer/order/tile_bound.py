@@ -24,10 +24,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from balancer.maps.cell_arrays import IntArray
-from balancer.order.clock import Clock
+from balancer.array_types import FloatArray, IntArray
+from balancer.order.clock import SearchClock
 from balancer.order.tile_program import TileProgram, Tiling
-from balancer.program.slice_program import FloatArray
 
 # Bounds without progress before the steps are halved and start again from the best.
 PATIENCE = 20
@@ -121,7 +120,7 @@ class TileBound:
         """Total score that no tiling exceeds."""
         return min(self.best.bound, self.program.bound)
 
-    def descend(self, kept: float, steps: int, clock: Clock) -> None:
+    def descend(self, kept: float, steps: int, clock: SearchClock) -> None:
         """Lower the bound towards `kept`, the score of an answer."""
         program, prices = self.program, self.best
         step, stalled = 1.0, 0

@@ -18,7 +18,7 @@ $$
 In words: put every channel into a tile and give every tile a load, such that the tiles
 are full, the budget holds, and as much as possible is kept. It contains 3-PARTITION;
 for given loads it is a transportation problem (see `assignment`), and for given tiles
-resource allocation (see `allocation`).
+resource allocation (see `slice_program`).
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from balancer.maps.cell_arrays import Array, BoolArray, IntArray
+from balancer.array_types import AnyArray, BoolArray, FloatArray, IntArray
 from balancer.maps.pe_map import PEMap
+from balancer.program.keys import mark
 from balancer.program.problem import RetentionProblem
-from balancer.program.ranking import Ranking, mark
-from balancer.program.slice_program import FloatArray, SliceAllocator, SliceProgram
+from balancer.program.ranking import Ranking
+from balancer.program.slice_program import SliceAllocator, SliceProgram
 
 # Layers with fewer channel slices are ranked to the bottom. In larger ones no tile
 # needs a load far above the most that unstructured pruning leaves of a channel.
@@ -103,7 +104,7 @@ class TileProgram:
     bound: float
     complete: bool
     _ranking: Ranking
-    _keys: Array
+    _keys: AnyArray
 
     @classmethod
     def of(cls, problem: RetentionProblem, largest_load: int) -> TileProgram:
@@ -112,15 +113,15 @@ class TileProgram:
         `largest_load` is the most that unstructured pruning to the budget leaves of a
         channel, per block of its input channels.
         """
-        layer = problem.pe_map
-        blocks = layer.cells // layer.channels
-        channel_map = PEMap.grid(layer.shape, 1, blocks)
-        sizes = layer.group_sizes() // blocks
-        budget = problem.budget // blocks
+        pe_map = problem.pe_map
+        parts = pe_map.n_cells // pe_map.channels
+        channel_map = PEMap.grid(pe_map.shape, 1, parts)
+        sizes = pe_map.group_sizes() // parts
+        budget = problem.budget // parts
         keys = mark(problem.scores, problem.previous_mask, None)
         deepest = int(min(problem.upper.max(), budget // sizes.min()))
         depth = deepest
-        if layer.channels * deepest > SLICES_WORTH_RANKING:
+        if pe_map.channels * deepest > SLICES_WORTH_RANKING:
             enough = int(DEPTH_IN_LARGEST_LOADS * largest_load) + LEAST_DEPTH
             depth = min(deepest, max(enough, int(problem.lower.max())))
         while True:
@@ -130,14 +131,14 @@ class TileProgram:
             if depth == deepest or values[:, -1].max() <= price:
                 break
             depth = min(deepest, depth * DEEPENING)
-        capacity = np.full(layer.channels, depth)
+        capacity = np.full(pe_map.channels, depth)
         if problem.previous_mask is not None:
             allowed = np.isfinite(values)
             capacity = allowed.sum(axis=1)
             values = np.where(allowed, values, 0.0)
             short = np.flatnonzero(capacity < depth)
             values[short, capacity[short]] = -2.0 * best or -1.0
-        totals = np.zeros((layer.channels, depth + 1))
+        totals = np.zeros((pe_map.channels, depth + 1))
         np.cumsum(values, axis=1, out=totals[:, 1:])
         return cls(
             values=values,
@@ -184,16 +185,8 @@ class TileProgram:
         sums = belongs.astype(np.float64) @ self.values
         if (self.lower > upper).any() or self.sizes @ self.lower > self.budget:
             return None
-        position = np.arange(sums.shape[1])
-        free = (position >= self.lower[:, None]) & (position < upper[:, None])
-        program = SliceProgram(
-            values=sums[free],
-            counts=upper - self.lower,
-            cost=self.sizes[:, None],
-            lower=self.lower,
-            complete=np.ones(len(upper), dtype=bool),
-            budget=np.array([self.budget]),
-            base=float(sums[position < self.lower[:, None]].sum()),
+        program = SliceProgram.of_table(
+            sums, cost=self.sizes, lower=self.lower, upper=upper, budget=self.budget
         )
         loads = SliceAllocator(program).greedy.loads
         return Tiling(tile, loads, self.value(tile, loads))

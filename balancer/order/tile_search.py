@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from balancer.maps.cell_arrays import IntArray
+from balancer.array_types import IntArray
 from balancer.order.assignment import assign
-from balancer.order.clock import Clock
+from balancer.order.clock import SearchClock
 from balancer.order.tile_bound import TileBound
 from balancer.order.tile_program import TileProgram, Tiling
-from balancer.program.slice_program import ROUNDING
+from balancer.program.rounding import ROUNDING, is_reached
 
 BOUND_STEPS = 400
 MOVES = (1, 2, 4, 8, 16)
@@ -32,7 +32,7 @@ class TileSearch:
     ----------
     program : TileProgram
         The program.
-    clock : Clock
+    clock : SearchClock
         Limits of the search.
 
     Attributes
@@ -43,7 +43,7 @@ class TileSearch:
         Total score that no tiling exceeds.
     """
 
-    def __init__(self, program: TileProgram, clock: Clock) -> None:
+    def __init__(self, program: TileProgram, clock: SearchClock) -> None:
         self.program, self._clock = program, clock
         self.best: Tiling | None = None
         self.bound = program.bound
@@ -79,8 +79,7 @@ class TileSearch:
 
     def _offer(self, tiling: Tiling | None) -> bool:
         """Keep a tiling if it is better than all before."""
-        least = -np.inf if self.best is None else self.best.kept
-        if tiling is None or tiling.kept <= least + ROUNDING * abs(least):
+        if tiling is None or (self.best and is_reached(self.best.kept, tiling.kept)):
             return False
         self.best = tiling
         self._clock.report(tiling.kept, self.bound)
@@ -88,9 +87,8 @@ class TileSearch:
 
     def _done(self) -> bool:
         assert self.best is not None
-        return self._clock.interrupted is not None or self._clock.near_enough(
-            self.best.kept * (1 + ROUNDING), self.bound
-        )
+        clock = self._clock
+        return bool(clock.interrupted) or clock.near_enough(self.best.kept, self.bound)
 
     def _assigned(self, loads: IntArray) -> Tiling:
         """Tiles that are optimal for the loads."""
@@ -137,7 +135,8 @@ class TileSearch:
             splits = self._neighbours(self.best.loads)
             bounds = lagrangian.split_bound(splits)
             order = np.argsort(-bounds, kind="stable")
-            for number in order[bounds[order] > self.best.kept * (1 + ROUNDING)]:
+            least_gain = self.best.kept * (1 + ROUNDING)
+            for number in order[bounds[order] > least_gain]:
                 if self._done():
                     return improved
                 if self._alternate(splits[number]):

@@ -1,0 +1,1 @@
+"""The retention program of one layer, and its structure that solvers use."""

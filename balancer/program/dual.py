@@ -21,11 +21,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from balancer.maps.cell_arrays import IntArray
-
-FloatArray = npt.NDArray[np.float64]
+from balancer.array_types import FloatArray, IntArray
 
 # Where tangents cross this close below D, relatively, no price is better.
 TOLERANCE = 1e-13

@@ -16,14 +16,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from balancer.array_types import AnyArray, BoolArray, IntArray
 from balancer.errors import InfeasibleError
-from balancer.maps.cell_arrays import Array, BoolArray, IntArray
 from balancer.maps.pe_map import PEMap
-from balancer.program.ranking import mark, top_per_cell
+from balancer.program.keys import mark
+from balancer.program.ranking import top_per_cell
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Floors:
+class ChannelFloors:
     """What the floors of one layer demand.
 
     Attributes
@@ -46,10 +47,10 @@ class Floors:
         pe_map: PEMap,
         floor: IntArray,
         *,
-        scores: Array,
+        scores: AnyArray,
         allowed: BoolArray | None,
         forced: BoolArray | None,
-    ) -> Floors:
+    ) -> ChannelFloors:
         """Sort the channels by the way they lie in the cells.
 
         Raises
@@ -66,9 +67,9 @@ class Floors:
         channel = np.arange(pe_map.channels)
         cell = pe_map.cell_labels().reshape(pe_map.channels, -1).astype(np.int64)
         pairs, held = np.unique(
-            channel[:, None] * pe_map.cells + cell, return_counts=True
+            channel[:, None] * pe_map.n_cells + cell, return_counts=True
         )
-        of_channel, of_cell = np.divmod(pairs, pe_map.cells)
+        of_channel, of_cell = np.divmod(pairs, pe_map.n_cells)
         first = np.searchsorted(of_channel, channel)  # of each channel's cells
         cells = np.bincount(of_channel)
         group = pe_map.cell_group[of_cell]
@@ -88,7 +89,7 @@ class Floors:
 
 
 def best_of_channels(
-    keys: Array, count: IntArray, forced: BoolArray | None
+    keys: AnyArray, count: IntArray, forced: BoolArray | None
 ) -> BoolArray:
     """Mark the best of each channel and all forced weights.
 

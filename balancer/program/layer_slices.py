@@ -4,7 +4,7 @@ For a given load k_g a PE keeps its k_g best weights. **Slice** j of group g is 
 best weight of each of its P_g PEs; its value v_g(j) is the sum of their scores, and no
 slice is worth more than the one before it. So the binary program over all weights
 equals a program over slices, in which a group takes its first k_g slices at a cost of
-P_g non-zeros each (see `allocation`).
+P_g non-zeros each (see `slice_program`).
 
 Only the best few weights of every cell matter at high sparsity, so cells are ranked
 down to a depth, and deeper only where a solution might reach further.
@@ -16,9 +16,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from balancer.maps.cell_arrays import BoolArray, IntArray
+from balancer.array_types import BoolArray, IntArray
 from balancer.program.problem import RetentionProblem
 from balancer.program.ranking import Ranking
+from balancer.program.rounding import total_score
 from balancer.program.slice_program import SliceAllocator, SliceProgram
 
 # First depth of a ranking, in average loads: deep enough that few layers are ranked
@@ -62,10 +63,9 @@ class LayerSlices:
         self.group_sizes = problem.pe_map.group_sizes()
         self._must_keep_value = 0.0
         if problem.must_keep is not None:
-            value = problem.scores[problem.must_keep].sum(dtype=np.float64)
-            self._must_keep_value = float(value)
+            self._must_keep_value = total_score(problem.scores, problem.must_keep)
         if mean_load is None:
-            mean_load = problem.budget / max(1, problem.pe_map.cells)
+            mean_load = problem.budget / max(1, problem.pe_map.n_cells)
         guess = max(LEAST_DEPTH, int(DEPTH_IN_MEAN_LOADS * mean_load) + 1)
         depth = max(guess, int(self.lower.max(initial=0)))
         depth = min(depth, int(self.upper.max(initial=0)))

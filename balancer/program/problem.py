@@ -33,11 +33,20 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
-from balancer.errors import BalancerError, InfeasibleError
-from balancer.maps.cell_arrays import Array, BoolArray, IntArray
+from balancer.array_types import AnyArray, BoolArray, IntArray
+from balancer.errors import BalancerError
+from balancer.maps.kinds import map_kinds
 from balancer.maps.pe_map import PEMap
-from balancer.program.floors import Floors, best_of_channels
-from balancer.program.ranking import mark
+from balancer.maps.schedule import Schedule
+from balancer.program.floors import ChannelFloors, best_of_channels
+from balancer.program.keys import mark
+from balancer.program.load_limits import load_limits
+from balancer.program.validation import (
+    checked_budget,
+    checked_counts,
+    checked_mask,
+    checked_scores,
+)
 
 Order: TypeAlias = Literal["fixed", "sorted", "optimized"]
 ORDERS: tuple[str, ...] = get_args(Order)
@@ -82,12 +91,16 @@ class RetentionProblem:
     InfeasibleError
         Bounds, floors, masks and budget that no mask satisfies.
 
-    Examples -------- >>> scores = np.arange(8.0).reshape(4, 2) >>> problem =
-    RetentionProblem(scores, PEMap.output_channel((4, 2), pes=2), budget=5) >>>
-    problem.lower, problem.upper (array([0, 0]), array([2, 2]))
+    Examples
+    --------
+    >>> scores = np.arange(8.0).reshape(4, 2)
+    >>> pe_map = PEMap.output_channel((4, 2), pes=2)
+    >>> problem = RetentionProblem(scores, pe_map, budget=5)
+    >>> problem.lower, problem.upper
+    (array([0, 0]), array([2, 2]))
     """
 
-    scores: Array
+    scores: AnyArray
     pe_map: PEMap
     budget: int
     min_load: IntArray
@@ -125,17 +138,17 @@ class RetentionProblem:
         self.__dict__.update(
             scores=checked_scores(scores, shape),
             pe_map=pe_map,
-            budget=_budget(budget, sparsity, pe_map),
-            min_load=_counts("min_load", min_load, groups, "groups"),
-            max_load=_counts("max_load", max_load, groups, "groups"),
-            channel_floor=_counts(
+            budget=checked_budget(budget, sparsity, pe_map),
+            min_load=checked_counts("min_load", min_load, groups, "groups"),
+            max_load=checked_counts("max_load", max_load, groups, "groups"),
+            channel_floor=checked_counts(
                 "channel_floor", channel_floor, channels, "output channels"
             ),
-            previous_mask=_mask("previous_mask", previous_mask, shape),
-            forced=_mask("forced", forced, shape),
-            order=_order(order, pe_map),
+            previous_mask=checked_mask("previous_mask", previous_mask, shape),
+            forced=checked_mask("forced", forced, shape),
+            order=_checked_order(order, pe_map),
         )
-        lower, upper = self._load_limits()
+        lower, upper = load_limits(self, self._floors)
         self.__dict__.update(lower=lower, upper=upper)
 
     @classmethod
@@ -157,7 +170,7 @@ class RetentionProblem:
         """Least non-zeros that the constraints allow."""
         return int(self.pe_map.group_sizes() @ self.lower)
 
-    def allowed_scores(self) -> Array:
+    def allowed_scores(self) -> AnyArray:
         """Scores of the weights that may be kept, in any shape."""
         mask = self.previous_mask
         return self.scores if mask is None else self.scores[mask]
@@ -211,36 +224,25 @@ class RetentionProblem:
             return bool((self.channel_floor == self.channel_floor[0]).all())
         return self.pe_map.fixed_load is None
 
-    def in_schedule(self, mask: BoolArray, order: npt.NDArray[Any]) -> BoolArray:
-        """Put a mask in the order in which the PEs take it: itself in a fixed order."""
-        if self.order == "fixed":
-            return mask
-        return self.pe_map.schedule(mask, order)
-
-    def scheduled(self, order: IntArray) -> RetentionProblem:
-        """Return the problem of fixed order whose weights are in a given order.
-
-        Parameters
-        ----------
-        order : ndarray of int
-            Schedule position -> channel, along the map's `order_axis`.
+    def scheduled(self, schedule: Schedule) -> RetentionProblem:
+        """Return the problem of fixed order whose weights a schedule hands out.
 
         Raises
         ------
         InfeasibleError
             No mask satisfies the constraints in this order.
         """
-        layer, floor = self.pe_map, self.channel_floor
         nested, forced = self.previous_mask, self.forced
+        floor = self.channel_floor
         return RetentionProblem(
-            layer.schedule(self.scores, order),
-            layer,
+            schedule.apply(self.scores),
+            self.pe_map,
             self.budget,
             min_load=self.min_load,
             max_load=self.max_load,
-            channel_floor=floor[order] if layer.order_axis == 0 else floor,
-            previous_mask=None if nested is None else layer.schedule(nested, order),
-            forced=None if forced is None else layer.schedule(forced, order),
+            channel_floor=schedule.apply(floor) if schedule.axis == 0 else floor,
+            previous_mask=None if nested is None else schedule.apply(nested),
+            forced=None if forced is None else schedule.apply(forced),
         )
 
     @cached_property
@@ -252,8 +254,8 @@ class RetentionProblem:
         return self._floors.must_keep
 
     @cached_property
-    def _floors(self) -> Floors:
-        return Floors.of(
+    def _floors(self) -> ChannelFloors:
+        return ChannelFloors.of(
             self.pe_map,
             self.channel_floor,
             scores=self.scores,
@@ -261,7 +263,7 @@ class RetentionProblem:
             forced=self.forced,
         )
 
-    def keys(self) -> Array:
+    def keys(self) -> AnyArray:
         """Ranking keys: scores, +inf for what must be kept, -inf for what must not.
 
         Returns
@@ -271,172 +273,20 @@ class RetentionProblem:
         """
         return mark(self.scores, self.previous_mask, self.must_keep)
 
-    def _load_limits(self) -> tuple[IntArray, IntArray]:
-        layer = self.pe_map
-        sizes = layer.cell_sizes()
-        if self.forced is not None and self.previous_mask is not None:
-            outside = int(np.count_nonzero(self.forced & ~self.previous_mask))
-            if outside:
-                raise InfeasibleError(
-                    f"{outside} forced weights lie outside `previous_mask`"
-                )
-        if self.previous_mask is not None:
-            sizes = layer.cell_loads(self.previous_mask)
-        capacity = layer.least_of_group(sizes)
-        if self.order != "fixed":  # the masks' and floors' part depends on the order
-            capacity = layer.least_of_group(layer.cell_sizes())
-        lower, upper = self.min_load, np.minimum(self.max_load, capacity)
-        reasons = ["`min_load`"] if self.min_load.any() else []
-        if layer.fixed_load is not None:
-            lower = np.maximum(lower, layer.fixed_load)
-            upper = np.minimum(upper, layer.fixed_load)
-            reasons.append(f"the {layer.name} pattern")
-        fixed = self.order == "fixed"
-        if self.channel_floor.any() and self.floors_in_any_order:
-            lower = np.maximum(lower, self._floors.group_floor)
-            reasons.append("`channel_floor`")
-        if fixed and self.must_keep is not None:
-            lower = np.maximum(
-                lower, layer.largest_of_group(layer.cell_loads(self.must_keep))
-            )
-            if self.forced is not None:
-                reasons.append("`forced`")
-        clash = np.flatnonzero(lower > upper)
-        if clash.size:
-            g = int(clash[0])
-            raise InfeasibleError(
-                f"group {g} needs a load of at least {lower[g]} (by "
-                f"{', '.join(reasons)}) but can have at most {upper[g]}: its smallest "
-                f"PE offers {capacity[g]} weights, `max_load` is {self.max_load[g]}"
-            )
-        least = int(layer.group_sizes() @ lower)
-        if least > self.budget:
-            raise InfeasibleError(
-                f"budget of {self.budget} non-zeros: {', '.join(reasons)} need at "
-                f"least {least}; raise the budget or lower them"
-            )
-        return lower, upper
-
-
-def checked_scores(scores: npt.ArrayLike, shape: tuple[int, ...]) -> Array:
-    """Return scores as finite non-negative floats of a shape, or refuse them."""
-    array = np.asarray(scores)
-    if array.dtype.kind not in "fiub":
-        raise BalancerError(f"scores are {array.dtype}; real numbers are needed")
-    if array.shape != shape:
-        raise BalancerError(f"scores have shape {array.shape}, the PE map {shape}")
-    if array.dtype == np.float16:
-        array = array.astype(np.float32)
-    elif array.dtype not in (np.float32, np.float64):
-        array = array.astype(np.float64)
-    array = np.ascontiguousarray(array)
-    if array.size:
-        largest = _largest(array)
-        if not largest < np.inf:
-            bad = np.argwhere(~((array >= 0) & (array < np.inf)))
-            place = tuple(int(axis) for axis in bad[0])
-            raise BalancerError(
-                f"score {place} is {array[place]}; scores are finite and at least 0 "
-                f"({len(bad)} of {array.size} are not; of weights use the magnitudes)"
-            )
-        if not np.isfinite(float(largest) * array.size):
-            raise BalancerError(
-                f"scores reach {largest:g}, so their sum overflows; scale them down"
-            )
-    return array
-
-
-def _largest(array: Array) -> float:
-    """Largest entry; infinity if any is negative, infinite or NaN."""
-    # Positive floats are ordered as the integers of the same bits, and all other floats
-    # are larger than they: one pass instead of two.
-    bits = array.view(np.uint32 if array.dtype == np.float32 else np.uint64).max()
-    if bits <= np.array(np.inf, array.dtype).view(bits.dtype):
-        return float(bits.view(array.dtype))
-    least, largest = array.min(), array.max()  # -0.0 is in order; both propagate NaN
-    return float(largest) if least >= 0 else np.inf
-
-
-def _mask(
-    name: str, mask: npt.ArrayLike | None, shape: tuple[int, ...]
-) -> BoolArray | None:
-    if mask is None:
-        return None
-    array = np.asarray(mask)
-    if array.dtype != np.bool_ or array.shape != shape:
-        raise BalancerError(
-            f"`{name}` is {array.dtype} {array.shape}; bool {shape} is needed"
+    def __repr__(self) -> str:
+        return (
+            f"RetentionProblem(at most {self.budget} of {self.pe_map.weights} weights, "
+            f"order {self.order}, {self.pe_map})"
         )
-    return np.ascontiguousarray(array)
 
 
-def _order(order: Order, layer: PEMap) -> Order:
+def _checked_order(order: Order, pe_map: PEMap) -> Order:
     if order not in ORDERS:
         raise BalancerError(f"`order` is {order!r}; accepted: {', '.join(ORDERS)}")
-    if order != "fixed" and layer.order_axis is None:
+    if order != "fixed" and pe_map.order_axis is None:
+        able = (kind.shown for kind in map_kinds() if kind.order_axis is not None)
         raise BalancerError(
-            f"`order` is {order!r}; the map {layer.name!r} takes only 'fixed' "
-            "(order is for output_channel, grid, input_channel and n:m maps)"
+            f"`order` is {order!r}; the map {pe_map.name!r} takes only 'fixed' "
+            f"(order is for {', '.join(able)})"
         )
     return order
-
-
-def _counts(name: str, value: npt.ArrayLike, length: int, of: str) -> IntArray:
-    array = np.asarray(value)
-    if array.dtype.kind not in "iu" or array.shape not in ((), (length,)):
-        raise BalancerError(
-            f"`{name}` is {array.dtype} {array.shape}; one whole number, or one "
-            f"for each of the {length} {of}, is needed"
-        )
-    if array.size and array.min() < 0:
-        raise BalancerError(f"`{name}` is {array.min()} somewhere; the least is 0")
-    return np.broadcast_to(array.astype(np.int64), (length,))
-
-
-def _budget(budget: int | None, sparsity: float | None, layer: PEMap) -> int:
-    implied = None
-    if layer.fixed_load is not None:
-        implied = int(layer.group_sizes() @ layer.fixed_load)
-    if budget is not None and sparsity is not None:
-        raise BalancerError("`budget` and `sparsity` say the same thing; give one")
-    if sparsity is not None:
-        return budget_of_sparsity(sparsity, layer.weights)
-    if budget is None:
-        if implied is None:
-            raise BalancerError(
-                "a `budget` (non-zeros) or a `sparsity` is needed; "
-                "only an n:m map implies it"
-            )
-        return implied
-    if isinstance(budget, bool) or not isinstance(budget, (int, np.integer)):
-        raise BalancerError(
-            f"`budget` is {budget!r}; it counts non-zeros (a whole number). "
-            "For a fraction use `sparsity`"
-        )
-    if not 0 <= budget <= layer.weights:
-        raise BalancerError(
-            f"`budget` is {budget}; this layer of {layer.weights} weights takes "
-            f"0..{layer.weights}"
-        )
-    return int(budget)
-
-
-def budget_of_sparsity(sparsity: float, weights: int) -> int:
-    """Most non-zeros among `weights` that prune at least a fraction `sparsity`.
-
-    Raises
-    ------
-    BalancerError
-        A sparsity that is not a number from 0 to 1.
-    """
-    if (
-        isinstance(sparsity, bool)
-        or not isinstance(sparsity, (int, float, np.number))
-        or not 0 <= sparsity <= 1
-    ):
-        raise BalancerError(
-            f"`sparsity` is {sparsity!r}; a fraction from 0 (keep all) to 1 (keep "
-            "none) is needed"
-        )
-    # 1 - 0.9 is 0.09999...; a relative slack of 1e-12 gives the tenth that was meant.
-    return int((1.0 - float(sparsity)) * weights * (1 + 1e-12) + 1e-9)

@@ -7,56 +7,40 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from balancer.maps.cell_arrays import Array, Block, BoolArray, IntArray, count_rows
+from balancer.array_types import AnyArray, BoolArray, IntArray
+from balancer.maps.cell_arrays import CellMatrix, count_rows
 from balancer.maps.pe_map import PEMap
-
-
-def mark(
-    scores: Array, allowed: BoolArray | None, must_keep: BoolArray | None
-) -> Array:
-    """Make ranking keys: scores, +inf for what must be kept, -inf for what must not.
-
-    `scores` itself is returned where there is nothing to mark.
-    """
-    if allowed is None and must_keep is None:
-        return scores
-    keys = scores.copy()
-    if allowed is not None:
-        keys[~allowed] = -np.inf
-    if must_keep is not None:
-        keys[must_keep] = np.inf
-    return keys
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tier:
-    """Cells of one block that are ranked to the same depth.
+    """Cells of one matrix that are ranked to the same depth.
 
     Attributes
     ----------
-    block : Block
-        The block.
+    matrix : CellMatrix
+        The matrix.
     rows : ndarray of int64 [rows]
-        Rows of the block, ascending.
+        Rows of the matrix, ascending.
     cells : ndarray of int64 [rows]
         The numbers of these cells in the PE map.
     best : ndarray of float [rows, depth]
         Their largest keys in descending order.
     """
 
-    block: Block
+    matrix: CellMatrix
     rows: IntArray
     cells: IntArray
-    best: Array
+    best: AnyArray
 
     @classmethod
     def of(
-        cls, keys: Array, block: Block, first: int, rows: IntArray, depth: int
+        cls, keys: AnyArray, matrix: CellMatrix, first: int, rows: IntArray, depth: int
     ) -> Tier:
-        """Rank some rows of a block whose cells are numbered from `first`."""
-        depth = min(depth, block.width)
+        """Rank some rows of a matrix whose cells are numbered from `first`."""
+        depth = min(depth, matrix.width)
         best = np.empty((len(rows), depth), keys.dtype)
-        for chunk_rows, chunk in block.chunks():
+        for chunk_rows, chunk in matrix.chunks():
             mine = slice(*np.searchsorted(rows, (chunk_rows.start, chunk_rows.stop)))
             if mine.start == mine.stop:
                 continue
@@ -64,7 +48,7 @@ class Tier:
             if mine.stop - mine.start < len(weights):
                 weights = weights[rows[mine] - chunk_rows.start]
             best[mine] = _best(weights, depth)
-        return cls(block, rows, rows + first, best)
+        return cls(matrix, rows, rows + first, best)
 
 
 class Ranking:
@@ -85,31 +69,31 @@ class Ranking:
         How many weights of a group's cells are ranked.
     """
 
-    def __init__(self, keys: Array, pe_map: PEMap, depth: int) -> None:
+    def __init__(self, keys: AnyArray, pe_map: PEMap, depth: int) -> None:
         self.pe_map = pe_map
         self.depth = np.full(pe_map.groups, depth, dtype=np.int64)
         flat = keys.reshape(-1)
         self._tiers = [
-            Tier.of(flat, block, cells.start, np.arange(block.cells), depth)
-            for cells, block in pe_map.numbered_blocks()
+            Tier.of(flat, matrix, cells.start, np.arange(matrix.n_cells), depth)
+            for cells, matrix in pe_map.numbered_matrices()
         ]
 
-    def deepen(self, keys: Array, groups: BoolArray, depth: IntArray) -> None:
+    def deepen(self, keys: AnyArray, groups: BoolArray, depth: IntArray) -> None:
         """Rank the marked groups again, to a greater `depth` [groups]."""
         flat = keys.reshape(-1)
         self.depth = np.where(groups, depth, self.depth)
         tiers = []
         for tier in self._tiers:
             group = self.pe_map.cell_group[tier.cells]
-            chosen = groups[group] & (tier.best.shape[1] < tier.block.width)
+            chosen = groups[group] & (tier.best.shape[1] < tier.matrix.width)
             if not chosen.all():
                 stay = np.flatnonzero(~chosen)
                 rows, cells = tier.rows[stay], tier.cells[stay]
-                tiers.append(Tier(tier.block, rows, cells, tier.best[stay]))
+                tiers.append(Tier(tier.matrix, rows, cells, tier.best[stay]))
             first = int(tier.cells[0] - tier.rows[0])
             for deeper in np.unique(depth[group[chosen]]):
                 rows = tier.rows[chosen & (depth[group] == deeper)]
-                tiers.append(Tier.of(flat, tier.block, first, rows, int(deeper)))
+                tiers.append(Tier.of(flat, tier.matrix, first, rows, int(deeper)))
         self._tiers = tiers
 
     def slice_sums(self, known: IntArray) -> npt.NDArray[np.float64]:
@@ -164,7 +148,7 @@ class Ranking:
             total += float(tier.best[asked].sum(dtype=np.float64))
         return total
 
-    def mask(self, keys: Array, cell_loads: IntArray) -> BoolArray:
+    def mask(self, keys: AnyArray, cell_loads: IntArray) -> BoolArray:
         """Keep the best weights of every cell; of equal keys, the first.
 
         Parameters
@@ -180,45 +164,43 @@ class Ranking:
             In the shape of the weights.
         """
         # The least key to keep; no key reaches NaN.
-        least = np.full(self.pe_map.cells, np.nan, dtype=keys.dtype)
+        least = np.full(self.pe_map.n_cells, np.nan, dtype=keys.dtype)
         for tier in self._tiers:
             load = cell_loads[tier.cells]
             some = np.flatnonzero(load)
             least[tier.cells[some]] = tier.best[some, load[some] - 1]
         flat, mask = keys.reshape(-1), np.zeros(self.pe_map.weights, dtype=bool)
-        for cells, block in self.pe_map.numbered_blocks():
-            block_least, block_loads = least[cells], cell_loads[cells]
-            for rows, chunk in block.chunks():
-                marked = _mark_best(
-                    chunk.read(flat), block_least[rows], block_loads[rows]
-                )
+        for cells, matrix in self.pe_map.numbered_matrices():
+            edges, loads = least[cells], cell_loads[cells]
+            for rows, chunk in matrix.chunks():
+                marked = _mark_best(chunk.read(flat), edges[rows], loads[rows])
                 chunk.write(mask, marked)
         return mask.reshape(self.pe_map.shape)
 
 
-def top_per_cell(keys: Array, pe_map: PEMap, cell_loads: IntArray) -> BoolArray:
+def top_per_cell(keys: AnyArray, pe_map: PEMap, cell_loads: IntArray) -> BoolArray:
     """Keep the `cell_loads` best keys of every cell; see `Ranking.mask`."""
     deepest = int(cell_loads.max(initial=0))
     return Ranking(keys, pe_map, deepest).mask(keys, cell_loads)
 
 
-def _best(block: Array, depth: int) -> Array:
+def _best(weights: AnyArray, depth: int) -> AnyArray:
     """Return the `depth` largest entries of each row, in descending order."""
     if depth == 0:
-        return block[:, :0]
-    rest = block.shape[1] - depth
+        return weights[:, :0]
+    rest = weights.shape[1] - depth
     if rest > depth:
-        block = np.partition(block, rest, axis=1)[:, rest:]
+        weights = np.partition(weights, rest, axis=1)[:, rest:]
         rest = 0
-    return np.sort(block, axis=1)[:, rest:][:, ::-1]
+    return np.sort(weights, axis=1)[:, rest:][:, ::-1]
 
 
-def _mark_best(block: Array, least: Array, loads: IntArray) -> BoolArray:
+def _mark_best(weights: AnyArray, least: AnyArray, loads: IntArray) -> BoolArray:
     """Mark what reaches `least` in each row, but only the first of equal entries."""
-    marked: BoolArray = block >= least[:, None]
+    marked: BoolArray = weights >= least[:, None]
     tied = count_rows(marked) > loads
     if tied.any():
-        rows, edge = block[tied], least[tied, None]
+        rows, edge = weights[tied], least[tied, None]
         above, equal = rows > edge, rows == edge
         room = loads[tied] - count_rows(above)
         equal &= np.cumsum(equal, axis=1, dtype=np.int32) <= room[:, None]

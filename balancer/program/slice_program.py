@@ -12,7 +12,7 @@ This is resource allocation with separable concave returns (Fox 1966,
 * With one budget, taking the slices in the order of their value per cost, until the
   next one does not fit, solves the linear relaxation and the Lagrangian dual; the
   fraction of the slice that breaks the budget gives the **bound**, its value per cost
-  the **price**. With several, `multipliers` finds a price for each budget, and slices
+  the **price**. With several, `dual` finds a price for each budget, and slices
   are taken in the order of their value per priced cost.
 * If all groups cost the same nothing breaks, and the answer is optimal. Otherwise it is
   a knapsack. Groups of one cost are interchangeable: only *how many* slices of each
@@ -27,16 +27,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from balancer.maps.cell_arrays import BoolArray, IntArray
+from balancer.array_types import BoolArray, FloatArray, IntArray
 from balancer.program.dual import Dual
-
-FloatArray = npt.NDArray[np.float64]
-
-# Sums of the same numbers in another order differ by rounding; a deviation that costs
-# this much less than the gap is kept in the core all the same.
-ROUNDING = 1e-12
+from balancer.program.rounding import ROUNDING
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +62,41 @@ class SliceProgram:
     complete: BoolArray
     budget: IntArray
     base: float
+
+    @classmethod
+    def of_table(
+        cls,
+        values: FloatArray,
+        *,
+        cost: IntArray,
+        lower: IntArray,
+        upper: IntArray,
+        budget: int,
+    ) -> SliceProgram:
+        """State a program all of whose slices are known.
+
+        Parameters
+        ----------
+        values : ndarray of float64 [groups, depth]
+            Of each group's slices, best first.
+        cost : ndarray of int64 [groups]
+            Non-zeros of a slice.
+        lower, upper : ndarray of int64 [groups]
+            Bounds on the loads, at most the depth.
+        budget : int
+            Most non-zeros, those below `lower` included.
+        """
+        position = np.arange(values.shape[1])
+        below = position < lower[:, None]
+        return cls(
+            values=values[~below & (position < upper[:, None])],
+            counts=upper - lower,
+            cost=cost[:, None],
+            lower=lower,
+            complete=np.ones(len(upper), dtype=bool),
+            budget=np.array([budget]),
+            base=float(values[below].sum()),
+        )
 
     @classmethod
     def join(
@@ -262,6 +291,7 @@ class SliceAllocator:
     def core(self) -> list[CostClass]:
         """List what the presolve leaves open, by cost of the slices."""
         gap = max(0.0, self.greedy.bound - self.greedy.kept)
+        # What costs as much as the gap but for rounding stays open all the same.
         gap += ROUNDING * abs(self.greedy.bound)
         classes = []
         for cost in self._classes:

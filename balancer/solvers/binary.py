@@ -1,7 +1,7 @@
 """The literal program: one boolean for each weight, as ground truth for small layers.
 
-Written from the formulation in `balancer.problem` alone: it uses neither slices nor
-anything derived from them.
+Written from the formulation in `balancer.program.problem` alone: it uses neither
+slices nor anything derived from them.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from balancer.array_types import BoolArray
 from balancer.errors import SolverUnavailableError
-from balancer.maps.cell_arrays import BoolArray
 from balancer.program.problem import RetentionProblem
 from balancer.solvers import or_tools
 from balancer.solvers.limits import Search
@@ -47,31 +47,31 @@ class BinarySolver:
             No OR-Tools, no solution in time, or too many weights.
         """
         or_tools.require(search)
-        layer = problem.pe_map
-        if layer.weights > MOST_WEIGHTS:
+        pe_map = problem.pe_map
+        if pe_map.weights > MOST_WEIGHTS:
             raise SolverUnavailableError(
-                f"the literal program of {layer.weights} weights is larger than "
+                f"the literal program of {pe_map.weights} weights is larger than "
                 f"{MOST_WEIGHTS} booleans"
             )
         cp_model = or_tools.load()
         total = cp_model.LinearExpr.sum
         model = cp_model.CpModel()
-        keep = [model.new_bool_var("") for _ in range(layer.weights)]
+        keep = [model.new_bool_var("") for _ in range(pe_map.weights)]
         load = [
-            model.new_int_var(int(least), int(min(largest, layer.weights)), "")
+            model.new_int_var(int(least), int(min(largest, pe_map.weights)), "")
             for least, largest in zip(problem.min_load, problem.max_load, strict=True)
         ]
-        group, pe = (labels.reshape(-1) for labels in layer.labels())
+        group, pe = (labels.reshape(-1) for labels in pe_map.labels())
         cells: dict[tuple[int, int], list[int]] = {}
         for weight, cell in enumerate(zip(group.tolist(), pe.tolist(), strict=True)):
             cells.setdefault(cell, []).append(weight)
         for (g, _), weights in cells.items():
             model.add(total([keep[i] for i in weights]) == load[g])
-        if layer.fixed_load is not None:
-            for g, fixed in enumerate(layer.fixed_load.tolist()):
+        if pe_map.fixed_load is not None:
+            for g, fixed in enumerate(pe_map.fixed_load.tolist()):
                 model.add(load[g] == fixed)
         model.add(total(keep) <= problem.budget)
-        fan_in = layer.weights // layer.channels if layer.channels else 0
+        fan_in = pe_map.weights // pe_map.channels if pe_map.channels else 0
         for channel, floor in enumerate(problem.channel_floor.tolist()):
             if floor:
                 model.add(
@@ -91,7 +91,7 @@ class BinarySolver:
             for variable, value in zip(keep, hint.reshape(-1).tolist(), strict=True):
                 model.add_hint(variable, value)
         outcome = or_tools.maximize(model, search, scaled.real)
-        mask = np.array(outcome.values(keep), dtype=bool).reshape(layer.shape)
+        mask = np.array(outcome.values(keep), dtype=bool).reshape(pe_map.shape)
         kept = float(scores[mask.reshape(-1)].sum())
         bound = scaled.real_bound(outcome.bound, kept)
         return Answer(mask, bound, outcome.termination)

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from balancer.array_types import BoolArray
 from balancer.errors import SolverUnavailableError
-from balancer.maps.cell_arrays import BoolArray
 from balancer.program.layer_slices import LayerSlices, settle
 from balancer.program.problem import RetentionProblem
-from balancer.program.slice_program import ROUNDING, Allocation, SliceAllocator
+from balancer.program.rounding import is_reached
+from balancer.program.slice_program import Allocation, SliceAllocator
 from balancer.solvers import or_tools
 from balancer.solvers.binary import BinarySolver
 from balancer.solvers.greedy import GreedySolver
@@ -43,11 +44,11 @@ class CpSatSolver:
             No OR-Tools, no time, or a model that CP-SAT rejects.
         """
         program = problem if problem.separable else problem.relaxed()
-        layer = LayerSlices(program)
-        allocation, termination = self.allocate(settle([layer], problem.budget), search)
-        answer = Answer(
-            layer.mask(allocation.loads, program), allocation.bound, termination
-        )
+        slices = LayerSlices(program)
+        allocator = settle([slices], problem.budget)
+        allocation, termination = self.allocate(allocator, search)
+        mask = slices.mask(allocation.loads, program)
+        answer = Answer(mask, allocation.bound, termination)
         if problem.separable or _holds_floors(answer.mask, problem):
             return answer
         try:
@@ -63,7 +64,7 @@ class CpSatSolver:
         """Answer one slice program; see `solve` for the errors."""
         or_tools.require(search)
         greedy = allocator.greedy
-        if greedy.bound - greedy.kept <= ROUNDING * greedy.bound:
+        if is_reached(greedy.kept, greedy.bound):
             return greedy, Termination.PROVED
         return self._search_core(allocator, search)
 

@@ -37,11 +37,11 @@ class GreedySolver:
         return Answer(answer.mask, bound, answer.termination)
 
     def _by_slices(self, problem: RetentionProblem, search: Search) -> Answer:
-        layer = LayerSlices(problem)
-        allocation, termination = self.allocate(settle([layer], problem.budget), search)
-        return Answer(
-            layer.mask(allocation.loads, problem), allocation.bound, termination
-        )
+        slices = LayerSlices(problem)
+        allocator = settle([slices], problem.budget)
+        allocation, termination = self.allocate(allocator, search)
+        mask = slices.mask(allocation.loads, problem)
+        return Answer(mask, allocation.bound, termination)
 
     def allocate(
         self, allocator: SliceAllocator, search: Search

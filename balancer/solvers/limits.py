@@ -5,14 +5,88 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
 
 from balancer.errors import BalancerError
 
 ProgressCallback: TypeAlias = Callable[["Progress"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchLimits:
+    """How far every search of a call may go; one object serves all of them.
+
+    Attributes
+    ----------
+    time_limit : float
+        Wall-clock seconds for the search proper; reading and verifying a layer come on
+        top. With 0 there is no search, and slice-greedy answers.
+    work_limit : float, optional
+        Limit in CP-SAT's deterministic time, which does not depend on how busy the
+        machine is: a search that it ends can be repeated exactly.
+    gap_limit : float
+        Relative gap that is small enough to stop. Only the search for a channel order
+        heeds it: 0.01 is a small fraction of the time of the default, which stops at a
+        proof or where nothing is found any more.
+    seed : int
+        Seed of everything random in a solver, 0 or greater.
+    workers : int, optional
+        Layers of a network that are solved at the same time, in threads; the masks do
+        not depend on it. Default: the processors, if the network is worth it.
+
+    Raises
+    ------
+    BalancerError
+        A number that is negative, or no number.
+
+    Examples
+    --------
+    >>> SearchLimits(time_limit=5.0, seed=1).work_limit is None
+    True
+    """
+
+    time_limit: float = 30.0
+    work_limit: float | None = None
+    gap_limit: float = 0.0
+    seed: int = 0
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("time_limit", "work_limit", "gap_limit"):
+            limit = getattr(self, name)
+            if limit is None and name == "work_limit":
+                continue
+            if not isinstance(limit, (int, float)) or not limit >= 0:
+                raise BalancerError(
+                    f"`{name}` is {limit!r}; a number of at least 0 is needed"
+                )
+        for name, least in (("seed", 0), ("workers", 1)):
+            number = getattr(self, name)
+            if number is None and name == "workers":
+                continue
+            if not isinstance(number, (int, np.integer)) or number < least:
+                raise BalancerError(
+                    f"`{name}` is {number!r}; a whole number of at least {least} is "
+                    "needed"
+                )
+
+
+class GivenLimits(TypedDict, total=False):
+    """The fields of `SearchLimits` as keyword arguments."""
+
+    time_limit: float
+    work_limit: float | None
+    gap_limit: float
+    seed: int
+    workers: int | None
+
+
+def combined_limits(limits: SearchLimits | None, given: Any) -> SearchLimits:
+    """Let keyword arguments go before the fields of an object."""
+    return replace(limits or SearchLimits(), **given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +112,13 @@ class Cancellation:
     """A switch that asks running searches to stop with the best answer they have.
 
     Thread-safe; give the same one to several searches to stop them all.
+
+    Examples
+    --------
+    >>> cancellation = Cancellation()
+    >>> cancellation.cancel()
+    >>> cancellation.cancelled
+    True
     """
 
     def __init__(self) -> None:
@@ -72,43 +153,32 @@ class Cancellation:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """How to search.
+    """One search: its limits, who hears of it, and what can stop it.
 
     Attributes
     ----------
-    time_limit : float
-        Seconds for the search proper; 0 allows none.
-    work_limit : float, optional
-        Limit in CP-SAT's deterministic time, which does not depend on how busy the
-        machine is: a search that it ends can be repeated exactly.
-    seed : int
-        Seed of everything random in a solver.
+    limits : SearchLimits
+        How far it may go.
     progress : callable, optional
-        Called with a `Progress` for every better answer or bound, from any thread.
+        Called with a `Progress` for every better answer or bound, from any
+        thread.
     cancellation : Cancellation
         Stops the search.
-    gap_limit : float
-        Relative gap that is small enough to stop; only the search for a channel order
-        comes to a stop before it has a proof.
     """
 
-    time_limit: float = 30.0
-    work_limit: float | None = None
-    seed: int = 0
+    limits: SearchLimits = field(default_factory=SearchLimits)
     progress: ProgressCallback | None = None
     cancellation: Cancellation = field(default_factory=Cancellation)
-    gap_limit: float = 0.0
 
-    def __post_init__(self) -> None:
-        for name in ("time_limit", "work_limit", "gap_limit"):
-            limit = getattr(self, name)
-            if limit is None and name == "work_limit":
-                continue
-            if not isinstance(limit, (int, float)) or not limit >= 0:
-                raise BalancerError(
-                    f"`{name}` is {limit!r}; a number of at least 0 is needed"
-                )
-        if not isinstance(self.seed, (int, np.integer)) or self.seed < 0:
-            raise BalancerError(
-                f"`seed` is {self.seed!r}; a whole number of at least 0 is needed"
-            )
+    def why_not(self) -> str | None:
+        """Why the search cannot begin; None if it can."""
+        if self.limits.time_limit <= 0 or self.limits.work_limit == 0:
+            return "a limit of 0 leaves no time to search"
+        if self.cancellation.cancelled:
+            return "cancelled before the search began"
+        return None
+
+    def report(self, kept: float, bound: float, seconds: float) -> None:
+        """Tell the caller of a better answer or bound."""
+        if self.progress is not None:
+            self.progress(Progress(kept, bound, seconds))

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from balancer.errors import InfeasibleError, SolverUnavailableError
-from balancer.program.slice_program import ROUNDING
-from balancer.solvers.limits import Progress, Search
+from balancer.program.rounding import is_reached
+from balancer.solvers.limits import Search
 from balancer.solvers.solution import Termination
 
 CP_MODEL = "ortools.sat.python.cp_model"
@@ -38,10 +38,9 @@ def require(search: Search) -> None:
         raise SolverUnavailableError(f"OR-Tools cannot be imported: {error}") from error
     if not found:
         raise SolverUnavailableError("OR-Tools cannot be imported: no CP-SAT in it")
-    if search.time_limit <= 0 or search.work_limit == 0:
-        raise SolverUnavailableError("a limit of 0 leaves no time to search")
-    if search.cancellation.cancelled:
-        raise SolverUnavailableError("cancelled before the search began")
+    reason = search.why_not()
+    if reason is not None:
+        raise SolverUnavailableError(reason)
 
 
 def load(module: str = CP_MODEL) -> Any:
@@ -97,7 +96,7 @@ class Scaled:
         """
         slack = math.ldexp(self.slack, -self.exponent)
         bound = self.real(objective) + slack
-        return kept if bound - kept <= slack + ROUNDING * bound else bound
+        return kept if is_reached(kept, bound, slack) else bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +148,10 @@ def maximize(model: Any, search: Search, real: Callable[[float], float]) -> Outc
     # CP-SAT's presolve finds nothing in these models, heeds no limit, and takes longer
     # than their solution: 10 s against 0.06 s on a literal program of 64 x 36 weights.
     parameters.cp_model_presolve = False
-    parameters.random_seed = search.seed % 2**31
-    parameters.max_time_in_seconds = search.time_limit
-    if search.work_limit is not None:
-        parameters.max_deterministic_time = search.work_limit
+    parameters.random_seed = search.limits.seed % 2**31
+    parameters.max_time_in_seconds = search.limits.time_limit
+    if search.limits.work_limit is not None:
+        parameters.max_deterministic_time = search.limits.work_limit
     parameters.catch_sigint_signal = False  # Python's own handler cancels, see below
     callback = _report_to(cp_model, solver, search, real)
 
@@ -189,8 +188,7 @@ def _report_to(
     cp_model: Any, solver: Any, search: Search, real: Callable[[float], float]
 ) -> Any:
     """Make the callback that turns CP-SAT's events into `Progress`."""
-    report = search.progress
-    if report is None:
+    if search.progress is None:
         return None
     begun = time.perf_counter()
     best = {"kept": 0.0, "bound": float("inf")}
@@ -198,7 +196,7 @@ def _report_to(
     def tell(**news: float) -> None:
         best.update(news)
         seconds = time.perf_counter() - begun
-        report(Progress(real(best["kept"]), real(best["bound"]), seconds))
+        search.report(real(best["kept"]), real(best["bound"]), seconds)
 
     class Reporter(cp_model.CpSolverSolutionCallback):  # type: ignore[misc]
         def on_solution_callback(self) -> None:
@@ -230,5 +228,5 @@ def _outcome(
     if cancelled:
         raise SolverUnavailableError("cancelled before CP-SAT found a solution")
     raise SolverUnavailableError(
-        f"CP-SAT found no solution within {search.time_limit:g} s"
+        f"CP-SAT found no solution within {search.limits.time_limit:g} s"
     )

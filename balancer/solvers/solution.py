@@ -8,6 +8,7 @@ its loads, its constraints and its objective from the mask alone.
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -15,13 +16,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from balancer.array_types import BoolArray, IntArray
 from balancer.errors import VerificationError
-from balancer.maps.cell_arrays import Array, BoolArray, IntArray
+from balancer.maps.schedule import Schedule
 from balancer.program.problem import RetentionProblem
-from balancer.program.slice_program import ROUNDING
-
-# CP-SAT maximizes integers. A relative gap below this comes from scaling the scores.
-PROOF_TOLERANCE = 1e-9
+from balancer.program.rounding import (
+    PROOF_TOLERANCE,
+    relative_gap,
+    rounded_bound,
+    same_sum,
+    total_at,
+)
 
 
 class Status(StrEnum):
@@ -58,19 +63,70 @@ class Answer:
         Total score that no mask exceeds; infinity where none is known.
     termination : Termination
         Why the solver stopped.
-    order : ndarray of int or None
-        Schedule position -> channel; None is the identity.
+    schedule : Schedule or None
+        In which order the PEs take the channels; None is the natural one.
     """
 
     mask: BoolArray
     bound: float
     termination: Termination
-    order: npt.NDArray[Any] | None = None
+    schedule: Schedule | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Solution:
-    """A verified mask.
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class ProvenSolution:
+    """What all solutions say of themselves, of one layer, of two maps or of a network.
+
+    Attributes
+    ----------
+    kept : float
+        Total score of the kept weights.
+    bound : float
+        Total score that nothing within the constraints exceeds.
+    termination : Termination
+        Why the search ended.
+    seconds : float
+        Wall-clock time of the whole call, verification included.
+    """
+
+    kept: float
+    bound: float
+    termination: Termination
+    seconds: float
+
+    @property
+    def gap(self) -> float:
+        """``(bound - kept) / bound``; 0 if nothing can be kept."""
+        return relative_gap(self.kept, self.bound)
+
+    @property
+    def status(self) -> Status:
+        """Optimal if the gap is zero, up to the integer scaling of the scores."""
+        return Status.OPTIMAL if self.gap <= PROOF_TOLERANCE else Status.FEASIBLE
+
+    @abstractmethod
+    def verify(self, problem: Any) -> None:
+        """Recompute every claim from the mask and the problem it answers.
+
+        Raises
+        ------
+        VerificationError
+            The first claim or constraint that does not hold.
+        """
+
+    def _verify_claims(self, kept: float) -> None:
+        """Hold `kept` and `bound` against the score that the mask really has."""
+        if not same_sum(kept, self.kept):
+            raise VerificationError(f"`kept` is {self.kept!r}, the mask's is {kept!r}")
+        if self.bound < self.kept:
+            raise VerificationError(
+                f"the bound {self.bound!r} is below `kept` {self.kept!r}"
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
+class Solution(ProvenSolution):
+    """A verified mask of one layer.
 
     Attributes
     ----------
@@ -79,27 +135,13 @@ class Solution:
     loads : ndarray of int64 [groups, pes]
         Non-zeros of each PE in each group of the schedule; 0 where a PE holds no
         weights.
-    order : ndarray of int32 [channels]
-        Schedule position -> channel: the PE map applies to the weights in this order.
-        Output channels or, for `input_channel` and n:m maps whose order is not fixed,
-        input channels (see `PEMap.order_axis`). The identity over the output channels
-        if the order is fixed.
-    kept : float
-        Total score of the kept weights.
-    bound : float
-        Total score that no mask exceeds; if the order is optimized, in no order.
-    gap : float
-        ``(bound - kept) / bound``; 0 if nothing can be kept.
-    status : Status
-        How good the solution is proven to be.
-    termination : Termination
-        Why the search ended.
+    schedule : Schedule
+        The PE map applies to the weights in this order; natural if the order is fixed.
+        The bound holds for this order or, if it was optimized, for all of them.
     solver : str
         Solver that gave the answer.
     fallback_reason : str or None
         Why it was not the solver that was asked.
-    seconds : float
-        Wall-clock time of the whole call, verification included.
     remainder : int
         Budget that no further slice fits into, in non-zeros.
     dead_channels : int
@@ -108,17 +150,16 @@ class Solution:
 
     mask: BoolArray
     loads: IntArray
-    order: npt.NDArray[np.int32]
-    kept: float
-    bound: float
-    gap: float
-    status: Status
-    termination: Termination
+    schedule: Schedule
     solver: str
     fallback_reason: str | None
-    seconds: float
     remainder: int
     dead_channels: int
+
+    @property
+    def order(self) -> npt.NDArray[np.int32]:
+        """Schedule position -> channel, along ``schedule.axis``."""
+        return self.schedule.order
 
     @property
     def nonzeros(self) -> int:
@@ -134,18 +175,11 @@ class Solution:
             The first constraint of `problem` that the mask breaks, or the first field
             of this solution that the mask contradicts.
         """
-        check = _Check(self.mask, problem, self.order)
+        check = _Check(self.mask, problem, self.schedule)
         check.constraints()
         if not np.array_equal(self.loads, check.loads):
             raise VerificationError("`loads` are not the loads of the mask")
-        if not np.isclose(self.kept, check.kept, rtol=ROUNDING, atol=0):
-            raise VerificationError(
-                f"`kept` is {self.kept!r}, the mask's is {check.kept!r}"
-            )
-        if self.bound < self.kept:
-            raise VerificationError(
-                f"the bound {self.bound!r} is below `kept` {self.kept!r}"
-            )
+        self._verify_claims(check.kept)
         if self.remainder != problem.budget - int(check.loads.sum()):
             raise VerificationError(
                 f"`remainder` is {self.remainder}, not the mask's part of the budget"
@@ -154,6 +188,14 @@ class Solution:
             raise VerificationError(
                 f"`dead_channels` is {self.dead_channels}, not {check.dead_channels}"
             )
+
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.mask.shape))
+        return (
+            f"Solution({self.nonzeros} of {shape} weights kept, {self.status.value} by "
+            f"{self.solver}, gap {self.gap:.2g}, {self.termination.value} after "
+            f"{self.seconds:.3g} s)"
+        )
 
 
 def conclude(
@@ -173,22 +215,15 @@ def conclude(
     VerificationError
         The mask breaks a constraint: a defect of the solver.
     """
-    order = answer.order
-    if order is None:
-        order = np.arange(problem.pe_map.channels)
-    check = _Check(answer.mask, problem, order)
+    schedule = answer.schedule or problem.pe_map.schedule()
+    check = _Check(answer.mask, problem, schedule)
     check.constraints()
-    kept = check.kept
-    bound = rounded_bound(answer.bound, kept)
-    gap = (bound - kept) / bound if bound > 0 else 0.0
     return Solution(
         mask=answer.mask,
         loads=check.loads,
-        order=order.astype(np.int32),
-        kept=kept,
-        bound=bound,
-        gap=gap,
-        status=Status.OPTIMAL if gap <= PROOF_TOLERANCE else Status.FEASIBLE,
+        schedule=schedule,
+        kept=check.kept,
+        bound=rounded_bound(answer.bound, check.kept),
         termination=answer.termination,
         solver=solver,
         fallback_reason=fallback_reason,
@@ -198,45 +233,43 @@ def conclude(
     )
 
 
-def rounded_bound(bound: float, kept: float) -> float:
-    """Make `bound` equal to `kept` if they only differ by the order of summation."""
-    return kept if bound - kept <= ROUNDING * bound else bound
-
-
 class _Check:
-    """What a mask is worth and which constraints it breaks, from mask and order."""
+    """What a mask is worth and which constraints it breaks, from mask and schedule."""
 
     def __init__(
-        self, mask: BoolArray, problem: RetentionProblem, order: npt.NDArray[Any]
+        self, mask: BoolArray, problem: RetentionProblem, schedule: Schedule
     ) -> None:
         self.mask, self.problem = mask, problem
-        layer = problem.pe_map
-        fixed = problem.order == "fixed"
-        natural = np.arange(layer.shape[0 if fixed else layer.order_axis or 0])
-        if not np.array_equal(order if fixed else np.sort(order), natural):
-            kind = "the natural order" if fixed else "a permutation"
-            raise VerificationError(f"`order` is not {kind} of {len(natural)} channels")
-        self.loads = layer.loads(problem.in_schedule(mask, order))
-        positions = np.flatnonzero(mask)
-        scores: Array = problem.scores.reshape(-1)
-        self.kept = float(scores[positions].sum(dtype=np.float64))
-        channels = problem.pe_map.channels
-        fan_in = problem.pe_map.weights // channels if channels else 0
+        pe_map = problem.pe_map
+        natural = pe_map.schedule()
+        fits = schedule.axis == natural.axis
+        fits &= len(schedule.order) == len(natural.order)
+        if not fits or (problem.order == "fixed" and not schedule.is_natural):
+            kind = "the natural order" if problem.order == "fixed" else "a permutation"
+            raise VerificationError(
+                f"`schedule` is not {kind} of {len(natural.order)} channels along axis "
+                f"{natural.axis}"
+            )
+        self.loads = pe_map.loads(schedule.apply(mask))
+        positions = np.flatnonzero(mask)  # few: looking for them is all that takes time
+        self.kept = total_at(problem.scores, positions)
+        channels = pe_map.channels
+        fan_in = pe_map.weights // channels if channels else 0
         self.per_channel = np.bincount(
             positions // max(1, fan_in), minlength=channels
         ).astype(np.int64)
         self.dead_channels = int(np.count_nonzero(self.per_channel == 0))
 
     def constraints(self) -> None:
-        problem, layer = self.problem, self.problem.pe_map
-        held = self.loads[layer.cell_group, layer.cell_pe]
-        least, largest = layer.least_of_group(held), layer.largest_of_group(held)
+        problem, pe_map = self.problem, self.problem.pe_map
+        held = self.loads[pe_map.cell_group, pe_map.cell_pe]
+        least, largest = pe_map.least_of_group(held), pe_map.largest_of_group(held)
         self._require(least == largest, "group", "has unequal loads")
         self._require(least >= problem.min_load, "group", "is below `min_load`")
         self._require(largest <= problem.max_load, "group", "is above `max_load`")
-        if layer.fixed_load is not None:
+        if pe_map.fixed_load is not None:
             self._require(
-                least == layer.fixed_load, "group", f"breaks the {layer.name} pattern"
+                least == pe_map.fixed_load, "group", f"breaks the {pe_map.name} pattern"
             )
         self._require(
             self.per_channel >= problem.channel_floor,

@@ -1,0 +1,1 @@
+"""Balance in two PE maps at once."""

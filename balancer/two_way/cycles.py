@@ -18,11 +18,8 @@ from __future__ import annotations
 import time
 
 import numpy as np
-import numpy.typing as npt
 
-from balancer.maps.cell_arrays import BoolArray, IntArray
-
-FloatArray = npt.NDArray[np.float64]
+from balancer.array_types import BoolArray, FloatArray, IntArray
 
 # Gains below this part of a block's largest score are rounding errors.
 TOLERANCE = 1e-13

@@ -7,22 +7,16 @@ the flow is a mask.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
-import numpy.typing as npt
 
-from balancer.errors import InfeasibleError, SolverUnavailableError
-from balancer.maps.cell_arrays import Array, BoolArray, IntArray
-from balancer.solvers import or_tools
-
-# Scores become whole numbers below 2**COST_BITS. OR-Tools multiplies costs with the
-# number of nodes, which must stay below 2**62.
-COST_BITS = 40
+from balancer.array_types import AnyArray, BoolArray, FloatArray, IntArray
+from balancer.errors import InfeasibleError
+from balancer.program.rounding import total_score
+from balancer.solvers.min_cost_flow import min_cost_flow
 
 
 def transport(
-    scores: Array, tails: Array, heads: Array, supplies: IntArray
+    scores: AnyArray, tails: AnyArray, heads: AnyArray, supplies: IntArray
 ) -> tuple[BoolArray, float]:
     """Choose the weights of largest score that meet all supplies and demands exactly.
 
@@ -49,33 +43,19 @@ def transport(
     SolverUnavailableError
         No OR-Tools, or a flow that it rejects.
     """
-    flow = or_tools.load(or_tools.MIN_COST_FLOW).SimpleMinCostFlow()
-    largest = float(scores.max(initial=0.0))
-    exponent = COST_BITS - math.frexp(largest)[1] if largest else 0
-    # The bulk calls truncate floats without a word, so the costs are rounded here.
-    exact = np.ldexp(scores.astype(np.float64), exponent)
-    whole = np.rint(exact)
-    error = float(np.abs(exact - whole).max(initial=0.0))
-    costs = -whole.astype(np.int64)
-    arcs = flow.add_arcs_with_capacity_and_unit_cost(
-        tails.astype(np.int32), heads.astype(np.int32), np.ones_like(costs), costs
-    )
-    nodes = np.arange(len(supplies), dtype=np.int32)
-    flow.set_nodes_supplies(nodes, supplies.astype(np.int64))
-    status = flow.solve()
-    if status == flow.INFEASIBLE:
+    try:
+        flow, error = min_cost_flow(tails, heads, -scores.astype(np.float64), supplies)
+    except InfeasibleError as reason:
         raise InfeasibleError(
             "no mask has these loads in both PE maps: some cells share too few "
             "weights; lower the loads"
-        )
-    if status != flow.OPTIMAL:
-        raise SolverUnavailableError(f"min-cost flow ended with status {status.name}")
-    chosen: BoolArray = np.asarray(flow.flows(arcs)) > 0
+        ) from reason
+    chosen: BoolArray = flow > 0
     # Each chosen weight, and each it was preferred to, is off by the error at most.
-    return chosen, math.ldexp(2 * error * np.count_nonzero(chosen), -exponent)
+    return chosen, 2 * error * np.count_nonzero(chosen)
 
 
-def block_masks(scores: npt.NDArray[np.float64], n: int) -> tuple[BoolArray, float]:
+def block_masks(scores: FloatArray, n: int) -> tuple[BoolArray, float]:
     """Solve many square blocks as the components of one flow.
 
     Parameters
@@ -100,4 +80,4 @@ def block_masks(scores: npt.NDArray[np.float64], n: int) -> tuple[BoolArray, flo
     supplies = np.repeat([n, -n], count * m)
     chosen, rounding = transport(scores.reshape(-1), tails, heads, supplies)
     mask = chosen.reshape(scores.shape)
-    return mask, float(scores[mask].sum()) + rounding
+    return mask, total_score(scores, mask) + rounding

@@ -30,10 +30,10 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
+from balancer.array_types import AnyArray, BoolArray, IntArray
 from balancer.errors import BalancerError, InfeasibleError, VerificationError
-from balancer.maps.cell_arrays import Array, BoolArray, IntArray
 from balancer.maps.pe_map import PEMap
-from balancer.program.problem import checked_scores
+from balancer.program.validation import checked_scores
 
 # Blocks are solved in pieces of about this many weights: large enough for NumPy, small
 # enough for the cache and for a deadline.
@@ -61,7 +61,7 @@ class TwoWayProblem:
         A load that exceeds a cell, or maps whose loads add up differently.
     """
 
-    scores: Array
+    scores: AnyArray
     first: PEMap
     second: PEMap
     first_loads: IntArray
@@ -105,8 +105,8 @@ class TwoWayProblem:
     def check(self, mask: BoolArray) -> None:
         """Raise `VerificationError` if a mask does not have the loads."""
         pairs = zip((self.first, self.second), self.cell_loads(), strict=True)
-        for name, (layer, loads) in zip(("first", "second"), pairs, strict=True):
-            if not np.array_equal(layer.cell_loads(mask), loads):
+        for name, (pe_map, loads) in zip(("first", "second"), pairs, strict=True):
+            if not np.array_equal(pe_map.cell_loads(mask), loads):
                 raise VerificationError(f"the mask breaks the loads of the {name} map")
 
 
@@ -129,7 +129,7 @@ class TransposableProblem:
         Scores or a pattern that do not fit.
     """
 
-    scores: Array
+    scores: AnyArray
     n: int
     m: int
 
@@ -156,7 +156,7 @@ class TransposableProblem:
         for start in range(0, outputs, step):
             yield slice(start, min(outputs, start + step))
 
-    def blocks(self, array: Array) -> Array:
+    def blocks(self, array: AnyArray) -> AnyArray:
         """View some output channels as blocks [row, column, position, m, m]."""
         outputs, inputs, m = len(array), array.shape[1], self.m
         positions = prod(array.shape[2:])
@@ -171,19 +171,19 @@ class TransposableProblem:
                 raise VerificationError(f"a {name} of a block does not keep {self.n}")
 
 
-def _loads(name: str, loads: npt.ArrayLike | None, layer: PEMap) -> IntArray:
+def _loads(name: str, loads: npt.ArrayLike | None, pe_map: PEMap) -> IntArray:
     if loads is None:
-        if layer.fixed_load is None:
+        if pe_map.fixed_load is None:
             raise BalancerError(f"`{name}` is needed; only an n:m map implies it")
-        loads = layer.fixed_load
+        loads = pe_map.fixed_load
     array = np.asarray(loads)
-    if array.dtype.kind not in "iu" or array.shape not in ((), (layer.groups,)):
+    if array.dtype.kind not in "iu" or array.shape not in ((), (pe_map.groups,)):
         raise BalancerError(
             f"`{name}` is {array.dtype} {array.shape}; one whole number, or one for "
-            f"each of the {layer.groups} groups, is needed"
+            f"each of the {pe_map.groups} groups, is needed"
         )
-    given = np.broadcast_to(array.astype(np.int64), (layer.groups,))
-    capacity = layer.least_of_group(layer.cell_sizes())
+    given = np.broadcast_to(array.astype(np.int64), (pe_map.groups,))
+    capacity = pe_map.least_of_group(pe_map.cell_sizes())
     wrong = np.flatnonzero((given < 0) | (given > capacity))
     if wrong.size:
         group = int(wrong[0])

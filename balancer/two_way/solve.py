@@ -7,62 +7,53 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from balancer.array_types import BoolArray, FloatArray
 from balancer.errors import BalancerError, SolverUnavailableError
-from balancer.maps.cell_arrays import BoolArray
-from balancer.solvers.limits import Cancellation, Search
-from balancer.solvers.solution import (
-    PROOF_TOLERANCE,
-    Status,
-    Termination,
-    rounded_bound,
-)
+from balancer.program.rounding import rounded_bound, total_score
+from balancer.solvers.limits import Cancellation, Search, SearchLimits
+from balancer.solvers.solution import ProvenSolution, Termination
 from balancer.two_way import cycles, flow
 from balancer.two_way.problem import TransposableProblem, TwoWayProblem
 
-BlockSolver = Callable[
-    [npt.NDArray[np.float64], int, float], tuple[BoolArray, float, bool]
-]
+BlockSolver = Callable[[FloatArray, int, float], tuple[BoolArray, float, bool]]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TwoWaySolution:
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
+class TwoWaySolution(ProvenSolution):
     """A verified mask.
 
     Attributes
     ----------
     mask : ndarray of bool
         Weights to keep, in the shape of the weights.
-    kept, bound : float
-        Total score of the kept weights, and one that no mask exceeds.
-    termination : Termination
-        Why the search ended.
     solver : str
         Solver that gave the answer.
     fallback_reason : str or None
         Why it was not the solver that was asked.
-    seconds : float
-        Wall-clock time of the whole call, verification included.
     """
 
     mask: BoolArray
-    kept: float
-    bound: float
-    termination: Termination
     solver: str
     fallback_reason: str | None
-    seconds: float
 
-    @property
-    def gap(self) -> float:
-        """``(bound - kept) / bound``; 0 if nothing can be kept."""
-        return (self.bound - self.kept) / self.bound if self.bound > 0 else 0.0
+    def verify(self, problem: TwoWayProblem | TransposableProblem) -> None:
+        """Recompute loads and objective from the mask.
 
-    @property
-    def status(self) -> Status:
-        """Optimal if the gap is zero, up to integer scaling."""
-        return Status.OPTIMAL if self.gap <= PROOF_TOLERANCE else Status.FEASIBLE
+        Raises
+        ------
+        VerificationError
+            Loads that are not those of the problem, or a claim that does not hold.
+        """
+        problem.check(self.mask)
+        self._verify_claims(total_score(problem.scores, self.mask))
+
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.mask.shape))
+        return (
+            f"TwoWaySolution({np.count_nonzero(self.mask)} of {shape} weights kept, "
+            f"{self.status.value} by {self.solver}, gap {self.gap:.2g})"
+        )
 
 
 def solve_two_way(
@@ -103,7 +94,7 @@ def solve_two_way(
         No OR-Tools, for two PE maps.
     """
     begun = time.perf_counter()
-    search = Search(time_limit, cancellation=cancellation or Cancellation())
+    search = Search(SearchLimits(time_limit), None, cancellation or Cancellation())
     name, reason = "flow" if solver == "auto" else solver, None
     if isinstance(problem, TwoWayProblem):
         if name != "flow":
@@ -123,9 +114,8 @@ def solve_two_way(
         except SolverUnavailableError as error:
             name, reason = "cycles", str(error)
             mask, bound, termination = _by_blocks(problem, name, search, begun)
-    problem.check(mask)
-    kept = float(problem.scores[mask].sum(dtype=np.float64))
-    return TwoWaySolution(
+    kept = total_score(problem.scores, mask)
+    solution = TwoWaySolution(
         mask=mask,
         kept=kept,
         bound=rounded_bound(bound, kept),
@@ -134,6 +124,8 @@ def solve_two_way(
         fallback_reason=reason,
         seconds=time.perf_counter() - begun,
     )
+    solution.verify(problem)
+    return solution
 
 
 def _by_flow(problem: TwoWayProblem) -> tuple[BoolArray, float]:
@@ -144,7 +136,7 @@ def _by_flow(problem: TwoWayProblem) -> tuple[BoolArray, float]:
     scores = problem.scores.reshape(-1)
     supplies = np.concatenate([first, -second])
     chosen, rounding = flow.transport(scores, tails, heads, supplies)
-    bound = float(scores[chosen].sum(dtype=np.float64)) + rounding
+    bound = total_score(scores, chosen) + rounding
     return chosen.reshape(problem.scores.shape), bound
 
 
@@ -152,7 +144,7 @@ def _by_blocks(
     problem: TransposableProblem, solver: str, search: Search, begun: float
 ) -> tuple[BoolArray, float, Termination]:
     """Solve the blocks piece by piece, by greedy after the deadline."""
-    deadline = begun + search.time_limit
+    deadline = begun + search.limits.time_limit
     mask = np.zeros(problem.scores.shape, dtype=bool)
     bound, in_time = 0.0, True
     for piece in problem.pieces():
@@ -172,14 +164,14 @@ def _by_blocks(
 
 
 def _blocks_by_flow(
-    scores: npt.NDArray[np.float64], n: int, deadline: float
+    scores: FloatArray, n: int, deadline: float
 ) -> tuple[BoolArray, float, bool]:
     mask, bound = flow.block_masks(scores, n)
     return mask, bound, True
 
 
 def _blocks_by_cycles(
-    scores: npt.NDArray[np.float64], n: int, deadline: float
+    scores: FloatArray, n: int, deadline: float
 ) -> tuple[BoolArray, float, bool]:
     mask = cycles.greedy_masks(scores, n)
     potentials, done = cycles.cancel_cycles(scores, mask, deadline)
@@ -187,7 +179,7 @@ def _blocks_by_cycles(
 
 
 def _blocks_by_greedy(
-    scores: npt.NDArray[np.float64], n: int, deadline: float
+    scores: FloatArray, n: int, deadline: float
 ) -> tuple[BoolArray, float, bool]:
     bound = cycles.dual_bound(scores, n, np.zeros(scores.shape[:2]))
     return cycles.greedy_masks(scores, n), float(bound.sum()), True

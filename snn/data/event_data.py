@@ -13,7 +13,7 @@ from snn.data.image_data import Augmentation, DataError, Split
 from snn.data.image_source import ImageSource, split_of
 
 
-class _Known(NamedTuple):
+class _KnownEvents(NamedTuple):
     """The module and class in `spikingjelly.datasets`."""
 
     module: str
@@ -24,9 +24,9 @@ class _Known(NamedTuple):
 # CIFAR10-DVS has no published test set; the first 100 of 1000 recordings of each class
 # are the usual one. Some gestures differ in the arm alone, so none are mirrored.
 EVENT_SETS = {
-    "cifar10-dvs": _Known("cifar10_dvs", "CIFAR10DVSTEBNSplit", "shift-and-flip"),
-    "n-mnist": _Known("n_mnist", "NMNIST", "shift"),
-    "dvs128-gesture": _Known("dvs128_gesture", "DVS128Gesture", "shift"),
+    "cifar10-dvs": _KnownEvents("cifar10_dvs", "CIFAR10DVSTEBNSplit", "shift-and-flip"),
+    "n-mnist": _KnownEvents("n_mnist", "NMNIST", "shift"),
+    "dvs128-gesture": _KnownEvents("dvs128_gesture", "DVS128Gesture", "shift"),
 }
 
 

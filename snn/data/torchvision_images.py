@@ -12,7 +12,7 @@ from snn.data.image_data import Augmentation, DataError, Split
 from snn.data.image_source import ImageSource, split_of
 
 
-class _Known(NamedTuple):
+class _KnownImages(NamedTuple):
     """The class in torchvision, how it is asked for its parts, and its labels."""
 
     kind: str
@@ -24,11 +24,13 @@ class _Known(NamedTuple):
 
 # Digits and house numbers mean something else, or nothing, in a mirror.
 TORCHVISION_SETS = {
-    "mnist": _Known("MNIST", "shift"),
-    "fashion-mnist": _Known("FashionMNIST", "shift-and-flip"),
-    "cifar10": _Known("CIFAR10", "shift-and-flip"),
-    "cifar100": _Known("CIFAR100", "shift-and-flip"),
-    "svhn": _Known("SVHN", "shift", {"split": "train"}, {"split": "test"}, "labels"),
+    "mnist": _KnownImages("MNIST", "shift"),
+    "fashion-mnist": _KnownImages("FashionMNIST", "shift-and-flip"),
+    "cifar10": _KnownImages("CIFAR10", "shift-and-flip"),
+    "cifar100": _KnownImages("CIFAR100", "shift-and-flip"),
+    "svhn": _KnownImages(
+        "SVHN", "shift", {"split": "train"}, {"split": "test"}, "labels"
+    ),
 }
 
 

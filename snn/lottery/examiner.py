@@ -11,15 +11,15 @@ import numpy.typing as npt
 import torch
 
 from balancer.metrics import network_eta, network_utilization
+from snn.array_types import Scores
 from snn.data.batches import batches
 from snn.data.image_data import Split
 from snn.lottery.early_time import early_timesteps
-from snn.lottery.hardware import Array, layer_outcomes
+from snn.lottery.hardware import RunArray, layer_outcomes
 from snn.lottery.pruning import Pruned, kept_magnitude
 from snn.lottery.results import RoundOutcome
 from snn.networks.inference import inference
 from snn.networks.spikes import SpikeError, input_rates, record_spikes
-from snn.training.masking import Scores
 from snn.training.trainer import Trainer
 
 # Test images of which the spikes are counted: rates then are within a percent.
@@ -34,12 +34,12 @@ class Examiner:
     ----------
     trainer : Trainer
         Its network and data.
-    array : Array
+    array : RunArray
         What the masks run on.
     """
 
     trainer: Trainer
-    array: Array
+    array: RunArray
 
     def outcome(
         self,
@@ -71,8 +71,8 @@ class Examiner:
         validation = None
         if len(data.validation):
             validation = self.trainer.evaluate(data.validation, timesteps).accuracy
-        report = self.array.report(pruned.masks, pruned.orders, about)
-        metrics = self.array.load_metrics(pruned.masks, pruned.orders)
+        report = self.array.report(pruned.masks, pruned.schedules, about)
+        metrics = self.array.load_metrics(pruned.masks, pruned.schedules)
         layers = layer_outcomes(pruned.masks, ranked, metrics, spike_rates, report)
         weights = [layer.weights for layer in layers]
         nonzeros = sum(layer.nonzeros for layer in layers)

@@ -9,33 +9,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from balancer.errors import BalancerError
-from balancer.maps.pe_map import PEMap
-from balancer.metrics import LoadMetrics, kept_fraction
-from balancer.network.budgets import LayerCost
-from hwmodel import (
-    Accelerator,
-    AcceleratorError,
-    Report,
-    evaluate,
-    network_workloads,
-    slice_costs,
-)
+from balancer import BalancerError, LayerCost, LoadMetrics, PEMap, kept_fraction
+from hwmodel import Hardware, Report
+from snn.array_types import Masks
 from snn.lottery.config import LotteryConfig
-from snn.lottery.pruning import Masks, Orders
+from snn.lottery.pruning import Schedules
 from snn.lottery.results import LayerOutcome
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Array:
-    """The array of a run: its PE map, and its accelerator where one can have it."""
+class RunArray:
+    """The array of a run: its PE map, and its hardware where there can be one."""
 
     pe_map: str
     pes: int
-    accelerator: Accelerator | None
+    hardware: Hardware | None
 
     @classmethod
-    def of(cls, config: LotteryConfig) -> Array:
+    def of(cls, config: LotteryConfig) -> RunArray:
         """Read the array from the configuration.
 
         Raises
@@ -43,12 +34,8 @@ class Array:
         AcceleratorError
             An unknown accelerator.
         """
-        described = Accelerator.load(config.accelerator)
-        try:
-            accelerator = described.on_map(config.map, config.pes)
-        except AcceleratorError:
-            return cls(config.map, config.pes, None)
-        return cls(config.map, config.pes, accelerator)
+        array = (config.map, config.pes)
+        return cls(*array, Hardware.if_possible(config.accelerator, *array))
 
     def map_of(self, mask: npt.NDArray[Any]) -> PEMap:
         """PE map of a layer."""
@@ -60,45 +47,38 @@ class Array:
         Raises
         ------
         BalancerError
-            The accelerator cannot have the PE map.
-        WorkloadError
-            Its slices have no cost of their own.
+            The accelerator cannot have the PE map, or its slices have no cost of their
+            own.
         """
-        if self.accelerator is None:
+        if self.hardware is None:
             raise BalancerError(
                 f"`method` is 'latency', but `accelerator` cannot have the PE map "
                 f"{self.pe_map}, so cycles are not known; use output_channel"
             )
-        return slice_costs(network_workloads(masks, about).workloads, self.accelerator)
+        shapes = {name: mask.shape for name, mask in masks.items()}
+        layers = self.hardware.layers(shapes, about)
+        return {name: layers.slice_cost(name) for name in masks}
 
     def report(
-        self, masks: Masks, orders: Orders, about: Mapping[str, Any]
+        self, masks: Masks, schedules: Schedules, about: Mapping[str, Any]
     ) -> Report | None:
-        """Evaluate masks in their orders; None without an accelerator.
+        """Evaluate masks in their schedules; None without hardware.
 
         `about` holds the geometry of the layers, time steps and spike rates, as the
         metadata of a ticket do.
         """
-        if self.accelerator is None:
+        if self.hardware is None:
             return None
-        scheduled = {
-            name: self.scheduled(mask, orders[name]) for name, mask in masks.items()
-        }
-        return evaluate(network_workloads(scheduled, about).workloads, self.accelerator)
+        return self.hardware.report(masks, about, schedules)
 
-    def load_metrics(self, masks: Masks, orders: Orders) -> dict[str, LoadMetrics]:
+    def load_metrics(
+        self, masks: Masks, schedules: Schedules
+    ) -> dict[str, LoadMetrics]:
         """Measure the loads of every layer."""
         return {
-            name: LoadMetrics.of(self.scheduled(mask, orders[name]), self.map_of(mask))
+            name: LoadMetrics.of(schedules[name].apply(mask), self.map_of(mask))
             for name, mask in masks.items()
         }
-
-    def scheduled(
-        self, mask: npt.NDArray[np.bool_], order: npt.NDArray[np.int32]
-    ) -> npt.NDArray[np.bool_]:
-        """Put the channels of a mask in the order in which the PEs take them."""
-        pe_map = self.map_of(mask)
-        return mask if pe_map.order_axis is None else pe_map.schedule(mask, order)
 
 
 def layer_outcomes(

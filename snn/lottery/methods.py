@@ -7,25 +7,31 @@ weights they keep, and in the order of the channels.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from balancer import PEMap, balance_network
-from balancer.baselines import lth_sorted_order, top_k_per_pe_mask, u_ticket_mask
-from balancer.errors import BalancerError
-from balancer.files.ticket import LayerArrays
-from balancer.maps.cell_arrays import Array, BoolArray
-from balancer.program.problem import budget_of_sparsity
-from balancer.program.ranking import mark
+from balancer import (
+    ArrayLayer,
+    BalancerError,
+    NetworkSolution,
+    PEMap,
+    balance_network,
+    budget_of_sparsity,
+    lth_sorted_schedule,
+    top_k_per_pe_mask,
+    u_ticket_mask,
+)
+from balancer.array_types import BoolArray
+from balancer.maps.kinds import find_kind
+from balancer.program.keys import mark
+from snn.array_types import Masks
 from snn.lottery.pruning import (
-    Masks,
-    Orders,
     Pruned,
     Pruning,
     layer_budgets,
-    natural_orders,
+    natural_schedules,
     unstructured,
 )
 
@@ -68,7 +74,7 @@ def check_map(method: str, pe_map: str) -> None:
     BalancerError
         A text that names no map, or a map whose channels the method cannot order.
     """
-    axis = PEMap.parse(pe_map, (1, 1)).order_axis
+    axis = find_kind(pe_map)[0].order_axis
     axes, instead = _ORDERED_AXES.get(method, ((axis,), ""))
     if axis not in axes:
         raise BalancerError(
@@ -77,29 +83,8 @@ def check_map(method: str, pe_map: str) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _ScoredLayer:
-    """A layer of `balance_network` in memory."""
-
-    name: str
-    scores: Array
-    mask: BoolArray
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.scores.shape
-
-    def read(self) -> LayerArrays:
-        return LayerArrays(self.scores, self.mask)
-
-
-def _layers(pruning: Pruning) -> list[_ScoredLayer]:
-    candidates = pruning.candidates()
-    return [_ScoredLayer(n, s, candidates[n]) for n, s in pruning.scores.items()]
-
-
 def _in_natural_order(pruning: Pruning, masks: Masks) -> Pruned:
-    return Pruned(masks, masks, natural_orders(pruning.scores, pruning.pe_map))
+    return Pruned(masks, masks, natural_schedules(pruning.scores, pruning.pe_map))
 
 
 def lth(pruning: Pruning) -> Pruned:
@@ -110,11 +95,11 @@ def lth(pruning: Pruning) -> Pruned:
 def lth_sorted(pruning: Pruning) -> Pruned:
     """Prune as ``lth`` does, and sort the channels by their non-zeros."""
     masks = unstructured(pruning)
-    orders = {
-        name: lth_sorted_order(mask, pruning.map_of(name)).astype(np.int32)
+    schedules = {
+        name: lth_sorted_schedule(mask, pruning.map_of(name))
         for name, mask in masks.items()
     }
-    return Pruned(masks, masks, orders)
+    return Pruned(masks, masks, schedules)
 
 
 def u_ticket(pruning: Pruning) -> Pruned:
@@ -157,7 +142,7 @@ def u_ticket_code(pruning: Pruning) -> Pruned:
         else mask
         for position, (name, mask) in enumerate(carried.items())
     }
-    return Pruned(masks, carried, natural_orders(pruning.scores, pruning.pe_map))
+    return Pruned(masks, carried, natural_schedules(pruning.scores, pruning.pe_map))
 
 
 def top_k_per_pe(pruning: Pruning) -> Pruned:
@@ -167,12 +152,12 @@ def top_k_per_pe(pruning: Pruning) -> Pruned:
     for name, mask in unstructured(pruning).items():
         pe_map = pruning.map_of(name)
         kept = int(np.count_nonzero(mask))
-        share = max(round(kept / max(1, pe_map.cells)), 1 if kept else 0)
+        share = max(round(kept / max(1, pe_map.n_cells)), 1 if kept else 0)
         # What may not be kept comes last, and no PE is asked for more than all have.
         usable = mark(pruning.scores[name], candidates[name], None)
         least = int(pe_map.cell_loads(candidates[name]).min(initial=mask.size))
         masks[name] = top_k_per_pe_mask(
-            usable, pe_map, min(share, least) * pe_map.cells
+            usable, pe_map, min(share, least) * pe_map.n_cells
         )
     return _in_natural_order(pruning, masks)
 
@@ -180,19 +165,19 @@ def top_k_per_pe(pruning: Pruning) -> Pruned:
 def optimal(pruning: Pruning) -> Pruned:
     """Equal loads at the largest magnitude, channels in their natural order."""
     budgets = layer_budgets(pruning, unstructured(pruning))
-    return _in_natural_order(pruning, _solved(pruning, budget=budgets)[0])
+    return _in_natural_order(pruning, _solved(pruning, budget=budgets).masks)
 
 
 def optimal_order(pruning: Pruning) -> Pruned:
     """Equal loads at the largest magnitude, channels in the order that keeps most."""
-    masks, orders = _solved(
+    solved = _solved(
         pruning,
         budget=layer_budgets(pruning, unstructured(pruning)),
         order="optimized",
         gap_limit=ORDER_GAP,
         work_limit=ORDER_WORK,
     )
-    return Pruned(masks, masks, orders)
+    return Pruned(solved.masks, solved.masks, solved.schedules)
 
 
 def latency(pruning: Pruning) -> Pruned:
@@ -222,8 +207,8 @@ def latency(pruning: Pruning) -> Pruned:
         pruning.costs[name].cycles(_slices(mask, pruning.map_of(name)))
         for name, mask in everything.masks.items()
     )
-    needed = sum(floors[name] * pruning.map_of(name).cells for name in floors)
-    masks, _ = _solved(
+    needed = sum(floors[name] * pruning.map_of(name).n_cells for name in floors)
+    solved = _solved(
         pruning,
         budget=max(budget_of_sparsity(pruning.sparsity, weights), needed),
         scope="global",
@@ -232,21 +217,20 @@ def latency(pruning: Pruning) -> Pruned:
         min_load=floors,
         costs=pruning.costs,
     )
-    return _in_natural_order(pruning, masks)
+    return _in_natural_order(pruning, solved.masks)
 
 
-def _solved(pruning: Pruning, **program: Any) -> tuple[Masks, Orders]:
+def _solved(pruning: Pruning, **program: Any) -> NetworkSolution:
     """Solve a program of `balance_network` over the candidates."""
-    solved = balance_network(
-        _layers(pruning),
+    candidates = pruning.candidates()
+    return balance_network(
+        [ArrayLayer(n, s, candidates[n]) for n, s in pruning.scores.items()],
         pe_map=pruning.pe_map,
         pes=pruning.pes,
         nested=True,
         seed=pruning.seed,
         **program,
     )
-    masks = {layer.name: layer.solution.mask for layer in solved.layers}
-    return masks, {layer.name: layer.solution.order for layer in solved.layers}
 
 
 def _slices(mask: BoolArray, pe_map: PEMap) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from balancer.files.atomic import replacing
-from snn.lottery.comparison import Comparison, ComparisonError
+from snn.lottery.comparison import ComparisonError, MethodComparison
 from snn.lottery.statistics import summarize
 
 if TYPE_CHECKING:
@@ -38,14 +38,14 @@ PANELS = (
 )
 
 
-def plot_comparison(comparison: Comparison, path: Path | str) -> None:
+def plot_comparison(comparison: MethodComparison, path: Path | str) -> None:
     """Draw accuracy by sparsity and by cycles, and utilization by sparsity.
 
     A point is a round: the mean over the seeds, with bars of a standard deviation.
 
     Parameters
     ----------
-    comparison : Comparison
+    comparison : MethodComparison
         Finished runs. Without cycles their panel is left out.
     path : Path or str
         An .svg or .png file.
@@ -88,7 +88,7 @@ def plot_comparison(comparison: Comparison, path: Path | str) -> None:
             figure.savefig(file, dpi=150, metadata=undated)
 
 
-def _draw(axes: Axes, panel: Panel, comparison: Comparison) -> None:
+def _draw(axes: Axes, panel: Panel, comparison: MethodComparison) -> None:
     from matplotlib.ticker import (
         EngFormatter,
         LogLocator,
@@ -129,7 +129,7 @@ def _draw(axes: Axes, panel: Panel, comparison: Comparison) -> None:
 
 
 def _point(
-    comparison: Comparison, method: str, number: int, panel: Panel
+    comparison: MethodComparison, method: str, number: int, panel: Panel
 ) -> tuple[float, float, float]:
     """Return where a round is drawn, and its standard deviation."""
     values = summarize(comparison, method, number).values

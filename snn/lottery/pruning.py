@@ -12,17 +12,21 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from balancer import PEMap
-from balancer.baselines import lth_mask
-from balancer.maps.cell_arrays import Array, BoolArray
-from balancer.metrics import fraction, top_k_sum
-from balancer.network.budgets import LayerCost
-from balancer.program.problem import budget_of_sparsity
+from balancer import (
+    LayerCost,
+    PEMap,
+    Schedule,
+    budget_of_sparsity,
+    lth_mask,
+    top_k_sum,
+)
+from balancer.array_types import AnyArray, BoolArray
+from balancer.metrics import fraction
+from balancer.program.rounding import total_score
+from snn.array_types import Masks
 
-Masks = Mapping[str, BoolArray]
-Orders = Mapping[str, npt.NDArray[np.int32]]
+Schedules = Mapping[str, Schedule]
 Scope = Literal["global", "layer"]
 
 
@@ -56,7 +60,7 @@ class Pruning:
         Most cycles for ``latency``, relative to ``optimal``.
     """
 
-    scores: Mapping[str, Array]
+    scores: Mapping[str, AnyArray]
     masks: Masks
     carried: Masks
     sparsity: float
@@ -90,22 +94,21 @@ class Pruned:
         Weights that the next round trains and the ticket holds.
     carried : mapping of str to ndarray of bool
         Weights that the round after it starts from; the same but for ``u-ticket-code``.
-    orders : mapping of str to ndarray of int32 [channels]
-        Schedule position -> channel, of the axis that the PE map permutes.
+    schedules : mapping of str to Schedule
+        In which order the PEs take the channels.
     """
 
     masks: Masks
     carried: Masks
-    orders: Orders
+    schedules: Schedules
 
 
-def natural_orders(layers: Mapping[str, Array], pe_map: str) -> Orders:
-    """Order the channels of layers of given weights or masks as they are."""
-    orders = {}
-    for name, array in layers.items():
-        axis = PEMap.parse(pe_map, array.shape).order_axis or 0
-        orders[name] = np.arange(array.shape[axis], dtype=np.int32)
-    return orders
+def natural_schedules(layers: Mapping[str, AnyArray], pe_map: str) -> Schedules:
+    """Take the channels of layers of given weights or masks as they are."""
+    return {
+        name: PEMap.parse(pe_map, array.shape).schedule()
+        for name, array in layers.items()
+    }
 
 
 def unstructured(pruning: Pruning) -> dict[str, BoolArray]:
@@ -181,13 +184,13 @@ def _smallest_slice(pe_map: PEMap) -> int:
     return int(sizes[sizes > 0].min(initial=pe_map.weights))
 
 
-def kept_magnitude(scores: Mapping[str, Array], masks: Masks) -> float:
+def kept_magnitude(scores: Mapping[str, AnyArray], masks: Masks) -> float:
     """Kept score relative to unstructured pruning of the same layers.
 
     Each layer is compared at its own number of non-zeros; without weights it is 1.
     """
     kept, best = 0.0, 0.0
     for name, mask in masks.items():
-        kept += float(scores[name][mask].sum(dtype=np.float64))
+        kept += total_score(scores[name], mask)
         best += top_k_sum(scores[name], int(np.count_nonzero(mask)))
     return fraction(kept, best)

@@ -1,9 +1,9 @@
 """The file of a round: everything that is known of a network, but its optimizer.
 
-Beside what `balancer.ticket` reads (``NAME.weight``, ``NAME.mask``, ``NAME.score``,
-``NAME.order`` or ``NAME.input_order``), a layer has ``NAME.rates`` (spikes by time
-step and input channel) and, where the next round starts from other weights,
-``NAME.carried``.
+Beside what `balancer.open_ticket` reads (``NAME.weight``, ``NAME.mask``,
+``NAME.score``, ``NAME.order`` or ``NAME.input_order``), a layer has ``NAME.rates``
+(spikes by time step and input channel) and, where the next round starts from other
+weights, ``NAME.carried``.
 All other arrays are the rest of the network's state, so the file loads into a network.
 """
 
@@ -19,17 +19,17 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from balancer import PEMap, __version__
+from balancer import Schedule, __version__
 from balancer.errors import TicketError
 from balancer.files.array_files import open_arrays, save_arrays
 from balancer.files.atomic import replacing
+from balancer.files.ticket import ORDER_ROLES
+from snn.array_types import Scores
 from snn.lottery.config import NOT_IN_DIGEST, LotteryConfig
-from snn.lottery.pruning import Orders, Pruned
+from snn.lottery.pruning import Pruned
 from snn.lottery.results import RoundOutcome
-from snn.training.masking import Scores
 
 Arrays = dict[str, npt.NDArray[Any]]
-ORDERS = ("order", "input_order")  # by the axis that the PE map permutes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +43,7 @@ class RoundTicket:
     state : dict of str to ndarray
         Parameters and buffers, as in `Module.state_dict`; pruned weights are zero.
     pruned : Pruned
-        Masks and orders.
+        Masks and schedules.
     scores : dict of str to ndarray of float32
         Last non-zero magnitude of every weight.
     rates : mapping of str to ndarray of float32 [timesteps, input channels]
@@ -75,10 +75,10 @@ def save_ticket(
     """
     arrays: Arrays = dict(ticket.state)
     for name, mask in ticket.pruned.masks.items():
-        role = ORDERS[PEMap.parse(config.map, mask.shape, config.pes).order_axis or 0]
+        schedule = ticket.pruned.schedules[name]
         arrays[f"{name}.mask"] = mask
         arrays[f"{name}.score"] = ticket.scores[name]
-        arrays[f"{name}.{role}"] = ticket.pruned.orders[name]
+        arrays[f"{name}.{ORDER_ROLES[schedule.axis]}"] = schedule.order
         if not np.array_equal(ticket.pruned.carried[name], mask):
             arrays[f"{name}.carried"] = ticket.pruned.carried[name]
         if name in ticket.rates:
@@ -112,7 +112,7 @@ def load_outcome(path: Path) -> RoundOutcome:
     """
     about = open_arrays(path).metadata()
     if "outcome" not in about:
-        raise TicketError(f"{path}: no ticket of a lottery run")
+        raise TicketError("no ticket of a lottery run", about=path)
     return RoundOutcome.of(about["outcome"])
 
 
@@ -123,21 +123,23 @@ def load_ticket(path: Path) -> RoundTicket:
     arrays = {key: file.read(key) for key in file.shapes()}
     names = [layer.name for layer in outcome.layers]
     parts: dict[str, Arrays] = {}
-    for role in ("mask", "score", "carried", "rates", *ORDERS):
+    for role in ("mask", "score", "carried", "rates", *ORDER_ROLES):
         found = {name: arrays.pop(f"{name}.{role}", None) for name in names}
         parts[role] = {
             name: array for name, array in found.items() if array is not None
         }
     masks = parts["mask"]
-    orders: Orders = {
-        name: order.astype(np.int32)
-        for role in ORDERS
+    schedules = {
+        name: Schedule(axis, order)
+        for axis, role in enumerate(ORDER_ROLES)
         for name, order in parts[role].items()
     }
     return RoundTicket(
         outcome,
         arrays,
-        Pruned(masks, masks | parts["carried"], {name: orders[name] for name in names}),
+        Pruned(
+            masks, masks | parts["carried"], {name: schedules[name] for name in names}
+        ),
         parts["score"],
         parts["rates"],
     )

@@ -14,9 +14,9 @@ from snn.data.image_data import ImageData
 from snn.data.load import load_data
 from snn.lottery.config import LotteryConfig
 from snn.lottery.examiner import Examiner
-from snn.lottery.hardware import Array
+from snn.lottery.hardware import RunArray
 from snn.lottery.methods import get_method
-from snn.lottery.pruning import Pruned, Pruning, natural_orders
+from snn.lottery.pruning import Pruned, Pruning, natural_schedules
 from snn.lottery.results import RoundOutcome
 from snn.lottery.round_tickets import RoundTicket, load_state, state_of
 from snn.lottery.store import Checkpoint, RunFolder, StoreError
@@ -47,7 +47,7 @@ class Rounds:
         self.processes = processes
         self.watcher = watcher or Watcher()
         self.method = get_method(config.method)
-        self.array = Array.of(config)
+        self.array = RunArray.of(config)
         self.data = data or load_data(
             config.dataset,
             folder=config.data_folder,
@@ -83,7 +83,7 @@ class Rounds:
             name: np.ones(layer.weight.shape, np.bool_)
             for name, layer in layers.items()
         }
-        self.dense = Pruned(dense, dense, natural_orders(dense, config.map))
+        self.dense = Pruned(dense, dense, natural_schedules(dense, config.map))
         # What would fail at the end should fail now.
         self.costs = None
         if config.method == "latency":

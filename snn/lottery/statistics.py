@@ -17,13 +17,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from snn.lottery.comparison import Comparison, ComparisonError
+from snn.lottery.comparison import ComparisonError, MethodComparison
 from snn.lottery.interpolation import accuracy_at
 from snn.lottery.results import RoundOutcome, least_utilization
 
 CONFIDENCE = 0.95
 
-Basis = Literal["sparsity", "nonzeros", "cycles"]
+EqualQuantity = Literal["sparsity", "nonzeros", "cycles"]
 
 # What is summarized of every round, and where it is found.
 QUANTITIES: dict[str, Callable[[RoundOutcome], float | None]] = {
@@ -137,7 +137,7 @@ class Paired:
     method: str
     reference: str
     round: int
-    basis: Basis
+    basis: EqualQuantity
     n: int
     at: Spread | None
     accuracy: Spread | None
@@ -147,7 +147,7 @@ class Paired:
     energy_saved: Spread | None = None
 
 
-def summarize(comparison: Comparison, method: str, number: int) -> Summary:
+def summarize(comparison: MethodComparison, method: str, number: int) -> Summary:
     """Summarize a round of a method over its seeds."""
     outcomes = [run.outcomes[number] for run in comparison.of(method).values()]
     values = {
@@ -158,13 +158,16 @@ def summarize(comparison: Comparison, method: str, number: int) -> Summary:
 
 
 def compare_pairs(
-    comparison: Comparison, method: str, number: int, basis: Basis = "sparsity"
+    comparison: MethodComparison,
+    method: str,
+    number: int,
+    basis: EqualQuantity = "sparsity",
 ) -> Paired:
     """Compare a method with the reference, seed by seed.
 
     Parameters
     ----------
-    comparison : Comparison
+    comparison : MethodComparison
         Runs; its first method is the reference.
     method : str
         Another method, or the reference itself.
@@ -208,7 +211,9 @@ def compare_pairs(
     )
 
 
-def nearest_rounds(comparison: Comparison, sparsities: Iterable[float]) -> list[int]:
+def nearest_rounds(
+    comparison: MethodComparison, sparsities: Iterable[float]
+) -> list[int]:
     """Find the rounds whose planned sparsities are nearest to the given ones.
 
     Nearest in the weights that are left, by ratio; each round once, in order.
@@ -231,7 +236,7 @@ def nearest_rounds(comparison: Comparison, sparsities: Iterable[float]) -> list[
     return sorted(found)
 
 
-def report(comparison: Comparison) -> dict[str, Any]:
+def report(comparison: MethodComparison) -> dict[str, Any]:
     """Return all summaries and paired differences as plain types that JSON knows."""
     others = comparison.methods[1:]
     return {
@@ -256,7 +261,7 @@ def _compared(
     mine: Sequence[RoundOutcome],
     theirs: Sequence[RoundOutcome],
     number: int,
-    basis: Basis,
+    basis: EqualQuantity,
 ) -> tuple[float | None, float | None, float | None]:
     """Return where a pair is compared, and both accuracies there."""
     a, b = mine[number], theirs[number]

@@ -17,8 +17,10 @@ from pickle import UnpicklingError
 from typing import Any, Self, TextIO
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
+from balancer import Schedule
 from balancer.errors import BalancerError
 from balancer.files.atomic import replacing
 from snn.lottery.config import LotteryConfig
@@ -39,8 +41,6 @@ except ImportError:  # not on Windows, where nobody is kept from a second run
 # What a run makes, beside its lock and what TensorBoard reads; the report goes first:
 # without it, a run of which only a part was removed is an unfinished one.
 MADE = ("report.json", "round-*.safetensors", "*.pt", "*.jsonl", "*.npz", "*.json")
-
-PRUNED = ("masks", "carried", "orders")  # fields of `Pruned` in a checkpoint
 
 
 class StoreError(BalancerError):
@@ -173,14 +173,16 @@ class RunFolder:
 
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint over the last one."""
-        parts = {
-            part: {
-                name: torch.from_numpy(np.ascontiguousarray(array))
-                for name, array in getattr(checkpoint.pruned, part).items()
-            }
-            for part in PRUNED
+        pruned = checkpoint.pruned
+        orders = {name: one.order for name, one in pruned.schedules.items()}
+        values = {
+            "round": checkpoint.round,
+            "trainer": checkpoint.trainer,
+            "masks": _tensors(pruned.masks),
+            "carried": _tensors(pruned.carried),
+            "orders": _tensors(orders),
+            "axes": {name: one.axis for name, one in pruned.schedules.items()},
         }
-        values = {"round": checkpoint.round, "trainer": checkpoint.trainer, **parts}
         self._save("checkpoint", values)
 
     def load_checkpoint(self) -> Checkpoint | None:
@@ -194,11 +196,15 @@ class RunFolder:
         values = self._load("checkpoint")
         if values is None:
             return None
-        parts = {
-            part: {name: tensor.numpy() for name, tensor in values[part].items()}
-            for part in PRUNED
+        masks, carried, orders = (
+            {name: tensor.numpy() for name, tensor in values[part].items()}
+            for part in ("masks", "carried", "orders")
+        )
+        schedules = {
+            name: Schedule(axis, orders[name]) for name, axis in values["axes"].items()
         }
-        return Checkpoint(values["round"], Pruned(**parts), values["trainer"])
+        pruned = Pruned(masks, carried, schedules)
+        return Checkpoint(values["round"], pruned, values["trainer"])
 
     def save_rewind(self, state: Mapping[str, torch.Tensor]) -> None:
         """Write the state of the network that every round goes back to."""
@@ -262,3 +268,10 @@ class RunFolder:
             raise StoreError(
                 f"{path} is damaged ({error}); remove it, and go on with --resume"
             ) from error
+
+
+def _tensors(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, torch.Tensor]:
+    return {
+        name: torch.from_numpy(np.ascontiguousarray(array))
+        for name, array in arrays.items()
+    }

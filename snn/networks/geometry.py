@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from hwmodel import Geometry
 from snn.networks.inference import inference
 
 LAYERS = (nn.Conv2d, nn.Linear)
@@ -51,7 +52,7 @@ def layer_geometry(network: nn.Module, example: torch.Tensor) -> list[dict[str, 
     return [
         {
             "name": name,
-            **_geometry(network.get_submodule(name), shape),
+            **_geometry(network.get_submodule(name), shape).to_json(),
             "analog": images and place == 0,
         }
         for place, (name, shape) in enumerate(inputs.items())
@@ -65,24 +66,27 @@ def _recorder(inputs: dict[str, torch.Size], name: str) -> Any:
     return record
 
 
-def _geometry(module: nn.Module, shape: torch.Size) -> dict[str, Any]:
+def _geometry(module: nn.Module, shape: torch.Size) -> Geometry:
     if not isinstance(module, nn.Conv2d):
-        pairs = {"stride": [1, 1], "padding": [0, 0], "dilation": [1, 1]}
-        return {"input_shape": [*shape[-1:]], **pairs, "groups": 1}
-    return {
-        "input_shape": [*shape[-3:]],
-        "stride": [*module.stride],
-        "padding": _padding(module),
-        "dilation": [*module.dilation],
-        "groups": module.groups,
-    }
+        return Geometry(tuple(shape[-1:]), (1, 1), (0, 0), (1, 1))
+    return Geometry(
+        tuple(shape[-3:]),
+        stride=(module.stride[0], module.stride[1]),
+        padding=_padding(module),
+        dilation=(module.dilation[0], module.dilation[1]),
+        groups=module.groups,
+    )
 
 
-def _padding(conv: nn.Conv2d) -> list[int]:
+def _padding(conv: nn.Conv2d) -> tuple[int, int]:
     if conv.padding == "valid":
-        return [0, 0]
+        return (0, 0)
     if conv.padding == "same":
         # Of an odd total, torch puts the greater half behind; the model knows no sides.
-        extents = zip(conv.dilation, conv.kernel_size, strict=True)
-        return [-(-dilation * (size - 1) // 2) for dilation, size in extents]
-    return [int(size) for size in conv.padding]
+        down, right = (
+            -(-dilation * (size - 1) // 2)
+            for dilation, size in zip(conv.dilation, conv.kernel_size, strict=True)
+        )
+        return (down, right)
+    down, right = (int(size) for size in conv.padding)
+    return (down, right)

@@ -12,10 +12,8 @@ import torch
 from torch import nn
 
 from balancer.errors import BalancerError
+from snn.array_types import Masks, Scores
 from snn.channels.module_rules import LAYERS
-
-Masks = Mapping[str, npt.NDArray[np.bool_]]
-Scores = Mapping[str, npt.NDArray[np.float32]]
 
 # Integers of as many bytes as a float has.
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}

@@ -15,13 +15,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from snn.array_types import Masks
 from snn.data.image_data import ImageData, Split
 from snn.training.config import TrainingConfig
 from snn.training.distributed import Processes
 from snn.training.epoch_random import epoch_random
 from snn.training.evaluation import Evaluation, Evaluator, TrainingError, score
 from snn.training.global_norm import global_norm
-from snn.training.masking import Masks, keep_masks
+from snn.training.masking import keep_masks
 from snn.training.schedule import build_optimizer, learning_rate
 
 __all__ = ["EpochReport", "Evaluation", "Trainer", "TrainingError"]

@@ -10,7 +10,7 @@ from balancer import BalancerError, LoadMetrics, PEMap, RetentionProblem, solve
 from balancer.baselines import (
     compare_baselines,
     lth_mask,
-    lth_sorted_order,
+    lth_sorted_schedule,
     top_k_per_pe_mask,
     u_ticket_mask,
 )
@@ -65,7 +65,7 @@ def test_sorting_channels_minimizes_the_cycles_of_a_mask(channels, pes, data):
     channels *= pes if data.draw(st.booleans()) else 1
     values = data.draw(scores(channels * 3)).reshape(channels, 3)
     mask, pe_map = values > 0.5, PEMap.output_channel(values.shape, pes)
-    order = lth_sorted_order(mask, pe_map)
+    order = lth_sorted_schedule(mask, pe_map).order
     np.testing.assert_array_equal(np.sort(order), np.arange(channels))
     other = np.array(data.draw(st.permutations(range(channels))))
 
@@ -96,7 +96,7 @@ def test_top_k_per_pe_keeps_each_pes_best(pe_map, data):
     cell = pe_map.cell_labels()
     for number, size in enumerate(pe_map.cell_sizes()):
         mine = cell == number
-        k = min(budget // pe_map.cells, size)
+        k = min(budget // pe_map.n_cells, size)
         assert mask[mine].sum() == k
         kept = float(values[mine & mask].astype(float).sum())
         assert kept == pytest.approx(top_k_sum(values[mine], k))

@@ -100,7 +100,7 @@ def test_the_answer_is_the_best_of_all_within_the_budgets(network, min_load, dat
             layers,
             pe_map=maps.__getitem__,
             scope="global",
-            nonzero_budget=nonzeros,
+            budget=nonzeros,
             latency_budget=latency,
             energy_budget=energy,
             costs=costs,
@@ -335,7 +335,7 @@ def test_the_frontier_rises_to_the_unlimited_solution():
         ({"latency_budget": True}, "`latency_budget` is True; a fraction"),
         ({"latency_budget": "0.7"}, "`latency_budget` is '0.7'; a fraction"),
         ({"min_load": {"c": 1}}, "`min_load` names c; accepted: a, b"),
-        ({"budget": 4, "nonzero_budget": 4}, "say the same thing"),
+        ({"budget": 4, "sparsity": 0.5}, "say the same thing"),
         (
             {"channel_floor": {"b": 1}, "latency_budget": 1.5},
             "`latency_budget` is 1.5 .*least possible is 2, most of it 2 by layer b, "

@@ -6,8 +6,14 @@ from cases import pe_maps, scores
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balancer import BalancerError, PEMap, RetentionProblem, VerificationError, solve
-from balancer.expected_work import balance_expected_work
+from balancer import (
+    BalancerError,
+    PEMap,
+    RetentionProblem,
+    VerificationError,
+    balance_expected_work,
+    solve,
+)
 from hwmodel import Accelerator, LayerWorkload, evaluate
 
 

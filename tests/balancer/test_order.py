@@ -1,5 +1,6 @@
 """Channel order: the joint program against exhaustive search, and its promises."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -15,15 +16,15 @@ from balancer import (
     InfeasibleError,
     PEMap,
     RetentionProblem,
+    Schedule,
     Status,
     Termination,
     VerificationError,
     balance_network,
     solve,
-    tile_bound,
-    tile_program,
+    top_k_sum,
 )
-from balancer.metrics import top_k_sum
+from balancer.order import tile_bound, tile_program
 
 PERMUTING = ("output_channel", "input_channel", "grid", "n_m")
 
@@ -366,19 +367,22 @@ def test_constraints_that_an_order_cannot_hold_are_refused():
 
 
 def test_a_wrong_order_does_not_verify():
-    """An order that is no permutation, or that unbalances the mask, is found."""
+    """An order of other channels, or one that unbalances the mask, is found."""
     values = spread_layer(32, 20)
     problem = RetentionProblem(
         values, PEMap.output_channel(values.shape, 4), 100, order="optimized"
     )
     solution = solve(problem)
-    right = solution.order.copy()
-    solution.order[0] = solution.order[1]
-    with pytest.raises(VerificationError, match="not a permutation of 32 channels"):
-        solution.verify(problem)
-    solution.order[:] = np.roll(right, 1)
-    with pytest.raises(VerificationError):
-        solution.verify(problem)
+    wrong = [
+        Schedule(0, np.arange(31)),
+        Schedule(1, np.arange(32)),
+    ]
+    for schedule in wrong:
+        with pytest.raises(VerificationError, match="not a permutation of 32 channels"):
+            replace(solution, schedule=schedule).verify(problem)
+    rolled = Schedule(0, np.roll(solution.order, 1))
+    with pytest.raises(VerificationError, match="unequal loads"):
+        replace(solution, schedule=rolled).verify(problem)
 
 
 def test_a_network_is_measured_in_its_schedule():

@@ -94,17 +94,17 @@ def test_n_m_prescribes_n_of_every_m_input_channels(shape, m, data):
                 assert len(set(run)) == 1
                 load = pe_map.fixed_load[pe_map.cell_group[run[0]]]
                 assert load == min(n, len(run))
-    assert len(np.unique(cell)) == pe_map.cells
+    assert len(np.unique(cell)) == pe_map.n_cells
 
 
 @given(pe_maps(80))
 def test_cells_partition_the_weights(pe_map):
     """Every weight is in exactly one cell, and every numbered cell holds its size."""
-    sizes = np.bincount(pe_map.cell_labels().reshape(-1), minlength=pe_map.cells)
+    sizes = np.bincount(pe_map.cell_labels().reshape(-1), minlength=pe_map.n_cells)
     np.testing.assert_array_equal(sizes, pe_map.cell_sizes())
     assert sizes.sum() == pe_map.weights
     pairs = set(zip(pe_map.cell_group, pe_map.cell_pe, strict=True))
-    assert len(pairs) == pe_map.cells
+    assert len(pairs) == pe_map.n_cells
 
 
 @given(pe_maps(80), st.randoms(use_true_random=False))
@@ -129,19 +129,19 @@ def test_labels_rebuild_every_map(pe_map):
 
 
 @pytest.mark.parametrize("spec", ["output_channel", "interleaved", "2:4", "grid:4x4"])
-def test_blocks_are_the_same_in_pieces(spec):
-    """A block read in cache-sized pieces is the block."""
+def test_cells_are_the_same_in_pieces(spec):
+    """Cells read in cache-sized pieces are the cells."""
     shape = (70, 1024, 3, 3)
     pe_map = PEMap.parse(spec, shape)
     flat = np.arange(pe_map.weights)
     pieces = 0
-    for block in pe_map.blocks:
-        whole = block.read(flat)
-        for rows, chunk in block.chunks():
+    for matrix in pe_map.matrices:
+        whole = matrix.read(flat)
+        for rows, chunk in matrix.chunks():
             np.testing.assert_array_equal(chunk.read(flat), whole[rows])
             pieces += 1
     assert pe_map.weights > CHUNK_WEIGHTS
-    assert pieces > len(pe_map.blocks)
+    assert pieces > len(pe_map.matrices)
 
 
 def test_occupancy_reports_what_is_idle_by_structure():
@@ -158,7 +158,7 @@ def test_occupancy_reports_what_is_idle_by_structure():
 def test_empty_layers_have_no_groups(shape, spec):
     """A layer without weights has neither groups nor cells, and is fully occupied."""
     pe_map = PEMap.parse(spec, shape)
-    assert (pe_map.groups, pe_map.cells, pe_map.occupancy) == (0, 0, 1.0)
+    assert (pe_map.groups, pe_map.n_cells, pe_map.occupancy) == (0, 0, 1.0)
     assert pe_map.loads(np.zeros(shape, dtype=bool)).shape == (0, pe_map.pes)
 
 

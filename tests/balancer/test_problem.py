@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from balancer import BalancerError as Bad
 from balancer import InfeasibleError as Infeasible
 from balancer import PEMap, RetentionProblem
-from balancer.program.problem import budget_of_sparsity
+from balancer.program.validation import budget_of_sparsity
 
 SHAPE = (4, 6)
 ALL = np.ones(SHAPE, dtype=bool)

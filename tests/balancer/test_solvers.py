@@ -22,11 +22,11 @@ from balancer import (
     Status,
     Termination,
     register_solver,
-    slices,
     solve,
     solver_names,
+    top_k_sum,
 )
-from balancer.metrics import top_k_sum
+from balancer.program import layer_slices as slices
 from balancer.solvers.cp_sat import CpSatSolver
 
 

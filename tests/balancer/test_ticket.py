@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from balancer import TicketError
+from balancer import Schedule, TicketError, open_ticket, save_masks, shipped_ticket
 from balancer.files.array_files import SafetensorsFile, save_arrays
 from balancer.files.atomic import replacing
-from balancer.files.ticket import open_ticket, save_masks, shipped_ticket
 
 RNG = np.random.default_rng(0)
 DENSE = RNG.standard_normal((4, 3, 3, 3)).astype(np.float32)
@@ -56,22 +55,22 @@ def test_an_order_that_is_none_is_refused(tmp_path, order):
     """An order names every output channel once."""
     path = written(tmp_path, {"a.weight": PRUNED, "a.order": np.array(order)})
     [layer] = open_ticket(path).layers
-    with pytest.raises(TicketError, match="its order is no permutation of 4 channels"):
-        layer.read_order()
+    with pytest.raises(TicketError, match=r"layer a: its order.* no permutation"):
+        layer.read_schedules()
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
 def test_masks_survive_a_round_trip(tmp_path, suffix):
     """Masks, orders and metadata are read back as they were written."""
-    path, order = tmp_path / f"masks{suffix}", np.arange(4, dtype=np.int32)
-    save_masks(path, {"a": MASK}, {"a": order}, {"pes": 16})
+    path, schedule = tmp_path / f"masks{suffix}", Schedule(0, [2, 0, 3, 1])
+    save_masks(path, {"a": MASK}, {"pes": 16}, {"a": schedule})
     ticket = open_ticket(path)
     [layer] = ticket.layers
     assert ticket.metadata == {"pes": 16}
     assert layer.roles == {"mask": "a.mask", "order": "a.order"}
     np.testing.assert_array_equal(layer.read_mask(), MASK)
-    np.testing.assert_array_equal(layer.read_order(), order)
-    with pytest.raises(TicketError, match="layer a has a mask, but neither weights"):
+    assert layer.read_schedules() == (schedule,)
+    with pytest.raises(TicketError, match="layer a: it has a mask, but neither wei"):
         layer.read()
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from hwmodel import (
     Accelerator,
-    Comparison,
     HardwareModelError,
     LayerWorkload,
+    ReportComparison,
     WorkloadError,
     evaluate,
     evaluate_many,
@@ -101,14 +101,14 @@ def test_a_report_without_any_work_is_still_a_file():
     assert report.cycles == 0
     assert (report.eta, report.utilization, report.pj_per_sop) == (1.0, 1.0, None)
     assert json.loads(report.to_json())["inferences_per_s"] is None
-    comparison = Comparison(("a", "b"), (report, report))
+    comparison = ReportComparison(("a", "b"), (report, report))
     assert json.loads(comparison.to_json())["comparison"][1]["cycles_ratio"] is None
 
 
 def test_two_masks_compare_on_one_accelerator(report):
     """Ratios are those of the second report to the first, layer rows carry both."""
     denser = evaluate(network(0.6), report.accelerator)
-    comparison = Comparison(("before", "after"), (denser, report))
+    comparison = ReportComparison(("before", "after"), (denser, report))
     before, after = comparison.rows()
     assert before["cycles_ratio"] == 1
     assert after["energy_pj_ratio"] == pytest.approx(
@@ -121,7 +121,9 @@ def test_two_masks_compare_on_one_accelerator(report):
 def test_one_mask_compares_on_many_accelerators():
     """Every accelerator has a row under its name."""
     accelerators = [Accelerator.load(name) for name in Accelerator.names()]
-    comparison = Comparison.of_accelerators(evaluate_many(network(0.2), accelerators))
+    comparison = ReportComparison.of_accelerators(
+        evaluate_many(network(0.2), accelerators)
+    )
     rows = list(csv.DictReader(io.StringIO(comparison.to_csv())))
     assert tuple(row["label"] for row in rows) == Accelerator.names()
     assert len({row["cycles"] for row in rows}) > 1
@@ -131,9 +133,9 @@ def test_different_networks_do_not_compare(report):
     """Reports of different layers, or without labels, are refused."""
     other = evaluate([LayerWorkload("x", np.ones((2, 2)))], report.accelerator)
     with pytest.raises(HardwareModelError, match="names and shapes must agree"):
-        Comparison(("a", "b"), (report, other))
+        ReportComparison(("a", "b"), (report, other))
     with pytest.raises(HardwareModelError, match="one label for each report"):
-        Comparison(("a",), (report, report))
+        ReportComparison(("a",), (report, report))
 
 
 def test_layers_with_different_batches_are_refused():

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from balancer import Schedule
 from hwmodel import (
     Accelerator,
     Basis,
@@ -228,14 +229,14 @@ def test_an_order_of_channels_decides_who_shares_a_tile():
     """Two heavy channels in one tile cost less than one in each of two tiles."""
     mask = np.zeros((32, 8), dtype=bool)
     mask[[0, 16]] = True
-    order = np.array([0, 16, *range(1, 16), *range(17, 32)])
+    order = Schedule(0, [0, 16, *range(1, 16), *range(17, 32)])
     u_ticket = Accelerator.load("u-ticket")
     apart = network_workloads({"fc": mask}).workloads
-    together = network_workloads({"fc": mask}, orders={"fc": order}).workloads
+    together = network_workloads({"fc": mask}, schedules={"fc": order}).workloads
     assert evaluate(apart, u_ticket).cycles == 16
     assert evaluate(together, u_ticket).cycles == 8
-    with pytest.raises(WorkloadError, match="32 output channels once"):
-        network_workloads({"fc": mask}, orders={"fc": order[:16]})
+    with pytest.raises(WorkloadError, match="16 channels does not fit axis 0"):
+        network_workloads({"fc": mask}, schedules={"fc": Schedule(0, range(16))})
 
 
 def test_spikes_of_some_layers_set_the_batch_of_all():

@@ -13,7 +13,7 @@ from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 from torch.nn.utils import parametrize, prune  # noqa: E402
 
-from snn.apply_order import OrderError, apply_order  # noqa: E402
+from snn.channels.apply_order import OrderError, apply_order  # noqa: E402
 from snn.channels.graph import channel_graph  # noqa: E402
 
 

@@ -14,12 +14,16 @@ from hypothesis import strategies as st
 pytest.importorskip("torch")
 from scipy import stats
 
-from balancer.tables import TextTable, to_markdown
-from snn.lottery.compare import compare_methods
+from hwmodel.commands.console import TextTable, to_markdown
+from snn.commands.comparison_tables import (
+    comparison_notes,
+    differences_table,
+    methods_table,
+)
 from snn.lottery.comparison import (
-    Comparison,
     ComparisonError,
     Failure,
+    MethodComparison,
     Run,
 )
 from snn.lottery.config import ConfigError, LotteryConfig
@@ -27,6 +31,7 @@ from snn.lottery.interpolation import accuracy_at
 from snn.lottery.plots import plot_comparison
 from snn.lottery.results import LayerOutcome, RoundOutcome
 from snn.lottery.run import run_lottery
+from snn.lottery.run_comparison import compare_methods
 from snn.lottery.statistics import (
     Spread,
     compare_pairs,
@@ -35,11 +40,6 @@ from snn.lottery.statistics import (
     summarize,
 )
 from snn.lottery.store import RunFolder
-from snn.lottery.tables import (
-    comparison_notes,
-    differences_table,
-    methods_table,
-)
 
 METHODS = ("lth", "optimal")
 SEEDS = (0, 1)
@@ -101,7 +101,7 @@ def made_up(curves):
     sparsities = tuple(1 - 0.5**number for number in range(1, rounds + 1))
     config = LotteryConfig.of({"sparsities": sparsities})
     seeds = tuple({run.seed: None for run in runs})
-    return Comparison(config, tuple(curves), seeds, tuple(runs))
+    return MethodComparison(config, tuple(curves), seeds, tuple(runs))
 
 
 def accuracies_only(**curves):
@@ -413,7 +413,7 @@ def test_several_jobs_are_refused_under_torchrun(tmp_path, monkeypatch):
 def test_json_round_trip(finished):
     """What JSON holds is the comparison."""
     comparison, _ = finished
-    assert Comparison.from_dict(json.loads(comparison.to_json())) == comparison
+    assert MethodComparison.from_dict(json.loads(comparison.to_json())) == comparison
 
 
 def test_csv_has_a_row_for_each_method_seed_and_round(finished):

@@ -19,15 +19,15 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from balancer.files.ticket import open_ticket  # noqa: E402
-from balancer.program.problem import budget_of_sparsity  # noqa: E402
+from balancer.program.validation import budget_of_sparsity  # noqa: E402
 from snn.lottery.config import LotteryConfig  # noqa: E402
-from snn.lottery.hardware import Array, layer_outcomes  # noqa: E402
+from snn.lottery.hardware import RunArray, layer_outcomes  # noqa: E402
 from snn.lottery.methods import METHODS  # noqa: E402
 from snn.lottery.pruning import (  # noqa: E402
     Pruned,
     Pruning,
     layer_budgets,
-    natural_orders,
+    natural_schedules,
     unstructured,
 )
 from snn.lottery.results import RoundOutcome  # noqa: E402
@@ -96,7 +96,7 @@ class Rounds(RuleBasedStateMachine):
         fields = {"method": self.method, "map": self.pe_map}
         fields |= {"pes": pes, "scope": scope}
         self.config = LotteryConfig.of(fields | {"revive": revive, "seed": seed})
-        self.array = Array.of(self.config)
+        self.array = RunArray.of(self.config)
         self.network = tiny_network()
         self.about = {
             "layers": layer_geometry(self.network, torch.zeros(1, 1, 4, 4)),
@@ -105,7 +105,7 @@ class Rounds(RuleBasedStateMachine):
         layers = [layer["name"] for layer in self.about["layers"]]
         weights = {name: self.network.get_submodule(name).weight for name in layers}
         dense = {name: np.ones(w.shape, np.bool_) for name, w in weights.items()}
-        self.pruned = Pruned(dense, dense, natural_orders(dense, self.pe_map))
+        self.pruned = Pruned(dense, dense, natural_schedules(dense, self.pe_map))
         self.former = self.pruned
         self.scores = update_scores(self.network, dense)
         self.sparsity = 0.0
@@ -160,7 +160,7 @@ class Rounds(RuleBasedStateMachine):
     @rule()
     def write_and_read(self):
         """A ticket is read as it was written; the run goes on from it."""
-        metrics = self.array.load_metrics(self.pruned.masks, self.pruned.orders)
+        metrics = self.array.load_metrics(self.pruned.masks, self.pruned.schedules)
         layers = layer_outcomes(self.pruned.masks, self.scores, metrics, {}, None)
         outcome = RoundOutcome(
             round=self.round,
@@ -194,7 +194,7 @@ class Rounds(RuleBasedStateMachine):
         }
         assert_same_arrays(read.pruned.masks, self.pruned.masks)
         assert_same_arrays(read.pruned.carried, self.pruned.carried)
-        assert_same_arrays(read.pruned.orders, self.pruned.orders)
+        assert_same_arrays(read.pruned.schedules, self.pruned.schedules)
         assert_same_arrays(read.scores, self.scores)
         assert_same_arrays(read.rates, rates)
         for layer in open_ticket(path).layers:
@@ -203,7 +203,7 @@ class Rounds(RuleBasedStateMachine):
             np.testing.assert_array_equal(arrays.scores, self.scores[layer.name])
             axis = self.array.map_of(arrays.mask).order_axis or 0
             np.testing.assert_array_equal(
-                layer.read_order(axis), self.pruned.orders[layer.name]
+                layer.read_order(axis), self.pruned.schedules[layer.name]
             )
         load_state(self.network, read.state)
         self.pruned, self.scores = read.pruned, read.scores
@@ -230,7 +230,7 @@ class Rounds(RuleBasedStateMachine):
             return
         for name, mask in self.pruned.masks.items():
             pe_map = self.array.map_of(mask)
-            scheduled = self.array.scheduled(mask, self.pruned.orders[name])
+            scheduled = self.array.scheduled(mask, self.pruned.schedules[name])
             loads = pe_map.cell_loads(scheduled)
             assert (loads == pe_map.largest_of_group(loads)[pe_map.cell_group]).all()
 

@@ -8,10 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lottery_cases import MAPS, ORDERED_MAPS, prunings
 
-from balancer import BalancerError
+from balancer import BalancerError, LayerCost
 from balancer.metrics import LoadMetrics
-from balancer.network.budgets import LayerCost
-from balancer.program.problem import budget_of_sparsity
+from balancer.program.validation import budget_of_sparsity
 from snn.lottery.methods import METHODS, ORDER_GAP, check_map, get_method
 from snn.lottery.pruning import Pruning, kept_magnitude, layer_budgets, unstructured
 
@@ -67,7 +66,7 @@ def cell_loads(pruning, pruned, name):
     pe_map = pruning.map_of(name)
     mask = pruned.masks[name]
     if pe_map.order_axis is not None:
-        mask = pe_map.schedule(mask, pruned.orders[name])
+        mask = pe_map.schedule(mask, pruned.schedules[name])
     return pe_map.cell_loads(mask), pe_map
 
 
@@ -87,7 +86,7 @@ def test_decisions_are_well_formed_and_repeatable(method, data):
             assert masks[name].dtype == np.bool_
             assert masks[name].shape == scores.shape
             np.testing.assert_array_equal(masks[name], others[name])
-        order = pruned.orders[name]
+        order = pruned.schedules[name]
         axis = pruning.map_of(name).order_axis or 0
         assert order.dtype == np.int32
         assert sorted(order.tolist()) == list(range(scores.shape[axis]))

@@ -13,7 +13,7 @@ pytest.importorskip("spikingjelly")
 from spikingjelly.activation_based import monitor, neuron  # noqa: E402
 from torch import nn  # noqa: E402
 
-from snn.apply_order import apply_order  # noqa: E402
+from snn.channels.apply_order import apply_order  # noqa: E402
 from snn.channels.graph import channel_graph  # noqa: E402
 from snn.networks.models import (  # noqa: E402
     ARCHITECTURES,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from balancer.tables import TextTable
-from hwmodel.compare import Comparison
+from hwmodel.commands.console import TextTable
+from hwmodel.comparison import ReportComparison
 from hwmodel.report import Report
 
 LAYER_COLUMNS = (
@@ -24,7 +24,7 @@ def report_table(report: Report) -> TextTable:
     return _table(LAYER_COLUMNS, report.rows())
 
 
-def comparison_table(comparison: Comparison) -> TextTable:
+def comparison_table(comparison: ReportComparison) -> TextTable:
     """One line for each report."""
     return _table(COMPARED_COLUMNS, comparison.rows())
 

@@ -6,16 +6,22 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
-
-import numpy as np
+from typing import TypeVar, Unpack
 
 from balancer.errors import SolverUnavailableError
-from balancer.order.optimize import ORDER_SOLVER, start_order, unstructured_bound
+from balancer.order.optimize import ORDER_SOLVER, start_schedule, unstructured_bound
 from balancer.order.optimize import optimize as optimize_order
 from balancer.program.problem import RetentionProblem
+from balancer.program.rounding import total_score
 from balancer.solvers import DEFAULT, FALLBACK, Solver, get_solver
-from balancer.solvers.limits import Cancellation, ProgressCallback, Search
+from balancer.solvers.limits import (
+    Cancellation,
+    GivenLimits,
+    ProgressCallback,
+    Search,
+    SearchLimits,
+    combined_limits,
+)
 from balancer.solvers.solution import Answer, Solution, Termination, conclude
 
 logger = logging.getLogger(__name__)
@@ -26,12 +32,10 @@ def solve(
     problem: RetentionProblem,
     solver: str = "auto",
     *,
-    time_limit: float = 30.0,
-    work_limit: float | None = None,
-    seed: int = 0,
+    limits: SearchLimits | None = None,
     progress: ProgressCallback | None = None,
     cancellation: Cancellation | None = None,
-    gap_limit: float = 0.0,
+    **given: Unpack[GivenLimits],
 ) -> Solution:
     """Find the mask of largest score that a problem allows, and prove how good it is.
 
@@ -43,24 +47,18 @@ def solve(
         ``"auto"`` (``"cp-sat"``), ``"cp-sat"``, ``"greedy"``, ``"binary"``, or a name
         from `balancer.solvers.register_solver`. An optimized order has a search of its
         own (``"assignment"``), whichever is asked.
-    time_limit : float
-        Wall-clock seconds for the search proper; reading and verifying a layer come on
-        top. With 0 there is no search, and slice-greedy answers.
-    work_limit : float, optional
-        Limit in CP-SAT's deterministic time. The same seed gives the same answer if the
-        search ends with a proof or by this limit; the clock is not repeatable.
-    seed : int
-        Seed of the solver, 0 or greater.
+    limits : SearchLimits, optional
+        Time, work, gap, and the seed. The same seed gives the same answer if the search
+        ends with a proof or by its work limit; the clock is not repeatable.
     progress : callable, optional
         Called with a `Progress` for every better answer or bound; it may be called from
         another thread.
     cancellation : Cancellation, optional
         Lets another thread stop the search. Ctrl-C does so too, and the best answer so
         far is returned with the termination reason ``cancelled``.
-    gap_limit : float
-        Relative gap at which the search for a channel order may stop: 0.01 is a small
-        fraction of the time of the default, which stops at a proof or where nothing is
-        found any more. Programs of a given order are solved to the proof anyway.
+    **given
+        Fields of `SearchLimits`, as ``time_limit=5.0``; they go before those of
+        `limits`.
 
     Returns
     -------
@@ -77,15 +75,20 @@ def solve(
     SolverUnavailableError
         Neither the solver nor slice-greedy has an answer. Only floors of channels that
         cross the cells of a labelled map lead here.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from balancer import PEMap, RetentionProblem, solve
+    >>> scores = np.arange(12.0).reshape(4, 3)
+    >>> pe_map = PEMap.output_channel(scores.shape, pes=2)
+    >>> solution = solve(RetentionProblem(scores, pe_map, budget=4))
+    >>> solution.kept, solution.bound, solution.loads.tolist()
+    (35.0, 35.0, [[0, 0], [2, 2]])
     """
     begun = time.perf_counter()
     search = Search(
-        time_limit,
-        work_limit,
-        seed,
-        progress,
-        cancellation or Cancellation(),
-        gap_limit,
+        combined_limits(limits, given), progress, cancellation or Cancellation()
     )
     answers = {"fixed": _in_order, "sorted": _sorted, "optimized": _optimized}
     answer, name, reason = answers[problem.order](problem, solver, search)
@@ -116,10 +119,10 @@ def _sorted(
     problem: RetentionProblem, solver: str, search: Search
 ) -> tuple[Answer, str, str | None]:
     """Answer a problem in its sorted order."""
-    order = start_order(problem)
-    answer, name, reason = _in_order(problem.scheduled(order), solver, search)
-    mask = problem.pe_map.schedule(answer.mask, np.argsort(order))
-    return replace(answer, mask=mask, order=order), name, reason
+    schedule = start_schedule(problem)
+    answer, name, reason = _in_order(problem.scheduled(schedule), solver, search)
+    mask = schedule.invert(answer.mask)
+    return replace(answer, mask=mask, schedule=schedule), name, reason
 
 
 def _optimized(
@@ -151,8 +154,7 @@ def _greedy_if_better(
     except SolverUnavailableError:
         return None
     kept, greedy_kept = (
-        float(problem.scores[answer.mask].sum(dtype=np.float64))
-        for answer in (cut_short, greedy)
+        total_score(problem.scores, answer.mask) for answer in (cut_short, greedy)
     )
     if greedy_kept <= kept:
         return None

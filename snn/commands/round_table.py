@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hwmodel.commands.console import percent, whole
 from snn.lottery.results import RoundOutcome, least_utilization
 
 
@@ -15,26 +16,18 @@ class _Column:
     text: Callable[[RoundOutcome], str]
 
 
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{value:.2%}"
-
-
-def _whole(value: float | None) -> str:
-    return "" if value is None else f"{value:,.0f}"
-
-
 COLUMNS = (
     _Column("round", 5, lambda o: str(o.round)),
-    _Column("sparsity", 9, lambda o: _percent(o.sparsity)),
+    _Column("sparsity", 9, lambda o: percent(o.sparsity)),
     _Column("non-zeros", 11, lambda o: f"{o.nonzeros:,}"),
-    _Column("accuracy", 9, lambda o: _percent(o.accuracy)),
-    _Column("validation", 11, lambda o: _percent(o.validation_accuracy)),
+    _Column("accuracy", 9, lambda o: percent(o.accuracy)),
+    _Column("validation", 11, lambda o: percent(o.validation_accuracy)),
     _Column("utilization", 12, lambda o: f"{o.utilization:.3f}"),
     _Column("worst layer", 12, lambda o: f"{least_utilization(o.layers):.3f}"),
     _Column("kept", 7, lambda o: f"{o.kept_fraction:.4f}"),
-    _Column("cycles", 12, lambda o: _whole(o.cycles)),
-    _Column("energy", 12, lambda o: _whole(o.energy)),
-    _Column("spikes", 7, lambda o: _percent(o.spike_rate)),
+    _Column("cycles", 12, lambda o: whole(o.cycles)),
+    _Column("energy", 12, lambda o: whole(o.energy)),
+    _Column("spikes", 7, lambda o: percent(o.spike_rate)),
 )
 
 

@@ -77,9 +77,8 @@ def evaluate_many(
 def evaluate_layer(workload: LayerWorkload, accelerator: Accelerator) -> LayerReport:
     """Calculate cycles and energy of one layer; see `evaluate`."""
     array = accelerator.array
-    shape = (*workload.mask.shape, 1, 1)[:4]
-    pe_map = array.pe_map(shape)
-    cell_loads = pe_map.cell_loads(workload.mask.reshape(shape))
+    pe_map = array.pe_map(workload.weight_shape)
+    cell_loads = pe_map.cell_loads(workload.mask.reshape(pe_map.shape))
     computed = compute(workload, array, pe_map, cell_loads)
     kept = int(cell_loads.sum())
     operations = _operations(workload, accelerator, pe_map, computed)
@@ -96,7 +95,7 @@ def evaluate_layer(workload: LayerWorkload, accelerator: Accelerator) -> LayerRe
         accelerator,
         np.array(pe_map.weights),
         np.array(kept),
-        np.array(pe_map.cells),
+        np.array(pe_map.n_cells),
     )
     return LayerReport(
         name=workload.name,
@@ -121,7 +120,7 @@ def _operations(
 ) -> Operations:
     pixels, samples, analog = workload.pixels, workload.samples, workload.direct_coded
     # Parts of a channel beyond the first are added to it, for each pixel and time step.
-    parts = max(0, pe_map.cells - workload.outputs)
+    parts = max(0, int(pe_map.channels_of_cells().sum()) - workload.outputs)
     depth, height, width = workload.image
     inputs = workload.runs * depth * height * width * samples
     return Operations(

@@ -14,7 +14,7 @@ RATIOS = ("cycles", "energy_pj", "edp_js", "idle_pe_cycles")
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ReportComparison:
     """Reports side by side, with ratios to the first.
 
     Attributes
@@ -48,7 +48,7 @@ class Comparison:
                 )
 
     @classmethod
-    def of_accelerators(cls, reports: Sequence[Report]) -> Comparison:
+    def of_accelerators(cls, reports: Sequence[Report]) -> ReportComparison:
         """Compare one mask on many accelerators, labelled by their names."""
         return cls(tuple(each.accelerator.name for each in reports), tuple(reports))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from snn.lottery.comparison import Comparison, ComparisonError, Failure, Run
+from snn.lottery.comparison import ComparisonError, Failure, MethodComparison, Run
 from snn.lottery.config import LotteryConfig
 from snn.lottery.run import run_lottery
 from snn.lottery.store import RunFolder
@@ -21,7 +21,7 @@ Ended: TypeAlias = Run | Failure
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class RunProgress:
     """What is known after a run.
 
     Attributes
@@ -41,7 +41,7 @@ class Progress:
     seconds_left: float | None
 
 
-Listener: TypeAlias = Callable[[Progress], None]
+Listener: TypeAlias = Callable[[RunProgress], None]
 
 
 def compare_methods(
@@ -52,7 +52,7 @@ def compare_methods(
     root: Path | str = "runs",
     jobs: int = 1,
     progress: Listener | None = None,
-) -> Comparison:
+) -> MethodComparison:
     """Run every method with every seed, or what is left of that.
 
     Finished runs are only read and stopped ones go on, so a comparison that was
@@ -73,11 +73,11 @@ def compare_methods(
         Runs at a time. More than one are processes of their own, with
         ``config.threads`` threads each.
     progress : callable, optional
-        Called with a `Progress` after each run, in this process.
+        Called with a `RunProgress` after each run, in this process.
 
     Returns
     -------
-    Comparison
+    MethodComparison
         Whose `failures` name the runs that ended with an error.
 
     Raises
@@ -95,7 +95,7 @@ def compare_methods(
     failures = tuple(one for one in in_order if isinstance(one, Failure))
     if not runs:
         raise ComparisonError(f"every run failed; the first was {failures[0]}")
-    return Comparison(config, tuple(methods), tuple(seeds), runs, failures)
+    return MethodComparison(config, tuple(methods), tuple(seeds), runs, failures)
 
 
 def _configs(
@@ -130,7 +130,7 @@ def _run_all(
     waiting = [c for c in configs if c not in finished]
     for number, config in enumerate(finished, start=1):
         one = _run(config, root)
-        progress(Progress(one, number, len(configs), None if waiting else 0.0))
+        progress(RunProgress(one, number, len(configs), None if waiting else 0.0))
         yield (one.method, one.seed), one
     begun = time.monotonic()
     with closing(_ending(waiting, root, jobs)) as ending:
@@ -138,7 +138,7 @@ def _run_all(
             each = (time.monotonic() - begun) / number
             left = each * (len(waiting) - number)
             done = len(finished) + number
-            progress(Progress(one, done, len(configs), left))
+            progress(RunProgress(one, done, len(configs), left))
             yield (one.method, one.seed), one
 
 

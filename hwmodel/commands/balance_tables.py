@@ -1,40 +1,16 @@
-"""What a person reads of a balanced network: tables of text, and notes below them."""
+"""What a person reads of a balanced network: tables of text."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from hwmodel.commands.console import TextTable
 
 Row: TypeAlias = Mapping[str, Any]
 
 # Columns that a narrow terminal has no room for.
 EXTRA = ("shape", "price", "cycles", "solver", "time")
-
-
-class TextTable(NamedTuple):
-    """A table of finished text.
-
-    Attributes
-    ----------
-    header : tuple of str
-        Names of the columns.
-    rows : sequence of tuple of str
-        Cells, as many in each row as there are columns.
-    left : tuple of str
-        Columns that are aligned to the left; the others hold numbers.
-    """
-
-    header: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-    left: tuple[str, ...]
-
-
-def to_markdown(table: TextTable) -> str:
-    """Write a table as Markdown, for a document."""
-    rules = ["---" if name in table.left else "---:" for name in table.header]
-    cells = ([cell.replace("|", r"\|") for cell in row] for row in table.rows)
-    lines = (table.header, rules, *cells)
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def network_table(report: Row, narrow: bool = False) -> TextTable:
@@ -43,7 +19,7 @@ def network_table(report: Row, narrow: bool = False) -> TextTable:
     Parameters
     ----------
     report : mapping
-        `NetworkSolution.to_dict`, with or without cycles.
+        `BalanceReport.to_dict`, with or without cycles.
     narrow : bool
         Leave out what a terminal of 80 columns has no room for.
     """
@@ -108,40 +84,6 @@ def frontier_table(report: Row) -> TextTable:
         for point in report["frontier"]
     ]
     return TextTable(("budget", "cycles", "non-zeros", "kept", "gap"), rows, ())
-
-
-def network_notes(report: Row) -> Iterator[str]:
-    """Yield what the numbers of the table might hide."""
-    layers, network = report["layers"], report["network"]
-    limits = (network["latency_budget"], network["energy_budget"])
-    limited = any(limit is not None for limit in limits)
-    for name, other in network["alternatives"].items() if limited else ():
-        share = other["kept"] / network["kept"] if network["kept"] else 1.0
-        yield f"{name}: {share:.4f} of this magnitude, {other['cycles']:,.0f} cycles."
-    if network.get("kept_if_reordered") and network["kept_unstructured"]:
-        share = network["kept_if_reordered"] / network["kept_unstructured"]
-        yield f"With --order optimized the network would keep {share:.4f}."
-    if network["remainder"]:
-        what = "one weight for every PE"
-        why = f"no further slice, {what}, fits" if not limited else "the others bind"
-        yield f"{network['remainder']} non-zeros of the budget are left over: {why}."
-    if partial := [row for row in layers if row["occupancy"] < 1]:
-        shares = ", ".join(f"{row['name']} {row['occupancy']:.0%}" for row in partial)
-        yield f"PEs that hold weights: {shares}; the others are idle by structure."
-    if network["revived"]:
-        yield f"{network['revived']} of the kept weights were pruned before (revived)."
-    if network["dead_channels"]:
-        yield f"{network['dead_channels']} output channels keep no weight."
-    dense = [
-        row["name"]
-        for row in layers
-        if row["nonzeros_before"] == row["nonzeros"] == row["weights"]
-    ]
-    if dense:
-        yield f"Dense, as before: {', '.join(dense)}; use --sparsity to prune."
-    for row in layers:
-        if row["fallback_reason"]:
-            yield f"{row['name']}: answered by greedy: {row['fallback_reason']}."
 
 
 def _change(row: Row, key: str) -> str:

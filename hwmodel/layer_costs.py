@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from balancer.network.budgets import LayerCost
+from balancer import LayerCost
 from hwmodel.accelerator import Accelerator
 from hwmodel.activity import Activity, Cycles
 from hwmodel.energy import energy
 from hwmodel.errors import WorkloadError
-from hwmodel.evaluate import evaluate_layer
+from hwmodel.evaluation import evaluate_layer
 from hwmodel.workload import LayerWorkload
 
 BARRIERS = ("pixel", "timestep", "tile")
@@ -80,7 +80,7 @@ def slice_costs(
 def _layer_cost(
     workload: LayerWorkload, accelerator: Accelerator, per_cycle: float
 ) -> LayerCost:
-    pe_map = accelerator.array.pe_map((*workload.mask.shape, 1, 1)[:4])
+    pe_map = accelerator.array.pe_map(workload.weight_shape)
     slices = int(pe_map.largest_of_group(pe_map.cell_sizes()).sum())
     empty, full = (
         evaluate_layer(replace(workload, mask=mask), accelerator)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from balancer.tables import TextTable, to_markdown
-from snn.lottery.comparison import Comparison
+from hwmodel.commands.console import TextTable, to_markdown, whole
+from snn.lottery.comparison import MethodComparison
 from snn.lottery.statistics import (
     CONFIDENCE,
-    Basis,
+    EqualQuantity,
     Paired,
     Spread,
     Summary,
@@ -23,13 +23,13 @@ AT = {"sparsity": "sparsity %", "nonzeros": "at non-zeros", "cycles": "at cycles
 
 
 def sections(
-    comparison: Comparison, rounds: Sequence[int]
+    comparison: MethodComparison, rounds: Sequence[int]
 ) -> Iterator[tuple[str, TextTable]]:
     """Yield all tables of a comparison with their titles."""
     yield "Methods", methods_table(comparison, rounds)
     if len(comparison.methods) < 2:
         return
-    bases: tuple[Basis, ...] = ("sparsity", "nonzeros", "cycles")
+    bases: tuple[EqualQuantity, ...] = ("sparsity", "nonzeros", "cycles")
     if comparison.runs[0].outcomes[0].cycles is None:
         bases = bases[:-1]
     for basis in bases:
@@ -38,7 +38,7 @@ def sections(
 
 
 def comparison_markdown(
-    comparison: Comparison, rounds: Sequence[int], plot: str
+    comparison: MethodComparison, rounds: Sequence[int], plot: str
 ) -> str:
     """Write a comparison as a document, with a link to its figure."""
     config = comparison.config
@@ -50,12 +50,14 @@ def comparison_markdown(
     return "\n\n".join((*parts, f"![curves]({plot})")) + "\n"
 
 
-def methods_table(comparison: Comparison, rounds: Sequence[int] = (-1,)) -> TextTable:
+def methods_table(
+    comparison: MethodComparison, rounds: Sequence[int] = (-1,)
+) -> TextTable:
     """One line for each round and method: mean ± standard deviation over the seeds.
 
     Parameters
     ----------
-    comparison : Comparison
+    comparison : MethodComparison
         Finished runs.
     rounds : sequence of int
         Which rounds, by default the last; `nearest_rounds` finds those of sparsities.
@@ -69,27 +71,27 @@ def methods_table(comparison: Comparison, rounds: Sequence[int] = (-1,)) -> Text
     columns: dict[str, Callable[[Summary], str]] = {
         "method": lambda one: one.method,
         "sparsity %": lambda one: _text(one.values["sparsity"], _percent, spread=False),
-        "non-zeros": lambda one: _text(one.values["nonzeros"], _whole),
+        "non-zeros": lambda one: _text(one.values["nonzeros"], whole),
         "accuracy %": lambda one: _text(one.values["accuracy"], _percent),
         "utilization": lambda one: _text(one.values["utilization"], _fraction),
         "least": lambda one: _text(one.values["least_utilization"], _fraction),
         "kept": lambda one: _text(one.values["kept_fraction"], _fraction),
-        "cycles": lambda one: _text(one.values["cycles"], _whole),
-        "energy": lambda one: _text(one.values["energy"], _whole),
+        "cycles": lambda one: _text(one.values["cycles"], whole),
+        "energy": lambda one: _text(one.values["energy"], whole),
     }
     return _table(columns, summaries)
 
 
 def differences_table(
-    comparison: Comparison,
-    basis: Basis = "sparsity",
+    comparison: MethodComparison,
+    basis: EqualQuantity = "sparsity",
     rounds: Sequence[int] = (-1,),
 ) -> TextTable:
     """One line for each round and method but the reference: differences to it.
 
     Parameters
     ----------
-    comparison : Comparison
+    comparison : MethodComparison
         Finished runs.
     basis : {"sparsity", "nonzeros", "cycles"}
         What is equal; savings are those after the same round, so of sparsity only.
@@ -104,7 +106,7 @@ def differences_table(
     columns: dict[str, Callable[[Paired], str]] = {
         "method": lambda pair: pair.method,
         AT[basis]: lambda pair: _text(
-            pair.at, _percent if basis == "sparsity" else _whole, spread=False
+            pair.at, _percent if basis == "sparsity" else whole, spread=False
         ),
         "pairs": lambda pair: str(pair.n),
         "accuracy %": lambda pair: _text(pair.accuracy, _percent, spread=False),
@@ -119,7 +121,7 @@ def differences_table(
     return _table(columns, pairs)
 
 
-def comparison_notes(comparison: Comparison) -> Iterator[str]:
+def comparison_notes(comparison: MethodComparison) -> Iterator[str]:
     """Yield what the numbers of the tables might hide."""
     for failure in comparison.failures:
         yield f"Failed: {failure}."
@@ -175,7 +177,3 @@ def _points(value: float) -> str:
 
 def _fraction(value: float) -> str:
     return f"{value:.3f}"
-
-
-def _whole(value: float) -> str:
-    return f"{value:,.0f}"

@@ -1,0 +1,1 @@
+"""Loads that are expected work, for arrays that skip zero spikes."""

@@ -1,0 +1,232 @@
+"""What to keep of a network, and for which PEs: one validated object for all calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias, TypedDict
+
+import numpy as np
+
+from balancer.errors import BalancerError
+from balancer.files.ticket import LayerArrays
+from balancer.hardware import Resource
+from balancer.maps.pe_map import PEMap
+from balancer.program.problem import ORDERS, Order, RetentionProblem
+from balancer.program.validation import budget_of_sparsity
+
+MapMaker: TypeAlias = Callable[[tuple[int, ...]], PEMap]
+Scope: TypeAlias = Literal["layer", "global"]
+
+BUDGETS: dict[Resource, str] = {"cycles": "latency_budget", "energy": "energy_budget"}
+DEFAULT_MAP, DEFAULT_PES = "output_channel", 16
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceRequest:
+    """What is asked of `balance_network`, `balance_ticket` and `latency_frontier`.
+
+    Attributes
+    ----------
+    budget : int or mapping of str to int, optional
+        Non-zeros: of each layer (one number, or one by name), or with the global scope
+        of all layers together. Default: as many as the masks that are read have.
+    sparsity : float, optional
+        Instead of `budget`: least fraction of weights to prune, in each layer or, with
+        the global scope, in the network.
+    scope : {"layer", "global"}
+        One program for each layer, or one over the slices of all layers.
+    pe_map : str or callable, optional
+        A text for `PEMap.parse`, or a function from a weight shape to a PE map.
+        Default: that of the hardware, else ``"output_channel"``.
+    pes : int, optional
+        PEs of the array, where `pe_map` is a text that does not say it. Default: those
+        of the hardware, else 16.
+    channel_floor : int or mapping of str to int
+        Least number of weights that every output channel keeps: of all layers, or of
+        those named.
+    min_load : int or mapping of str to int
+        Least load of every group, likewise.
+    nested : bool
+        Keep only weights of the masks that are read.
+    order : {"fixed", "sorted", "optimized"}
+        Order of the channels, as in `RetentionProblem`; the global scope takes only
+        ``"fixed"``.
+    latency_budget, energy_budget : float, optional
+        Most cycles and energy of the network, with the global scope and costs: up to 1
+        a fraction of what the layer-wise solution takes, above 1 in absolute terms.
+
+    Raises
+    ------
+    BalancerError
+        Values that are not accepted, or that do not go together.
+
+    Examples
+    --------
+    >>> BalanceRequest(sparsity=0.98, pes=32).make_map((64, 3, 3, 3)).groups
+    2
+    """
+
+    budget: int | Mapping[str, int] | None = None
+    sparsity: float | None = None
+    scope: Scope = "layer"
+    pe_map: str | MapMaker | None = None
+    pes: int | None = None
+    channel_floor: int | Mapping[str, int] = 0
+    min_load: int | Mapping[str, int] = 0
+    nested: bool = False
+    order: Order = "fixed"
+    latency_budget: float | None = None
+    energy_budget: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.scope not in ("layer", "global"):
+            raise BalancerError(f"`scope` is {self.scope!r}; accepted: layer, global")
+        if self.order not in ORDERS:
+            accepted = ", ".join(ORDERS)
+            raise BalancerError(f"`order` is {self.order!r}; accepted: {accepted}")
+        if self.scope == "global" and self.order != "fixed":
+            raise BalancerError(
+                f"`order` is {self.order!r}; the global scope takes only 'fixed'"
+            )
+        if self.budget is not None and self.sparsity is not None:
+            raise BalancerError("`budget` and `sparsity` say the same thing; give one")
+        if self.sparsity is not None:
+            budget_of_sparsity(self.sparsity, 0)
+        if self.scope == "global" and isinstance(self.budget, Mapping):
+            raise BalancerError(
+                "with the global scope `budget` is one number for all layers"
+            )
+        if self.scope != "global":
+            self.refuse_limits()
+        if not callable(self.pe_map):
+            self.make_map((1, 1))  # a wrong text fails now, not at the first layer
+
+    @property
+    def limits(self) -> dict[Resource, float]:
+        """The budgets of cycles and energy that are given."""
+        given: dict[Resource, float | None] = {
+            "cycles": self.latency_budget,
+            "energy": self.energy_budget,
+        }
+        return {name: limit for name, limit in given.items() if limit is not None}
+
+    def refuse_limits(self) -> None:
+        """Refuse budgets of cycles and energy, for which something is missing.
+
+        Raises
+        ------
+        BalancerError
+            There is one.
+        """
+        for resource in self.limits:
+            raise BalancerError(
+                f"`{BUDGETS[resource]}` is shared by the layers: it needs "
+                "scope='global' and the `costs` of all layers"
+            )
+
+    def make_map(self, shape: tuple[int, ...]) -> PEMap:
+        """Make the PE map of a layer."""
+        if callable(self.pe_map):
+            return self.pe_map(shape)
+        pes = DEFAULT_PES if self.pes is None else self.pes
+        return PEMap.parse(self.pe_map or DEFAULT_MAP, shape, pes)
+
+    def on(self, pe_map: str, pes: int) -> BalanceRequest:
+        """Settle the array with a model of the hardware.
+
+        Raises
+        ------
+        BalancerError
+            Another array was asked for.
+        """
+        asked = {"pe_map": self.pe_map, "pes": self.pes}
+        for name, own in {"pe_map": pe_map, "pes": pes}.items():
+            if asked[name] not in (None, own):
+                raise BalancerError(
+                    f"`{name}` is {asked[name]}, but the hardware has {own}; leave one "
+                    "of them out"
+                )
+        return replace(self, pe_map=pe_map, pes=pes)
+
+    def check_names(self, names: Sequence[str]) -> None:
+        """Refuse layers of one name, and budgets and floors of others.
+
+        Raises
+        ------
+        BalancerError
+            The names in question.
+        """
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise BalancerError(f"layers named twice: {', '.join(twice)}")
+        for field in ("budget", "channel_floor", "min_load"):
+            check_names(field, getattr(self, field), names)
+
+    def own_budget(self, name: str, arrays: LayerArrays) -> int | None:
+        """Budget of one layer by itself; None if its map implies it."""
+        if isinstance(self.budget, Mapping):
+            if name in self.budget:
+                return self.budget[name]
+        elif self.budget is not None:
+            return self.budget
+        if self.sparsity is not None:
+            return budget_of_sparsity(self.sparsity, arrays.scores.size)
+        if self.make_map(arrays.scores.shape).fixed_load is not None:
+            return None
+        return int(np.count_nonzero(arrays.mask))
+
+    def problem(
+        self,
+        name: str,
+        arrays: LayerArrays,
+        budget: int | None,
+        order: Order | None = None,
+    ) -> RetentionProblem:
+        """State the program of one layer.
+
+        `budget` None is what its map implies; `order` goes before that of the request.
+        """
+        return RetentionProblem(
+            arrays.scores,
+            self.make_map(arrays.scores.shape),
+            budget,
+            channel_floor=_of_layer(self.channel_floor, name),
+            min_load=_of_layer(self.min_load, name),
+            previous_mask=arrays.mask if self.nested else None,
+            order=order or self.order,
+        )
+
+
+class GivenRequest(TypedDict, total=False):
+    """The fields of `BalanceRequest` as keyword arguments."""
+
+    budget: int | Mapping[str, int] | None
+    sparsity: float | None
+    scope: Scope
+    pe_map: str | MapMaker | None
+    pes: int | None
+    channel_floor: int | Mapping[str, int]
+    min_load: int | Mapping[str, int]
+    nested: bool
+    order: Order
+    latency_budget: float | None
+    energy_budget: float | None
+
+
+def combined_request(request: BalanceRequest | None, given: Any) -> BalanceRequest:
+    """Let keyword arguments go before the fields of an object."""
+    return replace(request or BalanceRequest(), **given)
+
+
+def check_names(field: str, given: object, names: Sequence[str]) -> None:
+    """Refuse a mapping that names layers which do not exist."""
+    if isinstance(given, Mapping) and not set(given) <= set(names):
+        unknown = sorted(set(given) - set(names))
+        raise BalancerError(
+            f"`{field}` names {', '.join(unknown)}; accepted: {', '.join(names)}"
+        )
+
+
+def _of_layer(floor: int | Mapping[str, int], name: str) -> int:
+    return floor.get(name, 0) if isinstance(floor, Mapping) else floor

@@ -1,0 +1,239 @@
+"""The report of a balanced ticket: one object for programs, JSON and mask files."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import balancer
+from balancer.baselines import BaselineRow
+from balancer.files.array_files import WRITTEN_FORMATS
+from balancer.files.atomic import replacing
+from balancer.files.ticket import save_masks
+from balancer.network.budgets import Tradeoff
+from balancer.network.network_solution import LayerResult, NetworkSolution
+from balancer.network.request import BalanceRequest
+from balancer.report.hardware_use import NO_HARDWARE, HardwareUse
+from balancer.solvers.limits import SearchLimits
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceFiles:
+    """Where the masks and the report of a balanced ticket are.
+
+    Attributes
+    ----------
+    masks, report : Path
+        The two files.
+    """
+
+    masks: Path
+    report: Path
+
+    @classmethod
+    def of(cls, out: str | os.PathLike[str]) -> BalanceFiles:
+        """Name the files in a folder, or beside a mask file (.safetensors, .npz)."""
+        out = Path(out)
+        if out.suffix.lower() in WRITTEN_FORMATS:
+            return cls(out, out.with_suffix(".json"))
+        return cls(out / "masks.safetensors", out / "report.json")
+
+    def to_dict(self) -> dict[str, str]:
+        """Return the two paths, as JSON holds them."""
+        return {"masks": str(self.masks), "report": str(self.report)}
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class BalanceReport:
+    """What became of a ticket; `balance_ticket` makes it.
+
+    Attributes
+    ----------
+    solution : NetworkSolution
+        Masks, and what is proven about them, layer by layer.
+    request : BalanceRequest
+        What was asked.
+    limits : SearchLimits
+        How far the searches could go.
+    settings : dict
+        Everything that the result depends on, as JSON holds it.
+    source : str or None
+        Name of the ticket's file.
+    about : mapping
+        What the ticket says of its network.
+    hardware : HardwareUse or None
+        Cycles and energy before and after.
+    hardware_note : str or None
+        Why these are not known, or what they assume.
+    baselines : mapping of str to tuple of BaselineRow
+        By layer, what other methods keep; empty if that was not asked.
+    kept_if_reordered : float or None
+        Total score with the channels in a better order; None if the map has no other,
+        or if it was not asked.
+    frontier : tuple of Tradeoff or None
+        What can be kept in fewer cycles, if that was asked.
+    """
+
+    solution: NetworkSolution
+    request: BalanceRequest
+    limits: SearchLimits
+    settings: Mapping[str, Any]
+    source: str | None
+    about: Mapping[str, Any]
+    hardware: HardwareUse | None
+    hardware_note: str | None
+    baselines: Mapping[str, tuple[BaselineRow, ...]]
+    kept_if_reordered: float | None
+    frontier: tuple[Tradeoff, ...] | None
+
+    @property
+    def layers(self) -> tuple[LayerResult, ...]:
+        """The balanced layers."""
+        return self.solution.layers
+
+    @property
+    def cycles_before(self) -> float | None:
+        """Cycles of the masks that were read; None without hardware."""
+        return self._total("cycles_before")
+
+    @property
+    def cycles(self) -> float | None:
+        """Cycles of the balanced masks; None without hardware."""
+        return self._total("cycles")
+
+    @property
+    def energy_before(self) -> float | None:
+        """Energy of the masks that were read, in the hardware's unit."""
+        return self._total("energy_pj_before")
+
+    @property
+    def energy(self) -> float | None:
+        """Energy of the balanced masks, in the hardware's unit."""
+        return self._total("energy_pj")
+
+    def _total(self, column: str) -> float | None:
+        return None if self.hardware is None else self.hardware.totals()[column]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the numbers might hide, a sentence each."""
+        return tuple(self._notes())
+
+    def _notes(self) -> Iterator[str]:
+        solution, layers = self.solution, self.layers
+        for name, other in solution.alternatives.items() if solution.limits else ():
+            share = other.kept / solution.kept if solution.kept else 1.0
+            yield f"{name}: {share:.4f} of this magnitude, {other.cycles:,.0f} cycles."
+        if self.kept_if_reordered and solution.kept_unstructured:
+            share = self.kept_if_reordered / solution.kept_unstructured
+            yield f"With --order optimized the network would keep {share:.4f}."
+        if solution.remainder:
+            why = "no further slice, one weight for every PE, fits"
+            if solution.limits:
+                why = "the others bind"
+            yield f"{solution.remainder} non-zeros of the budget are left over: {why}."
+        if partial := [layer for layer in layers if layer.after.occupancy < 1]:
+            shares = ", ".join(f"{x.name} {x.after.occupancy:.0%}" for x in partial)
+            yield f"PEs that hold weights: {shares}; the others are idle by structure."
+        if revived := sum(layer.revived for layer in layers):
+            yield f"{revived} of the kept weights were pruned before (revived)."
+        if dead := sum(layer.solution.dead_channels for layer in layers):
+            yield f"{dead} output channels keep no weight."
+        if dense := [layer.name for layer in layers if layer.is_dense]:
+            yield f"Dense, as before: {', '.join(dense)}; use --sparsity to prune."
+        for name, reason in solution.fallback_reasons.items():
+            yield f"{name}: answered by greedy: {reason}."
+
+    def to_dict(self, files: BalanceFiles | None = None) -> dict[str, Any]:
+        """Return the report as JSON holds it, with the paths of its files if given."""
+        report = self.solution.to_dict()
+        network = report["network"] | (
+            {
+                "accelerator": None,
+                "basis": None,
+                "energy_unit": None,
+                "hardware_note": self.hardware_note or NO_HARDWARE,
+            }
+            if self.hardware is None
+            else self.hardware.totals()
+        )
+        if self.request.order == "fixed" and self.request.scope == "layer":
+            network["kept_if_reordered"] = self.kept_if_reordered
+        document = {
+            "layers": [
+                row | self._more_of(layer)
+                for row, layer in zip(report["layers"], self.layers, strict=True)
+            ],
+            "network": network,
+            "notes": list(self.notes),
+        }
+        if self.frontier is not None:
+            document["frontier"] = [point.to_dict() for point in self.frontier]
+        if files is not None:
+            document["outputs"] = files.to_dict()
+        return document
+
+    def _more_of(self, layer: LayerResult) -> dict[str, Any]:
+        """Return what the report adds to a layer's row."""
+        more: dict[str, Any] = {}
+        if self.hardware is not None:
+            more |= self.hardware.of_layer(layer.name)
+        if layer.name in self.baselines:
+            rows = self.baselines[layer.name]
+            more["baselines"] = [row.to_dict() for row in rows]
+            more["slots"] = layer.after.slots
+        return more
+
+    def save(self, out: str | os.PathLike[str]) -> BalanceFiles:
+        """Write masks and report, both whole or neither.
+
+        Parameters
+        ----------
+        out : str or path
+            Folder for ``masks.safetensors`` and ``report.json``, or the mask file
+            itself (.safetensors, .npz), beside which the report goes.
+
+        Raises
+        ------
+        TicketError
+            A folder that cannot be made or written.
+        """
+        files = BalanceFiles.of(out)
+        with replacing(files.masks, files.report) as (masks, report):
+            self.write(BalanceFiles(masks, report), files)
+        return files
+
+    def write(self, temporary: BalanceFiles, files: BalanceFiles) -> None:
+        """Write masks and report to files that will become others; see `save`."""
+        settings = {
+            "source": self.source,
+            "version": balancer.__version__,
+            **self.settings,
+        }
+        in_order = self.request.order == "fixed"
+        save_masks(
+            temporary.masks,
+            self.solution.masks,
+            {**settings, "ticket": dict(self.about)},
+            None if in_order else self.solution.schedules,
+        )
+        document = {**self.to_dict(files), "settings": settings}
+        temporary.report.write_text(json.dumps(document, indent=1))
+
+    def __repr__(self) -> str:
+        lines = [f"BalanceReport({self.source or 'layers in memory'})"]
+        lines += repr(self.solution).splitlines()[1:]
+        lines.append(
+            f"  network: {self.solution.kept_fraction:.4f} of the unstructured "
+            f"magnitude, {self.solution.status.value}"
+        )
+        if self.hardware is not None:
+            lines.append(
+                f"  on {self.hardware.accelerator} ({self.hardware.basis}): cycles "
+                f"{self.cycles_before:,.0f} -> {self.cycles:,.0f}"
+            )
+        return "\n".join((*lines, *(f"  {note}" for note in self.notes)))

@@ -1,0 +1,251 @@
+"""Balance a ticket: the masks, and everything there is to know about them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Unpack
+
+from balancer.baselines import BaselineRow, compare_baselines
+from balancer.errors import BalancerError
+from balancer.files.ticket import LayerArrays, Ticket, open_ticket
+from balancer.hardware import HardwareModel, LayerCost
+from balancer.network.balance import run_job
+from balancer.network.frontier import check_points, frontier_of
+from balancer.network.job import Given, Job
+from balancer.network.network_solution import LayerResult
+from balancer.network.ranked_network import RankedNetwork
+from balancer.network.request import BalanceRequest
+from balancer.program.problem import RetentionProblem
+from balancer.report.balance_report import BalanceReport
+from balancer.report.hardware_use import NO_HARDWARE, HardwareMeter
+from balancer.solvers.limits import Cancellation, SearchLimits
+from balancer.solving import solve
+
+# How far the search goes that only says what another order would keep.
+QUICK_GAP, QUICK_SECONDS = 0.02, 1.0
+
+
+def balance_ticket(
+    ticket: Ticket | str | os.PathLike[str],
+    request: BalanceRequest | None = None,
+    hardware: HardwareModel | None = None,
+    *,
+    limits: SearchLimits | None = None,
+    solver: str = "auto",
+    only: str | None = None,
+    skip: str | None = None,
+    compare: bool = False,
+    reorder: bool = True,
+    frontier: int | None = None,
+    progress: Callable[[LayerResult], None] | None = None,
+    cancellation: Cancellation | None = None,
+    **given: Unpack[Given],
+) -> BalanceReport:
+    """Balance the layers of a ticket, and report what it changes.
+
+    Every layer is read once for each pass over the network: one pass for layers with
+    their own budgets, two for a shared one.
+
+    Parameters
+    ----------
+    ticket : Ticket, str or path
+        Weights, masks and scores, or the file that holds them.
+    request : BalanceRequest, optional
+        What to keep. PE map and PEs that it leaves open are those of the hardware.
+    hardware : HardwareModel, optional
+        What tells cycles and energy before and after, as `hwmodel.Hardware`; budgets
+        of them and the frontier need it.
+    limits : SearchLimits, optional
+        How far the search may go in each program.
+    solver : str
+        As in `solve`, for each program.
+    only, skip : str, optional
+        Names of the layers to balance and to leave out, as patterns of a shell.
+    compare : bool
+        Also tell what other methods keep.
+    reorder : bool
+        Also tell what the layers would keep in a better order of their channels, by a
+        short search, if each has its own budget and a fixed order.
+    frontier : int, optional
+        With the global scope: also find so many points of the magnitude that can be
+        kept in fewer cycles.
+    progress : callable, optional
+        Called with each layer's result as it comes.
+    cancellation : Cancellation, optional
+        Lets another thread stop the searches.
+    **given
+        Fields of `BalanceRequest` and `SearchLimits`, as ``sparsity=0.98, seed=1``;
+        they go before those of `request` and `limits`.
+
+    Returns
+    -------
+    BalanceReport
+        Complete even after Ctrl-C, see `balance_network`.
+
+    Raises
+    ------
+    BalancerError
+        As `balance_network` does; a budget of cycles without hardware, or hardware with
+        another PE map than asked for.
+
+    Examples
+    --------
+    >>> from balancer import balance_ticket, shipped_ticket
+    >>> report = balance_ticket(shipped_ticket(), sparsity=0.98)
+    >>> report.solution.status.value, round(report.solution.kept_fraction, 3)
+    ('optimal', 0.99)
+    """
+    if not isinstance(ticket, Ticket):
+        ticket = open_ticket(ticket)
+    job = Job.of(
+        request, limits, given, solver=solver, costs=None, cancellation=cancellation
+    )
+    if hardware is not None:
+        settled = job.request.on(hardware.pe_map, hardware.pes)
+        job = replace(job, request=settled)
+    chosen = ticket.select(only, skip)
+    shapes = {layer.name: layer.shape for layer in ticket.layers}
+    meter = None
+    if hardware is not None:
+        meter = HardwareMeter.of(hardware, shapes, ticket.about)
+    if job.request.limits or frontier is not None:
+        job = replace(job, costs=_costs(meter, chosen))
+    ranked = None
+    if frontier is not None:
+        _check_frontier(job.request, frontier)
+        job.check([layer.name for layer in chosen.layers])
+        ranked = RankedNetwork.of(job, chosen.layers)
+    watch = _Watch(job, meter, compare, reorder)
+    solution = run_job(job, chosen.layers, progress, watch.see, ranked)
+    names = [layer.name for layer in chosen.layers]
+    use = None if meter is None else meter.use(names)
+    return BalanceReport(
+        solution=solution,
+        request=job.request,
+        limits=job.search.limits,
+        settings=_settings(job, hardware, only, skip),
+        source=ticket.source,
+        about=ticket.about,
+        hardware=use,
+        hardware_note=_note(meter, use is not None),
+        baselines={name: watch.baselines[name] for name in names if compare},
+        kept_if_reordered=watch.kept_if_reordered(names),
+        frontier=None if ranked is None else tuple(frontier_of(ranked, frontier or 1)),
+    )
+
+
+def _note(meter: HardwareMeter | None, known: bool) -> str | None:
+    if meter is None:
+        return NO_HARDWARE
+    if known and meter.layers is not None:
+        return meter.layers.assumption
+    return meter.note
+
+
+def _costs(meter: HardwareMeter | None, chosen: Ticket) -> dict[str, LayerCost]:
+    """Say what a slice of each layer costs.
+
+    Raises
+    ------
+    BalancerError
+        There is no hardware, or the layers cannot run on it.
+    """
+    if meter is None or meter.layers is None:
+        why = NO_HARDWARE if meter is None else meter.note
+        raise BalancerError(
+            f"budgets of cycles or energy and the frontier need hardware: {why}"
+        )
+    return {layer.name: meter.layers.slice_cost(layer.name) for layer in chosen.layers}
+
+
+def _check_frontier(request: BalanceRequest, points: int) -> None:
+    check_points(points)
+    if request.scope != "global":
+        raise BalancerError(
+            "the frontier shares one budget among the layers; it needs scope='global'"
+        )
+
+
+def _settings(
+    job: Job, hardware: HardwareModel | None, only: str | None, skip: str | None
+) -> dict[str, Any]:
+    """List what the result depends on."""
+    request, limits = job.request, job.search.limits
+    return {
+        "scope": request.scope,
+        "pes": request.pes,
+        "map": getattr(request.pe_map, "__name__", request.pe_map),
+        "sparsity": request.sparsity,
+        "budget": request.budget,
+        "latency_budget": request.latency_budget,
+        "energy_budget": request.energy_budget,
+        "channel_floor": request.channel_floor,
+        "min_load": request.min_load,
+        "nested": request.nested,
+        "order": request.order,
+        "gap_limit": limits.gap_limit,
+        "layers": only,
+        "skip": skip,
+        "solver": job.solver,
+        "time_limit": limits.time_limit,
+        "work_limit": limits.work_limit,
+        "seed": limits.seed,
+        "accelerator": None if hardware is None else hardware.name,
+    }
+
+
+@dataclass(slots=True)
+class _Watch:
+    """Looks at every layer while its arrays are in memory, so that none is read again.
+
+    Layers come from several threads; each writes its own entries.
+    """
+
+    job: Job
+    meter: HardwareMeter | None
+    compare: bool
+    reorder: bool
+    baselines: dict[str, tuple[BaselineRow, ...]] = field(default_factory=dict)
+    reordered: dict[str, float] = field(default_factory=dict)
+
+    def see(
+        self, result: LayerResult, arrays: LayerArrays, problem: RetentionProblem
+    ) -> None:
+        """Evaluate, compare and reorder one layer."""
+        name, solution = result.name, result.solution
+        if self.meter is not None:
+            self.meter.see(name, arrays.mask, solution.mask, solution.schedule)
+        if self.compare:
+            budget = solution.nonzeros + solution.remainder
+            seed = self.job.search.limits.seed
+            rows = compare_baselines(problem.scores, problem.pe_map, budget, seed)
+            self.baselines[name] = tuple(rows)
+        request = self.job.request
+        if self.reorder and request.order == "fixed" and request.scope == "layer":
+            self._reorder(name, arrays, problem.budget)
+
+    def _reorder(self, name: str, arrays: LayerArrays, budget: int) -> None:
+        """Search for a better order for a moment; none where the map has no other."""
+        search = self.job.search
+        if search.cancellation.cancelled:
+            return
+        quick = replace(
+            search.limits,
+            gap_limit=QUICK_GAP,
+            time_limit=min(search.limits.time_limit, QUICK_SECONDS),
+            work_limit=None,
+        )
+        try:
+            problem = self.job.request.problem(name, arrays, budget, "optimized")
+            found = solve(problem, limits=quick, cancellation=search.cancellation)
+        except BalancerError:
+            return
+        self.reordered[name] = found.kept
+
+    def kept_if_reordered(self, names: list[str]) -> float | None:
+        """Add up the reordered layers; None if any of them is missing."""
+        if not all(name in self.reordered for name in names):
+            return None
+        return float(sum(self.reordered[name] for name in names))

@@ -1,0 +1,123 @@
+"""What masks take from the hardware before and after balancing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from balancer.array_types import BoolArray
+from balancer.errors import BalancerError
+from balancer.hardware import HardwareModel, LayersOnHardware, MaskCost
+from balancer.maps.schedule import Schedule
+
+NO_HARDWARE = "no accelerator has this PE map"
+
+
+@dataclass(frozen=True, slots=True)
+class HardwareUse:
+    """Cycles and energy of each layer, before and after.
+
+    Attributes
+    ----------
+    accelerator, energy_unit : str
+        What the numbers are of.
+    before, after : mapping of str to MaskCost
+        By layer: of the masks that were read, in their natural order, and of the
+        balanced ones in their schedule.
+    assumption : str or None
+        What had to be assumed; None if all geometry is known.
+    """
+
+    accelerator: str
+    energy_unit: str
+    before: Mapping[str, MaskCost]
+    after: Mapping[str, MaskCost]
+    assumption: str | None
+
+    @property
+    def basis(self) -> str:
+        """What the numbers rest on, each kind once."""
+        kinds = dict.fromkeys(cost.basis for cost in self.after.values())
+        return ", ".join(kinds)
+
+    def of_layer(self, name: str) -> dict[str, float]:
+        """Return the columns of a layer's row in the report."""
+        return _columns([self.before[name]], [self.after[name]])
+
+    def totals(self) -> dict[str, Any]:
+        """Return the columns of the network in the report."""
+        return {
+            "accelerator": self.accelerator,
+            "basis": self.basis,
+            "energy_unit": self.energy_unit,
+            "hardware_note": self.assumption,
+            **_columns([*self.before.values()], [*self.after.values()]),
+        }
+
+
+def _columns(before: list[MaskCost], after: list[MaskCost]) -> dict[str, float]:
+    return {
+        "cycles_before": sum(cost.cycles for cost in before),
+        "cycles": sum(cost.cycles for cost in after),
+        "energy_pj_before": sum(cost.energy for cost in before),
+        "energy_pj": sum(cost.energy for cost in after),
+    }
+
+
+@dataclass(slots=True)
+class HardwareMeter:
+    """Collects what masks take, layer by layer, while they are in memory.
+
+    Attributes
+    ----------
+    model : HardwareModel
+        What it asks.
+    layers : LayersOnHardware or None
+        The network on it; None if it cannot run there.
+    note : str or None
+        Why not.
+    """
+
+    model: HardwareModel
+    layers: LayersOnHardware | None = None
+    note: str | None = None
+    before: dict[str, MaskCost] = field(default_factory=dict)
+    after: dict[str, MaskCost] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        model: HardwareModel,
+        shapes: Mapping[str, tuple[int, ...]],
+        about: Mapping[str, Any],
+    ) -> HardwareMeter:
+        """Place a network on the hardware, if it can run there."""
+        try:
+            return cls(model, model.layers(shapes, about))
+        except BalancerError as error:
+            return cls(model, None, str(error))
+
+    def see(
+        self, name: str, before: BoolArray, after: BoolArray, schedule: Schedule
+    ) -> None:
+        """Evaluate the two masks of a layer."""
+        if self.layers is None or self.note is not None:
+            return
+        try:
+            self.before[name] = self.layers.mask_cost(name, before)
+            self.after[name] = self.layers.mask_cost(name, after, schedule)
+        except BalancerError as error:
+            self.note = str(error)
+
+    def use(self, names: list[str]) -> HardwareUse | None:
+        """Sum up the layers, in a given order; None if one cannot run there."""
+        if self.layers is None or self.note is not None:
+            return None
+        return HardwareUse(
+            self.model.name,
+            self.model.energy_unit,
+            {name: self.before[name] for name in names},
+            {name: self.after[name] for name in names},
+            self.layers.assumption,
+        )

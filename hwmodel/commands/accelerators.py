@@ -1,0 +1,45 @@
+"""The command `accelerators`: the presets, as a list or one to copy."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING
+
+from hwmodel.commands.console import TextTable, show
+from hwmodel.commands.contract import Command
+
+if TYPE_CHECKING:
+    from hwmodel import Accelerator
+
+
+class Accelerators(Command["list[Accelerator]"]):
+    """List the presets, or print one."""
+
+    name = "accelerators"
+    help = "list the accelerators that come with the package, or print one"
+    description = "List the presets, or print one as YAML to copy and edit."
+
+    def arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of `accelerators`."""
+        parser.add_argument("name", nargs="?", metavar="NAME")
+        parser.add_argument("--json", action="store_true", help="print JSON")
+
+    def run(self, args: argparse.Namespace) -> list[Accelerator]:
+        """Load the preset that is asked for, or all."""
+        from hwmodel import Accelerator
+
+        names = Accelerator.names() if args.name is None else (args.name,)
+        return [Accelerator.load(name) for name in names]
+
+    def print(self, outcome: list[Accelerator], args: argparse.Namespace) -> None:
+        """Print one description, or names and what they stand for."""
+        if args.name is not None:
+            [one] = outcome
+            text = one.model_dump_json(indent=1) if args.json else one.to_yaml()
+            print(text, end="")
+        elif args.json:
+            print(json.dumps({one.name: one.description for one in outcome}, indent=1))
+        else:
+            rows = [(one.name, one.description) for one in outcome]
+            show(TextTable(("name", "description"), rows, ("name", "description")))

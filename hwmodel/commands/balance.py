@@ -1,0 +1,171 @@
+"""The command `balance`: masks with equal loads, and how good they are."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hwmodel.commands.balance_options import (
+    EXAMPLES,
+    add_options,
+    array_of,
+    check,
+    check_layers,
+    limits_of,
+    request_of,
+)
+from hwmodel.commands.console import console, say, show
+from hwmodel.commands.contract import Command, WorkFailedError
+
+if TYPE_CHECKING:
+    from balancer import BalanceFiles, BalanceReport, LayerResult
+
+WIDE_TABLE = 128  # columns that the full table takes
+OF_THE_NAME = (  # options that name the output folder, since the result depends on them
+    *("scope", "pes", "map", "sparsity", "budget", "latency_budget", "energy_budget"),
+    *("channel_floor", "nested", "order", "gap_limit"),
+    *("layers", "skip", "solver", "time_limit", "work_limit", "seed", "accelerator"),
+)
+
+
+class Balanced(NamedTuple):
+    """A balanced ticket, and the files that hold it."""
+
+    report: BalanceReport
+    files: BalanceFiles
+
+
+class Balance(Command[Balanced]):
+    """Balance the layers of a ticket; write masks and report."""
+
+    name = "balance"
+    help = "make the masks of a network balanced, and prove how good they are"
+    description = (
+        "Choose the weights to keep so that all PEs that wait for each other have "
+        "equally many, at the largest possible magnitude. Scores are NAME.score "
+        "where the ticket has them, else weight magnitudes; the budget of a layer "
+        "is the number of non-zeros of its mask, unless --sparsity or --budget "
+        "says otherwise."
+    )
+    examples = EXAMPLES
+
+    def arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of `balance`."""
+        add_options(parser)
+
+    def run(self, args: argparse.Namespace) -> Balanced:
+        """Balance, and write masks and report."""
+        from balancer import BalanceFiles, balance_ticket, open_ticket, shipped_ticket
+        from balancer.files.atomic import replacing
+
+        hardware, array = array_of(args)
+        check(args, hardware)
+        request, limits = request_of(args, array), limits_of(args)
+        source = args.ticket or shipped_ticket()
+        ticket = open_ticket(source)
+        check_layers(args, [layer.name for layer in ticket.layers])
+        settings = {name: getattr(args, name) for name in OF_THE_NAME}
+        settings["map"], settings["pes"] = array
+        files = BalanceFiles.of(args.out or _default_folder(source, settings))
+        with replacing(files.masks, files.report) as written:
+            layers = len(ticket.select(args.layers, args.skip).layers)
+            with _naming(source), _progress_bar(layers) as advance:
+                report = balance_ticket(
+                    ticket,
+                    request,
+                    hardware,
+                    limits=limits,
+                    solver=args.solver,
+                    only=args.layers,
+                    skip=args.skip,
+                    compare=args.compare,
+                    frontier=args.frontier,
+                    progress=advance,
+                )
+            report.write(BalanceFiles(*written), files)
+        return Balanced(report, files)
+
+    def print(self, outcome: Balanced, args: argparse.Namespace) -> None:
+        """Print the tables, or the report as JSON."""
+        report = outcome.report
+        if args.json:
+            print(json.dumps(report.to_dict(outcome.files), indent=1))
+        else:
+            _print_tables(outcome, args)
+        if report.solution.cancelled:
+            raise WorkFailedError(
+                "cancelled: the masks are valid, but slice-greedy chose what was left"
+            )
+
+
+def _default_folder(source: Path, settings: dict[str, Any]) -> Path:
+    """Name a folder after the ticket and the settings."""
+    text = json.dumps([source.name, settings])
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return Path("runs") / f"balance-{source.stem}-{digest}"
+
+
+@contextmanager
+def _naming(source: Path) -> Iterator[None]:
+    """Say in an error which file it is about."""
+    from balancer.errors import naming
+
+    with naming(source):
+        yield
+
+
+@contextmanager
+def _progress_bar(total: int) -> Iterator[Callable[[LayerResult], None]]:
+    """Yield what to call after each layer; without a terminal there is no bar."""
+    if not sys.stderr.isatty():
+        yield lambda result: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("balancing", total=total)
+
+        def advance(result: LayerResult) -> None:
+            progress.update(task, advance=1, description=result.name)
+
+        yield advance
+
+
+def _print_tables(outcome: Balanced, args: argparse.Namespace) -> None:
+    from hwmodel.commands.balance_tables import (
+        baseline_table,
+        frontier_table,
+        network_table,
+    )
+
+    report, request = outcome.report, outcome.report.request
+    document = report.to_dict()
+    budgets = "each layer its own budget" if args.scope == "layer" else "one budget"
+    say(f"{report.source}: {request.pe_map} map, {request.pes} PEs, {budgets}")
+    show(network_table(document, narrow=console().width < WIDE_TABLE))
+    if args.compare:
+        say("\nbeside other methods")
+        show(baseline_table(document))
+    if report.frontier is not None:
+        say("\nmagnitude that can be kept in so many cycles")
+        show(frontier_table(document))
+    if report.hardware is not None:
+        use = report.hardware
+        say(
+            f"On {use.accelerator} ({use.basis}): cycles {report.cycles_before:,.0f} → "
+            f"{report.cycles:,.0f}, energy {report.energy_before:,.0f} → "
+            f"{report.energy:,.0f} {use.energy_unit}."
+        )
+    if report.hardware_note:
+        say(f"Cycles and energy: {report.hardware_note}.")
+    for note in report.notes:
+        say(note)
+    say(f"masks: {outcome.files.masks}")
+    say(f"report: {outcome.files.report}")

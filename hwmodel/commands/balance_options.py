@@ -1,0 +1,309 @@
+"""The options of `balance`, and what they come to."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hwmodel.commands.contract import UsageError
+
+if TYPE_CHECKING:
+    from balancer import BalanceRequest, SearchLimits
+    from hwmodel import Hardware
+
+DEFAULT_ACCELERATOR = "u-ticket"
+DEFAULT_MAP, DEFAULT_PES = "output_channel", 16
+
+EXAMPLES = """\
+examples:
+  %(prog)s --layer-wise
+      balance the ticket that comes with the package on 16 PEs
+  %(prog)s net.safetensors --layer-wise --sparsity 0.98 --pes 32 --compare
+      prune every layer to 98 %%, and show what other methods keep
+  %(prog)s net.npz --global --map input_channel --out masks.npz
+      share the non-zeros of all layers, for PEs that split the input channels
+  %(prog)s net.safetensors --global --latency-budget 0.7 --frontier 10
+      in 70 %% of the cycles that balanced layers take, and the curve around it
+  %(prog)s net.pt --layer-wise --map 2:4 --skip 'features.0' --json
+      two of four input channels everywhere but in the first layer, as JSON
+"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments and options of `balance`."""
+    from balancer import map_kinds
+
+    parser.add_argument(
+        "ticket",
+        nargs="?",
+        type=Path,
+        metavar="TICKET",
+        help="weights and masks: .safetensors, .npz, or a torch state dict (.pt, "
+        ".pth); default: the ticket that comes with the package",
+    )
+    scope = parser.add_mutually_exclusive_group()
+    scope.add_argument(
+        "--layer-wise",
+        dest="scope",
+        action="store_const",
+        const="layer",
+        default="layer",
+        help="every layer keeps its own number of non-zeros (default)",
+    )
+    scope.add_argument(
+        "--global",
+        dest="scope",
+        action="store_const",
+        const="global",
+        help="all layers share one budget",
+    )
+    maps = "; ".join(f"{kind.shown}, {kind.help}" for kind in map_kinds())
+    array = parser.add_argument_group("accelerator")
+    array.add_argument(
+        "--pes",
+        type=int,
+        metavar="P",
+        help=f"PEs (default: {DEFAULT_PES}, or the accelerator's)",
+    )
+    array.add_argument(
+        "--map",
+        metavar="MAP",
+        help=f"which PE holds which weight: {maps} (default: {DEFAULT_MAP}, or the "
+        "accelerator's)",
+    )
+    array.add_argument(
+        "--accelerator",
+        metavar="NAME|YAML",
+        help="what cycles and energy are calculated for: a preset (see the command "
+        "accelerators) or a description of your own (default: "
+        f"{DEFAULT_ACCELERATOR}, with the map and the PEs asked for)",
+    )
+    budget = parser.add_argument_group("what to keep")
+    amount = budget.add_mutually_exclusive_group()
+    amount.add_argument(
+        "--sparsity",
+        type=float,
+        metavar="S",
+        help="least fraction of weights to prune, in each layer or (--global) in all",
+    )
+    amount.add_argument(
+        "--budget",
+        type=int,
+        metavar="K",
+        help="most non-zeros, of each layer or with --global of all together",
+    )
+    budget.add_argument(
+        "--latency-budget",
+        type=float,
+        metavar="F",
+        help="with --global: most cycles on the accelerator; up to 1 a fraction of "
+        "what the layer-wise masks take, above 1 in cycles",
+    )
+    budget.add_argument(
+        "--energy-budget", type=float, metavar="F", help="the same for the energy"
+    )
+    budget.add_argument(
+        "--frontier",
+        type=int,
+        metavar="N",
+        help="with --global: also show N points of the magnitude that can be kept in "
+        "so many cycles",
+    )
+    budget.add_argument(
+        "--channel-floor",
+        type=int,
+        default=0,
+        metavar="F",
+        help="least weights that every output channel keeps (default: %(default)s)",
+    )
+    budget.add_argument(
+        "--nested",
+        action="store_true",
+        help="keep only weights of the ticket's masks: revive none",
+    )
+    budget.add_argument(
+        "--layers", metavar="GLOB", help="balance only layers with such a name"
+    )
+    budget.add_argument(
+        "--skip", metavar="GLOB", help="leave out layers with such names"
+    )
+    solving = parser.add_argument_group("solving")
+    solving.add_argument(
+        "--order",
+        choices=("fixed", "sorted", "optimized"),
+        default="fixed",
+        help="which channel runs on which PE: the natural order, channels sorted by "
+        "their non-zeros, or the order that keeps most (default: %(default)s)",
+    )
+    solving.add_argument(
+        "--gap-limit",
+        type=float,
+        default=0.0,
+        metavar="G",
+        help="gap at which the search for an order may stop (default: %(default)s)",
+    )
+    solving.add_argument(
+        "--solver",
+        default="auto",
+        metavar="NAME",
+        help="cp-sat (presolve, then OR-Tools), greedy, or binary (the literal "
+        "program, for small layers); default: cp-sat",
+    )
+    solving.add_argument(
+        "--time-limit",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="for the search in one program (default: %(default)s)",
+    )
+    solving.add_argument(
+        "--work-limit",
+        type=float,
+        metavar="W",
+        help="the same in OR-Tools' deterministic time, which repeats exactly",
+    )
+    solving.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="default: %(default)s"
+    )
+    solving.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="layers solved at the same time (default: as many as pay)",
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--compare",
+        action="store_true",
+        help="show beside each layer what other methods keep",
+    )
+    output.add_argument(
+        "--out",
+        type=Path,
+        metavar="PATH",
+        help="folder for masks.safetensors and report.json, or the mask file itself "
+        "(.safetensors or .npz; the report goes beside it); "
+        "default: a folder in runs/ named after ticket and settings",
+    )
+    output.add_argument(
+        "--json", action="store_true", help="print one JSON document instead of tables"
+    )
+
+
+def array_of(args: argparse.Namespace) -> tuple[Hardware | None, tuple[str, int]]:
+    """Settle PE map and PEs with the accelerator; None if no array has the map."""
+    from hwmodel import Hardware
+
+    if args.accelerator is None:
+        array = (args.map or DEFAULT_MAP, DEFAULT_PES if args.pes is None else args.pes)
+        _check_map(*array)
+        return Hardware.if_possible(DEFAULT_ACCELERATOR, *array), array
+    hardware = Hardware.of(args.accelerator)
+    for option, given, own in (
+        ("map", args.map, hardware.pe_map),
+        ("pes", args.pes, hardware.pes),
+    ):
+        if given is not None and given != own:
+            raise UsageError(
+                f"--{option} is {given}, but {hardware.name} has {own}; leave one of "
+                "them out"
+            )
+    return hardware, (hardware.pe_map, hardware.pes)
+
+
+def _check_map(spec: str, pes: int) -> None:
+    from balancer import BalancerError, PEMap
+
+    try:
+        PEMap.parse(spec, (1, 1), pes)
+    except BalancerError as error:
+        raise UsageError(str(error)) from error
+
+
+def request_of(args: argparse.Namespace, array: tuple[str, int]) -> BalanceRequest:
+    """Collect what to keep; wrong options are refused before any file is touched."""
+    from balancer import BalanceRequest, BalancerError
+
+    pe_map, pes = array
+    try:
+        return BalanceRequest(
+            budget=args.budget,
+            sparsity=args.sparsity,
+            scope=args.scope,
+            pe_map=pe_map,
+            pes=pes,
+            channel_floor=args.channel_floor,
+            nested=args.nested,
+            order=args.order,
+            latency_budget=args.latency_budget,
+            energy_budget=args.energy_budget,
+        )
+    except BalancerError as error:
+        raise UsageError(str(error)) from error
+
+
+def limits_of(args: argparse.Namespace) -> SearchLimits:
+    """Collect how far the search may go."""
+    from balancer import BalancerError, SearchLimits
+
+    try:
+        return SearchLimits(
+            time_limit=args.time_limit,
+            work_limit=args.work_limit,
+            gap_limit=args.gap_limit,
+            seed=args.seed,
+            workers=args.workers,
+        )
+    except BalancerError as error:
+        raise UsageError(str(error)) from error
+
+
+def check(args: argparse.Namespace, hardware: Hardware | None) -> None:
+    """Refuse an unknown solver, numbers that are too small, and budgets of nothing."""
+    from balancer import BalancerError
+    from balancer.solvers import get_solver
+
+    try:
+        get_solver(args.solver)
+    except BalancerError as error:
+        raise UsageError(str(error)) from error
+    for name, least in (
+        ("workers", 1),
+        ("budget", 0),
+        ("channel_floor", 0),
+        ("frontier", 1),
+    ):
+        value = getattr(args, name)
+        if value is not None and value < least:
+            option = name.replace("_", "-")
+            raise UsageError(f"--{option} is {value}; the least is {least}")
+    costly = (args.latency_budget, args.energy_budget, args.frontier)
+    if all(value is None for value in costly):
+        return
+    if args.scope != "global":
+        raise UsageError(
+            "--latency-budget, --energy-budget and --frontier share one budget among "
+            "layers; they need --global"
+        )
+    if hardware is None:
+        raise UsageError("no accelerator has this PE map, so cycles are not known")
+
+
+def check_layers(args: argparse.Namespace, names: list[str]) -> None:
+    """Refuse patterns that match nothing, by the names of their options."""
+    from fnmatch import fnmatchcase
+
+    for option, glob in (("--layers", args.layers), ("--skip", args.skip)):
+        if glob is not None and not any(fnmatchcase(name, glob) for name in names):
+            raise UsageError(
+                f"{option} {glob!r} matches no layer; the ticket has {', '.join(names)}"
+            )
+    left = [
+        name
+        for name in names
+        if (args.layers is None or fnmatchcase(name, args.layers))
+        and (args.skip is None or not fnmatchcase(name, args.skip))
+    ]
+    if not left:
+        raise UsageError("--layers and --skip leave no layer to balance")

@@ -1,0 +1,169 @@
+"""The command `evaluate`: cycles and energy of masks and spikes."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hwmodel.commands.console import say, show
+from hwmodel.commands.contract import Command, UsageError
+
+if TYPE_CHECKING:
+    from balancer import Ticket
+    from hwmodel import Report, ReportComparison
+    from hwmodel.ticket_workloads import NetworkWorkloads
+
+DEFAULT_ACCELERATOR = "u-ticket"
+
+EXAMPLES = """\
+examples:
+  %(prog)s --accelerator sata
+      what the shipped ticket costs on SATA
+  %(prog)s before.safetensors --compare runs/x/masks.safetensors --spike-rate 0.15
+      two masks of one network, for inputs that spike in 15 %% of the time steps
+  %(prog)s net.npz --spikes spikes.npz --accelerator loas --accelerator my.yaml --csv
+      recorded spikes on two accelerators, as CSV
+"""
+
+
+class Evaluated(NamedTuple):
+    """One report or several side by side, and what they assume."""
+
+    result: Report | ReportComparison
+    notes: list[str]
+
+
+class Evaluate(Command[Evaluated]):
+    """Evaluate a ticket on accelerators."""
+
+    name = "evaluate"
+    help = "cycles and energy of masks and spikes on an accelerator"
+    description = (
+        "Calculate what the masks of a ticket cost on a described array of PEs: "
+        "cycles of the slowest PE, waiting, energy. Input sizes come from the "
+        "ticket's list of layers, or its architecture and input_shape, where it has "
+        "them. Without spikes or rates every input counts as a spike."
+    )
+    examples = EXAMPLES
+
+    def arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of `evaluate`."""
+        _add_options(parser)
+
+    def run(self, args: argparse.Namespace) -> Evaluated:
+        """Evaluate every ticket on every accelerator."""
+        from balancer import open_ticket, shipped_ticket
+        from balancer.errors import naming
+        from hwmodel import Accelerator, ReportComparison, evaluate, load_spikes
+
+        names = args.accelerator or [DEFAULT_ACCELERATOR]
+        if args.compare is not None and len(names) > 1:
+            raise UsageError(
+                "--compare takes one --accelerator; several are compared alone"
+            )
+        described = [Accelerator.load(name) for name in names]
+        spikes = load_spikes(args.spikes) if args.spikes else None
+        reports, labels, notes = [], [], []
+        for path in [args.ticket or shipped_ticket(), *filter(None, [args.compare])]:
+            with naming(path):
+                network = _workloads(open_ticket(path), args, spikes)
+                for accelerator in described:
+                    reports.append(evaluate(network.workloads, accelerator))
+                    labels.append(path.name if args.compare else accelerator.name)
+            if network.assumption:
+                notes.append(f"{path.name}: {network.assumption}.")
+        if len(reports) == 1:
+            return Evaluated(reports[0], notes)
+        return Evaluated(ReportComparison(tuple(labels), tuple(reports)), notes)
+
+    def print(self, outcome: Evaluated, args: argparse.Namespace) -> None:
+        """Print tables and notes, one JSON document, or CSV."""
+        from hwmodel import Report
+        from hwmodel.commands.report_tables import (
+            comparison_table,
+            report_notes,
+            report_table,
+        )
+
+        result, notes = outcome
+        if args.json:
+            print(result.to_json())
+        elif args.csv:
+            print(result.to_csv(), end="")
+        else:
+            if isinstance(result, Report):
+                show(report_table(result))
+                notes = [*report_notes(result), *notes]
+            else:
+                show(comparison_table(result))
+            for note in notes:
+                say(note)
+
+
+def _workloads(
+    ticket: Ticket, args: argparse.Namespace, spikes: dict[str, Any] | None
+) -> NetworkWorkloads:
+    """Make the workloads that the options ask for, in the ticket's own order."""
+    from hwmodel import network_workloads
+
+    return network_workloads(
+        {layer.name: layer.read_mask() for layer in ticket.layers},
+        ticket.about,
+        schedules={layer.name: layer.read_schedules() for layer in ticket.layers},
+        timesteps=args.timesteps,
+        spikes=spikes,
+        spike_rate=args.spike_rate,
+        direct_coded=not args.spiking_input,
+    )
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "ticket",
+        nargs="?",
+        type=Path,
+        metavar="TICKET",
+        help="weights or masks: .safetensors, .npz, .pt, .pth; default: the ticket "
+        "that comes with the package",
+    )
+    parser.add_argument(
+        "--accelerator",
+        action="append",
+        metavar="NAME|YAML",
+        help="a preset (see the command accelerators) or a description of your own; "
+        f"several are compared (default: {DEFAULT_ACCELERATOR})",
+    )
+    parser.add_argument(
+        "--compare",
+        type=Path,
+        metavar="OTHER",
+        help="masks of the same network to put beside those of TICKET",
+    )
+    spikes = parser.add_argument_group("input of the layers")
+    known = spikes.add_mutually_exclusive_group()
+    known.add_argument(
+        "--spikes",
+        type=Path,
+        metavar="FILE",
+        help="recorded spikes of the layers' inputs (.npz, bit-packed)",
+    )
+    known.add_argument(
+        "--spike-rate",
+        type=float,
+        metavar="R",
+        help="probability of a spike at each input and time step; results are bounds "
+        "or expectations (default: the ticket's spike_rates, if any)",
+    )
+    spikes.add_argument(
+        "--timesteps", type=int, metavar="T", help="default: those of spikes or ticket"
+    )
+    spikes.add_argument(
+        "--spiking-input",
+        action="store_true",
+        help="the first layer, too, gets spikes (default: analog input, as MACs)",
+    )
+    output = parser.add_argument_group("output")
+    written = output.add_mutually_exclusive_group()
+    written.add_argument("--json", action="store_true", help="print one JSON document")
+    written.add_argument("--csv", action="store_true", help="print one row a layer")

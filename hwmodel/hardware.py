@@ -1,0 +1,167 @@
+"""An accelerator with its PE map, as the balancer asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from balancer.array_types import BoolArray
+from balancer.hardware import LayerCost, MaskCost
+from balancer.maps.schedule import Schedule
+from hwmodel.accelerator import Accelerator
+from hwmodel.errors import AcceleratorError
+from hwmodel.evaluation import evaluate, evaluate_layer
+from hwmodel.geometry import Shapes
+from hwmodel.layer_costs import slice_costs
+from hwmodel.report import Report
+from hwmodel.ticket_workloads import Schedules, TicketWorkloads, network_workloads
+
+# Skips zero weights only, so its cycles are exact without knowing any spike.
+DEFAULT_ACCELERATOR = "u-ticket"
+DEFAULT_MAP, DEFAULT_PES = "output_channel", 16
+
+
+@dataclass(frozen=True)
+class HardwareLayers:
+    """The layers of one network on one accelerator (`balancer.LayersOnHardware`).
+
+    Attributes
+    ----------
+    workloads : TicketWorkloads
+        Geometry and input of the layers.
+    accelerator : Accelerator
+        What they run on.
+    """
+
+    workloads: TicketWorkloads
+    accelerator: Accelerator
+
+    @property
+    def assumption(self) -> str | None:
+        """What had to be assumed about the layers; None if all is known."""
+        return self.workloads.assumption
+
+    def slice_cost(self, name: str) -> LayerCost:
+        """Say what a slice of a layer costs; raises as `slice_costs` does."""
+        any_mask = np.broadcast_to(np.False_, self.workloads.shapes[name])
+        workload = self.workloads.workload(name, any_mask)
+        return slice_costs([workload], self.accelerator)[name]
+
+    def mask_cost(
+        self, name: str, mask: BoolArray, schedule: Schedule | None = None
+    ) -> MaskCost:
+        """Say what a mask of a layer takes, in the order of a schedule."""
+        workload = self.workloads.workload(name, mask, schedule)
+        report = evaluate_layer(workload, self.accelerator)
+        return MaskCost(report.cycles, report.energy_pj, report.basis.value)
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """An accelerator, as `balancer.balance_ticket` takes it (`balancer.HardwareModel`).
+
+    Attributes
+    ----------
+    accelerator : Accelerator
+        The description, with the PE map in its array.
+
+    Examples
+    --------
+    >>> from hwmodel import Hardware
+    >>> hardware = Hardware.of("u-ticket", "grid:4x4")
+    >>> hardware.name, hardware.pe_map, hardware.pes
+    ('u-ticket', 'grid:4x4', 16)
+    """
+
+    accelerator: Accelerator
+
+    @classmethod
+    def of(
+        cls,
+        accelerator: Accelerator | str | Path = DEFAULT_ACCELERATOR,
+        pe_map: str | None = None,
+        pes: int | None = None,
+    ) -> Hardware:
+        """Give an accelerator a PE map.
+
+        Parameters
+        ----------
+        accelerator : Accelerator, str or path
+            A description, the name of a preset, or a YAML file.
+        pe_map : str, optional
+            Text of the map, as `balancer.PEMap.parse` reads it. Default: its own.
+        pes : int, optional
+            PEs, where the map does not say it. Default: its own.
+
+        Raises
+        ------
+        AcceleratorError
+            A wrong description, or a map that no array has (n:m).
+        """
+        if not isinstance(accelerator, Accelerator):
+            accelerator = Accelerator.load(accelerator)
+        own_map, own_pes = accelerator.array.map_spec
+        asked = (pe_map or own_map, own_pes if pes is None else pes)
+        if asked == (own_map, own_pes):
+            return cls(accelerator)
+        return cls(accelerator.on_map(*asked))
+
+    @classmethod
+    def if_possible(
+        cls,
+        accelerator: Accelerator | str | Path = DEFAULT_ACCELERATOR,
+        pe_map: str = DEFAULT_MAP,
+        pes: int = DEFAULT_PES,
+    ) -> Hardware | None:
+        """Give an accelerator a PE map; None if no array has the map.
+
+        Raises
+        ------
+        AcceleratorError
+            A wrong description.
+        """
+        if not isinstance(accelerator, Accelerator):
+            accelerator = Accelerator.load(accelerator)
+        try:
+            return cls(accelerator.on_map(pe_map, pes))
+        except AcceleratorError:
+            return None
+
+    @property
+    def name(self) -> str:
+        """Name of the accelerator."""
+        return self.accelerator.name
+
+    @property
+    def pe_map(self) -> str:
+        """Text of its PE map, for `PEMap.parse`."""
+        return self.accelerator.array.map_spec[0]
+
+    @property
+    def pes(self) -> int:
+        """PEs of its PE map."""
+        return self.accelerator.array.map_spec[1]
+
+    @property
+    def energy_unit(self) -> str:
+        """Unit of its energies."""
+        return self.accelerator.energy_unit
+
+    def layers(self, shapes: Shapes, about: Mapping[str, Any]) -> HardwareLayers:
+        """Place the layers of a network; see `balancer.HardwareModel`."""
+        workloads = TicketWorkloads.of(shapes, about)
+        return HardwareLayers(workloads, self.accelerator)
+
+    def report(
+        self,
+        masks: Mapping[str, BoolArray],
+        about: Mapping[str, Any],
+        schedules: Schedules | None = None,
+    ) -> Report:
+        """Evaluate all masks of a network, in the order of their schedules."""
+        network = network_workloads(masks, about, schedules=schedules)
+        return evaluate(network.workloads, self.accelerator)

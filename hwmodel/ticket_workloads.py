@@ -1,0 +1,292 @@
+"""Workloads of a network from its masks and what a ticket says about it.
+
+The metadata of a ticket tell which layer runs when and how large its input is: as a
+list of layers, or as the text of an architecture (`hwmodel.architecture`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from balancer.array_types import AnyArray
+from balancer.errors import BalancerError
+from balancer.maps.schedule import Schedule
+from hwmodel.errors import WorkloadError
+from hwmodel.geometry import (
+    Geometry,
+    PlacedLayer,
+    Shapes,
+    listed_layers,
+    written_layers,
+)
+from hwmodel.workload import LayerWorkload
+
+Spikes: TypeAlias = Mapping[str, npt.NDArray[Any]]
+Rates: TypeAlias = float | Mapping[str, Any] | None
+Schedules: TypeAlias = Mapping[str, Schedule | Iterable[Schedule]]
+
+UNKNOWN_SIZES = (
+    "input sizes are unknown (no layers, and no architecture and input_shape, that fit "
+    "the masks): every convolution is evaluated for one output pixel"
+)
+
+
+class NetworkWorkloads(NamedTuple):
+    """Workloads of a network, and what had to be assumed to make them.
+
+    Attributes
+    ----------
+    workloads : list of LayerWorkload
+        In the order in which they run.
+    assumption : str or None
+        For the reader of the results; None if all geometry is known.
+    """
+
+    workloads: list[LayerWorkload]
+    assumption: str | None
+
+
+@dataclass(frozen=True)
+class TicketWorkloads:
+    """The layers of a ticket at their places; makes the workload of any of their masks.
+
+    Attributes
+    ----------
+    shapes : mapping of str to tuple of int
+        Weight shapes of all layers.
+    metadata : mapping
+        Of the ticket.
+    spikes : mapping of str to ndarray
+        Recorded input spikes of layers, in the natural order of their channels.
+    rates : float, mapping of str to float, or None
+        Probability of a spike, of all layers or of each.
+    timesteps : int
+        Of every layer.
+    direct_coded : bool
+        The first layer has an analog input.
+    """
+
+    shapes: Shapes
+    metadata: Mapping[str, Any]
+    spikes: Spikes
+    rates: Rates
+    timesteps: int
+    direct_coded: bool = True
+
+    @classmethod
+    def of(
+        cls,
+        shapes: Shapes,
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        timesteps: int | None = None,
+        spikes: Spikes | None = None,
+        spike_rate: Rates = None,
+        direct_coded: bool = True,
+    ) -> TicketWorkloads:
+        """Combine what a ticket says with what is given; see `network_workloads`."""
+        known = metadata or {}
+        if spike_rate is None and spikes is None:
+            spike_rate = known.get("spike_rates")
+        spikes = spikes or {}
+        if not timesteps:
+            recorded = [np.shape(array)[0] for array in spikes.values() if array.ndim]
+            timesteps = max(recorded, default=known.get("timesteps") or 1)
+        network = cls(shapes, known, spikes, spike_rate, timesteps, direct_coded)
+        network.require(spikes, network.rate_of_layer)
+        return network
+
+    def require(self, *named: Iterable[str]) -> None:
+        """Refuse names that are none of the layers.
+
+        Raises
+        ------
+        WorkloadError
+            The first of them.
+        """
+        for name in (name for names in named for name in names):
+            if name not in self.shapes:
+                raise WorkloadError(
+                    f"an order, spikes or rates of {name!r}, which is none of the "
+                    f"layers {', '.join(self.shapes)}"
+                )
+
+    @property
+    def rate_of_layer(self) -> Mapping[str, Any]:
+        """Rates that are given by layer."""
+        return self.rates if isinstance(self.rates, Mapping) else {}
+
+    @cached_property
+    def batch(self) -> int:
+        """Samples of the spikes; 1 without any."""
+        given = [np.shape(array) for array in self.spikes.values()]
+        return max((shape[1] for shape in given if len(shape) > 1), default=1)
+
+    @cached_property
+    def known_places(self) -> list[PlacedLayer] | None:
+        """Layers as they run, if the metadata tell their geometry."""
+        in_order = sorted(self.shapes, key=lambda name: _run_key(name, self.shapes))
+        shapes = {name: self.shapes[name] for name in in_order}
+        return listed_layers(self.metadata, shapes) or written_layers(
+            self.metadata, shapes
+        )
+
+    @cached_property
+    def places(self) -> dict[str, PlacedLayer]:
+        """Layers as they run; in the order of their names if that is unknown."""
+        placed = self.known_places
+        if placed is None:
+            in_order = sorted(self.shapes, key=lambda name: _run_key(name, self.shapes))
+            placed = [
+                PlacedLayer(name, Geometry(), place == 0)
+                for place, name in enumerate(in_order)
+            ]
+        return {layer.name: layer for layer in placed}
+
+    @property
+    def assumption(self) -> str | None:
+        """What had to be assumed; None if all geometry is known."""
+        convolutions = any(len(shape) == 4 for shape in self.shapes.values())
+        return UNKNOWN_SIZES if self.known_places is None and convolutions else None
+
+    def workload(
+        self,
+        name: str,
+        mask: AnyArray,
+        schedules: Schedule | Iterable[Schedule] | None = None,
+    ) -> LayerWorkload:
+        """Make the workload of one mask.
+
+        Parameters
+        ----------
+        name : str
+            The layer.
+        mask : ndarray
+            Mask or weights, in their natural order.
+        schedules : Schedule or iterable of Schedule, optional
+            In which order the accelerator takes the channels.
+
+        Raises
+        ------
+        WorkloadError
+            A mask, schedule, spikes or rates that do not fit.
+        """
+        analog = self.direct_coded and self.places[name].analog
+        spikes = self.spikes.get(name)
+        rate: Any = self.rates
+        if isinstance(rate, Mapping):
+            rate = rate.get(name)
+        if analog or spikes is not None:
+            rate = None
+        if isinstance(schedules, Schedule):
+            schedules = (schedules,)
+        try:
+            for schedule in schedules or ():
+                mask = schedule.apply(mask)
+                if schedule.axis == 1:  # the input comes in the order of the weights
+                    spikes = None if spikes is None else schedule.apply(spikes, axis=2)
+                    if np.ndim(rate) == 1:
+                        rate = schedule.apply(np.asarray(rate), axis=0)
+        except BalancerError as error:
+            raise WorkloadError(f"layer {name!r}: {error}") from error
+        return LayerWorkload(
+            name,
+            mask,
+            **self.places[name].geometry._asdict(),
+            timesteps=self.timesteps,
+            spikes=spikes,
+            spike_rate=rate,
+            batch=self.batch,
+            direct_coded=analog,
+        )
+
+
+def network_workloads(
+    masks: Mapping[str, npt.NDArray[Any]],
+    metadata: Mapping[str, Any] | None = None,
+    *,
+    schedules: Schedules | None = None,
+    timesteps: int | None = None,
+    spikes: Spikes | None = None,
+    spike_rate: Rates = None,
+    direct_coded: bool = True,
+) -> NetworkWorkloads:
+    """Make the workloads of a network from masks alone, or with what else is known.
+
+    Parameters
+    ----------
+    masks : mapping of str to ndarray
+        Mask (or weights) of each layer, in any order. Layers run in the order of the
+        metadata, where these tell it; in an ``architecture`` those of equal shape, and
+        without metadata all, in the order of their names, convolutions first and
+        numbers compared as numbers.
+    metadata : mapping, optional
+        Of a ticket (`balancer.Ticket.about`); read are ``layers`` (see
+        `hwmodel.geometry.listed_layers`; works for any network), else ``architecture``
+        (text, see `hwmodel.architecture`) and ``input_shape`` ((channels, height,
+        width)); ``timesteps``; and ``spike_rates`` (for each layer, used if neither
+        `spikes` nor `spike_rate` are given). If neither layers nor architecture fit the
+        masks, every convolution is evaluated for **one output pixel** without padding,
+        and `assumption` says so: ratios of masks stay right for each layer, sums over
+        layers weigh all alike.
+    schedules : mapping of str to Schedule or iterable of Schedule, optional
+        In which order the accelerator takes the channels of layers; spikes stay in the
+        natural order, and follow those of the input channels here.
+    timesteps : int, optional
+        Default: those of `spikes`, else of `metadata`, else 1.
+    spikes : mapping of str to ndarray, optional
+        Input spikes of layers, as `load_spikes` returns them; see `LayerWorkload`.
+        Layers without are evaluated for a batch of the same size.
+    spike_rate : float or mapping of str to float, optional
+        For all layers, or for each of them.
+    direct_coded : bool
+        The first layer, or the one that ``layers`` call ``analog``, has an analog input
+        (direct encoding), so it runs once.
+
+    Returns
+    -------
+    NetworkWorkloads
+        Workloads in the order in which they run, and what had to be assumed.
+
+    Raises
+    ------
+    WorkloadError
+        A mask, schedule, spikes or rates that do not fit, or that belong to no layer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> masks = {"conv": np.ones((4, 1, 3, 3), bool), "fc": np.ones((2, 64), bool)}
+    >>> about = {"architecture": "4c3-mp2-fc2", "input_shape": (1, 8, 8)}
+    >>> [layer.pixels for layer in network_workloads(masks, about).workloads]
+    [64, 1]
+    """
+    schedules = schedules or {}
+    network = TicketWorkloads.of(
+        {name: np.shape(mask) for name, mask in masks.items()},
+        metadata,
+        timesteps=timesteps,
+        spikes=spikes,
+        spike_rate=spike_rate,
+        direct_coded=direct_coded,
+    )
+    network.require(schedules)
+    workloads = [
+        network.workload(name, masks[name], schedules.get(name))
+        for name in network.places
+    ]
+    return NetworkWorkloads(workloads, network.assumption)
+
+
+def _run_key(name: str, shapes: Shapes) -> tuple[bool, list[tuple[int, str]]]:
+    """Order names as layers run: convolutions first, numbers as numbers."""
+    words = re.findall(r"\d+|\D+", name)
+    key = [(int(word), "") if word.isdecimal() else (-1, word) for word in words]
+    return len(shapes[name]) == 2, key

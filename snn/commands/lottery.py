@@ -1,0 +1,259 @@
+"""The command `lottery`: rounds of training and pruning, of one method or several."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwmodel.commands.console import say
+from hwmodel.commands.contract import Command, UsageError
+from snn.commands.method_comparison import (
+    ComparedMethods,
+    print_comparison,
+    run_comparison,
+)
+
+if TYPE_CHECKING:
+    from snn.lottery.config import LotteryConfig
+    from snn.lottery.results import RoundOutcome
+    from snn.lottery.run import LotteryResult
+    from snn.lottery.watcher import Watcher
+    from snn.training.trainer import EpochReport
+
+EXAMPLES = """\
+examples:
+  %(prog)s
+      digits on two cores in a few minutes: 12 rounds to 96.8 %% sparsity
+  %(prog)s --dataset digits --network conv3 --rounds 14 --method optimal --resume
+      go on with a run that was stopped, or look at one that is finished
+  %(prog)s --config experiments/digits.toml --compare lth,u-ticket,optimal-order \\
+          --seeds 5 --jobs 2
+      several methods with the same seeds, in two processes, with mean and deviation
+  torchrun --nproc-per-node 4 cli.py lottery --network vgg16 --dataset cifar10 \\
+          --data-folder data --augment
+      the same on four GPUs
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRun:
+    """A run of one method, in its main process or in another one of torchrun."""
+
+    result: LotteryResult
+    is_main: bool
+
+
+class Lottery(Command["FinishedRun | ComparedMethods"]):
+    """Run lottery rounds."""
+
+    name = "lottery"
+    help = "train a spiking network, prune it round by round, balanced"
+    description = (
+        "Run lottery-ticket rounds: train, prune by the integer program, rewind, "
+        "train again. Every round leaves a ticket in the run folder, which is "
+        "named after its configuration. The test images choose nothing."
+    )
+    examples = EXAMPLES
+
+    def arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options: one for each field of the configuration, and a few more."""
+        parser.usage = "%(prog)s [options]"  # all of them would fill a screen
+        _add_options(parser)
+
+    def run(self, args: argparse.Namespace) -> FinishedRun | ComparedMethods:
+        """Run one method, or several with the same seeds."""
+        if args.compare is None:
+            for option in ("seeds", "jobs", "plot"):
+                if getattr(args, option) is not None:
+                    raise UsageError(f"--{option} goes with --compare")
+        config = _config(args)
+        _require_torch()
+        if args.compare is not None:
+            return run_comparison(config, args)
+        from snn.lottery.run import run_lottery
+        from snn.training.distributed import Processes
+
+        with Processes.start() as processes, _following(config, args) as watcher:
+            result = run_lottery(
+                config,
+                root=args.out,
+                resume=args.resume,
+                restart=args.restart,
+                processes=processes,
+                watcher=watcher,
+            )
+            return FinishedRun(result, processes.is_main)
+
+    def print(
+        self, outcome: FinishedRun | ComparedMethods, args: argparse.Namespace
+    ) -> None:
+        """Print what came of it; the rows of the rounds are there already."""
+        if isinstance(outcome, ComparedMethods):
+            print_comparison(outcome, args)
+        elif outcome.is_main:
+            _print_run(outcome.result, args)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    from snn.lottery.config import LotteryConfig
+    from snn.training.config import TrainingConfig
+
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="TOML",
+        help="file of the settings below (train_size = 3000); options go before it",
+    )
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument(
+        "--resume", action="store_true", help="go on with a run that was stopped"
+    )
+    again.add_argument(
+        "--restart", action="store_true", help="throw away what is there of the run"
+    )
+    compare = parser.add_argument_group("several runs")
+    compare.add_argument(
+        "--compare",
+        metavar="M,M,…",
+        help="run these methods with the same seeds; the first is what the others are "
+        "compared with",
+    )
+    compare.add_argument(
+        "--seeds", type=int, metavar="N", help="so many seeds of each (default: 3)"
+    )
+    compare.add_argument(
+        "--jobs", type=int, metavar="N", help="runs at the same time (default: 1)"
+    )
+    compare.add_argument(
+        "--plot", type=Path, metavar="FILE", help="where the curves go (.svg, .png)"
+    )
+    groups = {
+        True: parser.add_argument_group("training"),
+        False: parser.add_argument_group("rounds, network and data"),
+    }
+    for name, field in LotteryConfig.model_fields.items():
+        option = "--" + name.replace("_", "-")
+        text = (field.description or "").replace("%", "%%")
+        group = groups[name in TrainingConfig.model_fields]
+        known: dict[str, Any] = {"dest": f"field_{name}"}
+        if field.annotation is bool:
+            group.add_argument(
+                option, action=argparse.BooleanOptionalAction, help=text, **known
+            )
+            continue
+        if field.default is not None:
+            text += f" (default: {field.default})"
+        group.add_argument(option, metavar=name.upper(), help=text, **known)
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs"),
+        metavar="FOLDER",
+        help="folder of the run folders (default: %(default)s)",
+    )
+    output.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def _print_run(result: LotteryResult, args: argparse.Namespace) -> None:
+    from snn.commands.round_table import closing_lines
+
+    if args.json:
+        document = {
+            "config": result.config.model_dump(mode="json"),
+            "folder": str(result.folder),
+            "rounds": [outcome.to_dict() for outcome in result.outcomes],
+            "ticket": str(result.ticket()),
+        }
+        print(json.dumps(document, indent=1))
+        return
+    for line in closing_lines(result.dense, result.last):
+        say(line)
+    say(f"ticket: {result.ticket()}")
+
+
+def _config(args: argparse.Namespace) -> LotteryConfig:
+    """Read file and options; what an option says goes before the file."""
+    from snn.lottery.config import ConfigError, LotteryConfig, read_toml
+
+    values: dict[str, Any] = {} if args.config is None else read_toml(args.config)
+    for name, field in LotteryConfig.model_fields.items():
+        given = getattr(args, f"field_{name}")
+        if given is not None and "tuple" in str(field.annotation):
+            given = tuple(given.split(","))
+        if given is not None:
+            values[name] = given
+    try:
+        return LotteryConfig.of(values)
+    except ConfigError as error:
+        where = "" if args.config is None else f"{args.config}: "
+        raise UsageError(f"{where}{error}") from error
+
+
+def _require_torch() -> None:
+    """Load what needs torch, or say how to get it."""
+    import logging
+
+    # On machines without a GPU torch says twice that Triton is not there.
+    logging.getLogger("torch._library.triton").setLevel(logging.ERROR)
+    try:
+        import snn.lottery.run  # noqa: F401 (only to see whether it can be loaded)
+    except ImportError as error:
+        raise UsageError(
+            f"training needs torch and spikingjelly ({error}); install them with "
+            "python -m pip install -e '.[snn]'"
+        ) from error
+
+
+@contextmanager
+def _following(config: LotteryConfig, args: argparse.Namespace) -> Iterator[Watcher]:
+    """Yield what prints the rounds, below a progress bar where there is a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn, TimeRemainingColumn
+
+    from snn.commands.round_table import header_line, round_line
+    from snn.lottery.watcher import Watcher
+
+    rounds = len(config.schedule_of_sparsity) - 1
+    later = config.epochs - config.rewind_epoch
+    columns = (*Progress.get_default_columns()[:-1], TimeRemainingColumn())
+    console = Console(stderr=True)
+    bar = Progress(
+        *columns,
+        TextColumn("{task.fields[accuracy]}"),
+        console=console,
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),  # rows go above the bar, or to a file
+        disable=not console.is_terminal,
+    )
+    task = bar.add_task("", total=config.epochs + rounds * later, accuracy="")
+
+    class Printing(Watcher):
+        def begin(self, folder: Path, config: LotteryConfig) -> None:
+            if not args.json:
+                say(f"{folder}: {config.method}, seed {config.seed}")
+                say(header_line())
+
+        def epoch(self, number: int, report: EpochReport) -> None:
+            said = f"epoch {report.epoch}: {report.accuracy:.1%}"
+            done = (number > 0) * (config.epochs + (number - 1) * later)
+            first = config.rewind_epoch if number else 0
+            bar.update(
+                task,
+                completed=done + report.epoch - first,
+                description=f"round {number} of {rounds}",
+                accuracy=said,
+            )
+
+        def round(self, outcome: RoundOutcome) -> None:
+            if not args.json:
+                say(round_line(outcome))
+
+    with bar:
+        yield Printing()

@@ -1,0 +1,114 @@
+"""`lottery --compare`: several methods with the same seeds, side by side."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwmodel.commands.console import say, show
+from hwmodel.commands.contract import UsageError, WorkFailedError
+
+if TYPE_CHECKING:
+    from snn.lottery.comparison import MethodComparison
+    from snn.lottery.config import LotteryConfig
+    from snn.lottery.run_comparison import RunProgress
+
+DEFAULT_SEEDS = 3  # of each method
+SHOWN_SPARSITIES = (0.9, 0.95, 0.982)  # of the rounds that a comparison shows
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedMethods:
+    """A comparison, the rounds of it that are shown, and its files."""
+
+    comparison: MethodComparison
+    rounds: list[int]
+    document: dict[str, Any]
+    files: list[Path]
+
+
+def run_comparison(config: LotteryConfig, args: argparse.Namespace) -> ComparedMethods:
+    """Run the methods, and write what they differ in."""
+    from balancer.files.atomic import replacing
+    from snn.commands.comparison_tables import comparison_markdown
+    from snn.lottery.plots import plot_comparison
+    from snn.lottery.run_comparison import compare_methods
+    from snn.lottery.statistics import nearest_rounds, report
+
+    _check(args)
+    methods = [name.strip() for name in args.compare.split(",")]
+    seeds = range(config.seed, config.seed + (args.seeds or DEFAULT_SEEDS))
+    comparison = compare_methods(
+        config,
+        methods,
+        seeds,
+        root=args.out,
+        jobs=args.jobs or 1,
+        progress=_say_progress,
+    )
+    folder = args.out / f"compare-{config.digest(','.join(methods) + str(seeds))}"
+    plot = args.plot or folder / "comparison.svg"
+    files = [*(folder / f"comparison.{kind}" for kind in ("json", "csv", "md")), plot]
+    document = {
+        **comparison.to_dict(),
+        **report(comparison),
+        "outputs": [str(file) for file in files],
+    }
+    shown = (*SHOWN_SPARSITIES, config.schedule_of_sparsity[-1])
+    rounds = nearest_rounds(comparison, shown)
+    with replacing(*files) as (json_file, csv_file, text_file, plot_file):
+        json_file.write_text(json.dumps(document, indent=1) + "\n")
+        csv_file.write_text(comparison.to_csv())
+        text_file.write_text(comparison_markdown(comparison, rounds, plot.name))
+        plot_comparison(comparison, plot_file)
+    return ComparedMethods(comparison, list(rounds), document, files)
+
+
+def print_comparison(outcome: ComparedMethods, args: argparse.Namespace) -> None:
+    """Print tables and notes, or one JSON document."""
+    from snn.commands.comparison_tables import comparison_notes, sections
+
+    if args.json:
+        print(json.dumps(outcome.document, indent=1))
+    else:
+        for title, table in sections(outcome.comparison, outcome.rounds):
+            say(title)
+            show(table)
+            say("")
+        for note in comparison_notes(outcome.comparison):
+            say(note)
+        for file in outcome.files:
+            say(f"written: {file}")
+    if outcome.comparison.failures:
+        raise WorkFailedError(
+            "; ".join(str(failure) for failure in outcome.comparison.failures)
+        )
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse wrong options before any run."""
+    from snn.lottery.plots import FORMATS
+
+    if args.restart:
+        raise UsageError("--compare goes on with its runs; delete those to begin again")
+    if args.plot is not None and args.plot.suffix not in FORMATS:
+        raise UsageError(f"--plot is {args.plot}; accepted: {', '.join(FORMATS)}")
+    for option in ("seeds", "jobs"):
+        given = getattr(args, option)
+        if given is not None and given < 1:
+            raise UsageError(f"--{option} is {given}; the least is 1")
+
+
+def _say_progress(progress: RunProgress) -> None:
+    """Say on stderr which run is over, and how long the others take."""
+    left = progress.seconds_left
+    said = f"; about {left / 60:.0f} min left" if left else ""
+    one = progress.ended
+    print(
+        f"{progress.done}/{progress.total}: {one.method}, seed {one.seed}{said}",
+        file=sys.stderr,
+    )
