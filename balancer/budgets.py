@@ -62,6 +62,13 @@ class LayerCost:
     ------
     BalancerError
         A number that is negative, infinite or NaN.
+
+    Examples
+    --------
+    >>> from balancer import LayerCost
+    >>> cost = LayerCost(cycles_per_slice=64, energy_per_nonzero=0.5, base_cycles=10)
+    >>> cost.cycles(slices=3), cost.energy(slices=3, nonzeros=48)
+    (202, 24.0)
     """
 
     cycles_per_slice: float = 0

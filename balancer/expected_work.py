@@ -149,6 +149,18 @@ def balance_expected_work(
         constraints.
     SolverUnavailableError
         No mask was found within a tolerance below a single weight's work.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from balancer import PEMap, RetentionProblem, balance_expected_work
+    >>> rng = np.random.default_rng(0)
+    >>> scores, rates = rng.random((16, 32, 3, 3)), rng.random((1, 32, 1, 1))
+    >>> pe_map = PEMap.output_channel(scores.shape, pes=16)
+    >>> problem = RetentionProblem(scores, pe_map, sparsity=0.9)
+    >>> solution = balance_expected_work(problem, rates, tolerance=0.5)
+    >>> bool(np.ptp(solution.loads) <= 0.5), solution.gap < 0.01
+    (True, True)
     """
     begun = time.perf_counter()
     pe_map = problem.pe_map

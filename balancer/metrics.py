@@ -42,6 +42,15 @@ class LoadMetrics:
         Unused slots of PEs without weights: what it cannot.
     slots : int
         All slots.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from balancer import LoadMetrics, PEMap
+    >>> mask = np.array([[1, 1, 0], [1, 0, 0]], dtype=bool)
+    >>> metrics = LoadMetrics.of(mask, PEMap.output_channel(mask.shape, pes=2))
+    >>> metrics.mu, metrics.eta, metrics.idle_unbalanced
+    (0.5, 0.75, 1)
     """
 
     nonzeros: int
@@ -100,6 +109,14 @@ def utilization(mask: BoolArray, pe_map: PEMap) -> float:
     """Utilization mu of a mask, from 0 (one PE works) to 1 (all work all the time).
 
     See `LoadMetrics.mu` for the formula and its source.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from balancer import PEMap, utilization
+    >>> mask = np.array([[1, 1, 0], [1, 0, 0]], dtype=bool)
+    >>> utilization(mask, PEMap.output_channel(mask.shape, pes=2))
+    0.5
     """
     return LoadMetrics.of(mask, pe_map).mu
 
@@ -123,6 +140,12 @@ def network_utilization(values: Sequence[float], weights: Sequence[int]) -> floa
     -------
     float
         1.0 for a network without weights.
+
+    Examples
+    --------
+    >>> from balancer import network_utilization
+    >>> network_utilization([1.0, 0.5], weights=[300, 100])
+    0.875
     """
     total = sum(weights)
     if not total:
@@ -163,6 +186,14 @@ def kept_fraction(scores: Array, mask: BoolArray) -> float:
     -------
     float
         1.0 where unstructured pruning keeps nothing either.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from balancer.metrics import kept_fraction
+    >>> scores = np.array([4.0, 3.0, 2.0, 1.0])
+    >>> round(kept_fraction(scores, np.array([True, False, True, False])), 3)
+    0.857
     """
     kept = float(scores[mask].sum(dtype=np.float64))
     return fraction(kept, top_k_sum(scores, int(np.count_nonzero(mask))))

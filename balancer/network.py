@@ -127,6 +127,21 @@ def balance_network(
     InfeasibleError
         No masks satisfy the constraints; for a budget the message says the least
         possible value and which floors need it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from balancer import balance_network
+    >>> rng = np.random.default_rng(0)
+    >>> scores = {"a": rng.random((16, 8, 3, 3)), "b": rng.random((16, 8, 3, 3)) ** 2}
+    >>> own = balance_network(scores, sparsity=0.5)
+    >>> shared = balance_network(scores, sparsity=0.5, scope="global")
+    >>> [layer.solution.nonzeros for layer in own.layers]
+    [576, 576]
+    >>> [layer.solution.nonzeros for layer in shared.layers]
+    [736, 416]
+    >>> shared.kept > own.kept
+    True
     """
     begun = time.perf_counter()
     chosen = as_layers(layers)

@@ -82,9 +82,14 @@ class RetentionProblem:
     InfeasibleError
         Bounds, floors, masks and budget that no mask satisfies.
 
-    Examples -------- >>> scores = np.arange(8.0).reshape(4, 2) >>> problem =
-    RetentionProblem(scores, PEMap.output_channel((4, 2), pes=2), budget=5) >>>
-    problem.lower, problem.upper (array([0, 0]), array([2, 2]))
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from balancer import PEMap, RetentionProblem
+    >>> scores = np.arange(8.0).reshape(4, 2)
+    >>> problem = RetentionProblem(scores, PEMap.output_channel((4, 2), 2), budget=5)
+    >>> problem.lower, problem.upper
+    (array([0, 0]), array([2, 2]))
     """
 
     scores: Array

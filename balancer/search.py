@@ -38,6 +38,18 @@ class Cancellation:
     """A switch that asks running searches to stop with the best answer they have.
 
     Thread-safe; give the same one to several searches to stop them all.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from balancer import Cancellation, PEMap, RetentionProblem, solve
+    >>> stop = Cancellation()
+    >>> stop.cancel()  # usually from another thread
+    >>> scores = np.random.default_rng(0).random((8, 16))
+    >>> problem = RetentionProblem(scores, PEMap.output_channel((8, 16), 4), budget=20)
+    >>> solution = solve(problem, cancellation=stop)
+    >>> solution.termination.value, solution.solver
+    ('cancelled', 'greedy')
     """
 
     def __init__(self) -> None:

@@ -59,6 +59,20 @@ class TwoWayProblem:
         Maps of different shapes, or loads of a wrong type or number.
     InfeasibleError
         A load that exceeds a cell, or maps whose loads add up differently.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from balancer import PEMap, TwoWayProblem, solve_two_way
+    >>> rows = PEMap.output_channel((4, 4), pes=4)
+    >>> columns = PEMap.from_labels(group=np.zeros((4, 1), int), pe=np.arange(4))
+    >>> scores = np.eye(4) + np.eye(4, k=1)
+    >>> problem = TwoWayProblem(scores, rows, columns, first_loads=1, second_loads=1)
+    >>> solve_two_way(problem).mask.astype(int)
+    array([[1, 0, 0, 0],
+           [0, 1, 0, 0],
+           [0, 0, 1, 0],
+           [0, 0, 0, 1]])
     """
 
     scores: Array
@@ -127,6 +141,14 @@ class TransposableProblem:
     ------
     BalancerError
         Scores or a pattern that do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from balancer import TransposableProblem
+    >>> problem = TransposableProblem(np.ones((8, 16)), n=2, m=4)
+    >>> problem.n, problem.m
+    (2, 4)
     """
 
     scores: Array

@@ -119,6 +119,12 @@ class Accelerator(Section):
         -----
         MixedNodesWarning
             Sections of different technology nodes and no `mixed_nodes_reason`.
+
+        Examples
+        --------
+        >>> from hwmodel import Accelerator
+        >>> Accelerator.load("loas").array.skip
+        'dual'
         """
         given = str(name_or_path)
         if given in cls.names():
@@ -191,6 +197,12 @@ class Accelerator(Section):
         ------
         AcceleratorError
             An n:m map, which prescribes masks and no array.
+
+        Examples
+        --------
+        >>> from hwmodel import Accelerator
+        >>> Accelerator.load("u-ticket").on_map("grid:4x8", pes=16).array.map_spec
+        ('grid:4x8', 32)
         """
         name, _, size = spec.strip().lower().replace("-", "_").partition(":")
         rows, _, cols = size.partition("x")

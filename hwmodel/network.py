@@ -78,6 +78,16 @@ def network_workloads(
     ------
     WorkloadError
         A mask, order, spikes or rates that do not fit, or that belong to no layer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hwmodel import network_workloads
+    >>> masks = {"features.0": np.ones((4, 1, 3, 3)), "classifier": np.ones((10, 256))}
+    >>> known = {"architecture": "4c3-fc10", "input_shape": (1, 8, 8), "timesteps": 4}
+    >>> network = network_workloads(masks, known)
+    >>> [(layer.name, layer.output_size) for layer in network.workloads]
+    [('features.0', (8, 8)), ('classifier', (1, 1))]
     """
     known = dict(metadata or {})
     rates = spike_rate
