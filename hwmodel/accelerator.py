@@ -206,7 +206,9 @@ class Accelerator(Section):
         """
         name, _, size = spec.strip().lower().replace("-", "_").partition(":")
         rows, _, cols = size.partition("x")
-        shape = {"rows": rows, "cols": cols} if name == "grid" else {"pes": pes}
+        shape: dict[str, Any] = {"pes": pes}
+        if name == "grid":
+            shape = {"rows": rows, "cols": cols}
         array = self.array.model_dump(exclude={"rows", "cols", "pes"})
         changed = {"array": array | {"mapping": name} | shape}
         return self.from_dict(self.model_dump(exclude_unset=True) | changed, self.name)
