@@ -115,14 +115,17 @@ def test_a_docstring_that_a_formatter_reflowed_is_noticed(docstring):
     assert faults(docstring)
 
 
+FILES = [
+    ROOT / "cli.py",
+    *(path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))),
+]
+
+
 def test_docstrings_keep_their_layout():
     """Every prompt begins a line, and every underline of a section has its own."""
-    files = [ROOT / "cli.py"]
-    for package in PACKAGES:
-        files += (ROOT / package).rglob("*.py")
     found = [
         (name, line)
-        for path in files
+        for path in FILES
         for name, text in docstrings(path)
         for line in faults(text)
     ]
@@ -184,6 +187,43 @@ DOCUMENTS = {
     )
 }
 BLOCKS = [block for blocks in DOCUMENTS.values() for block in blocks]
+
+
+def headings(document):
+    """Anchors of a document's headings, as GitHub makes them, by their texts."""
+    text = document.read_text(encoding="utf-8")
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {t: re.sub(r"[^\w -]", "", t.lower()).replace(" ", "-") for t in titles}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_of_a_document_lead_somewhere(document):
+    """Every relative link names a file that exists, and a heading in it."""
+    text = document.read_text(encoding="utf-8")
+    for path, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", text):
+        target = (document.parent / path).resolve() if path else document
+        assert target.exists(), path
+        if anchor:
+            assert anchor in headings(target).values(), anchor
+
+
+def test_documents_that_docstrings_name_exist():
+    """A docstring that leaves an equation to a document names it and its section."""
+    texts = [
+        (where, " ".join(text.split()))
+        for path in FILES
+        for where, text in docstrings(path)
+    ]
+    pages = [(w, page) for w, t in texts for page in re.findall(r"docs/[\w-]+\.md", t)]
+    assert pages
+    assert [(w, page) for w, page in pages if not (ROOT / page).is_file()] == []
+    sections = [
+        (where, title, page)
+        for where, text in texts
+        for title, page in re.findall(r'"([^"]+)" in ``(docs/[\w-]+\.md)', text)
+    ]
+    assert sections
+    assert [s for s in sections if s[1] not in headings(ROOT / s[2])] == []
 
 
 def in_language(language):
