@@ -1,7 +1,10 @@
 """Spiking networks in torch: what needs torch, and nothing that does not.
 
->>> from snn import LotteryConfig, run_lottery  # doctest: +SKIP
->>> result = run_lottery(LotteryConfig(rounds=12))  # doctest: +SKIP
+>>> from snn import LotteryConfig
+>>> LotteryConfig(rounds=12).method
+'optimal-order'
+
+`run_lottery` runs such a configuration.
 """
 
 from __future__ import annotations

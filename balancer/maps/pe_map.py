@@ -93,6 +93,12 @@ class PEMap:
         -------
         PEMap
             Group = tile, PE = position of the channel in its tile.
+
+        Examples
+        --------
+        >>> from balancer import PEMap
+        >>> PEMap.output_channel((5, 3), pes=2).group_sizes()  # the last tile is ragged
+        array([2, 2, 1])
         """
         return cls._named("output_channel", shape, pes=pes)
 
@@ -102,6 +108,12 @@ class PEMap:
 
         The blocks are as equal as they can be: sizes differ by one input channel at
         most. Parameters as in `output_channel`; group = output channel, PE = block.
+
+        Examples
+        --------
+        >>> from balancer import PEMap
+        >>> PEMap.input_channel((1, 6), pes=4).cell_sizes()
+        array([2, 2, 1, 1])
         """
         return cls._named("input_channel", shape, pes=pes)
 
@@ -112,6 +124,12 @@ class PEMap:
         Bank-balanced sparsity (Cao et al., FPGA 2019, 10.1145/3289602.3293898): banks
         cut through the flattened row, wherever its channels end. Parameters as in
         `output_channel`; group = row, PE = bank.
+
+        Examples
+        --------
+        >>> from balancer import PEMap
+        >>> PEMap.banked((1, 2, 3, 3), pes=4).cell_sizes()  # 18 weights in 4 banks
+        array([5, 5, 4, 4])
         """
         return cls._named("banked", shape, pes=pes)
 
@@ -132,6 +150,13 @@ class PEMap:
             Group = tile of `rows` output channels; PE (r, c), numbered
             ``r * cols + c``, holds the c-th of `cols` blocks of input channels of the
             tile's r-th channel.
+
+        Examples
+        --------
+        >>> from balancer import PEMap
+        >>> pe_map = PEMap.grid((4, 6), rows=2, cols=3)
+        >>> pe_map.pes, pe_map.groups
+        (6, 2)
         """
         return cls._named("grid:{rows}x{cols}", shape, rows=rows, cols=cols)
 
@@ -141,6 +166,12 @@ class PEMap:
 
         The distribution of EIE (Han et al., ISCA 2016, 10.1109/ISCA.2016.30).
         Parameters as in `output_channel`.
+
+        Examples
+        --------
+        >>> from balancer import PEMap
+        >>> PEMap.interleaved((5, 3), pes=2).cell_sizes()
+        array([9, 6])
         """
         return cls._named("interleaved", shape, pes=pes)
 
@@ -164,6 +195,13 @@ class PEMap:
         PEMap
             Group = kernel position of an output channel, PE = block. A last block with
             fewer than `n` weights forms a group of its own.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from balancer import PEMap
+        >>> PEMap.n_m((1, 8), 2, 4).loads(np.tile([True, True, False, False], (1, 2)))
+        array([[2, 2]])
         """
         return cls._named("{n}:{m}", shape, n=n, m=m)
 
@@ -196,6 +234,8 @@ class PEMap:
         --------
         Sixteen PEs, each of which takes every sixteenth input channel:
 
+        >>> import numpy as np
+        >>> from balancer import PEMap
         >>> channel, row = np.arange(64), np.arange(32)[:, None]
         >>> PEMap.from_labels(group=row, pe=channel % 16).shape
         (32, 64)
@@ -222,6 +262,12 @@ class PEMap:
         ------
         BalancerError
             A text that names no map.
+
+        Examples
+        --------
+        >>> from balancer import PEMap
+        >>> PEMap.parse("grid:4x8", (64, 64, 3, 3)).pes
+        32
         """
         kind, numbers = find_kind(spec)
         if kind.takes_pes:

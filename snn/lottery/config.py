@@ -27,6 +27,13 @@ class LotteryConfig(TrainingConfig):
 
     Fields that are not given have defaults for scikit-learn's digits, which two
     processor cores finish in a few minutes.
+
+    Examples
+    --------
+    >>> from snn import LotteryConfig
+    >>> config = LotteryConfig(rounds=2, prune_rate=0.5)
+    >>> config.schedule_of_sparsity
+    (0.0, 0.5, 0.75)
     """
 
     dataset: str = Field(
