@@ -206,6 +206,14 @@ def read_toml(path: Path) -> dict[str, Any]:
     ------
     ConfigError
         A file that cannot be read or is no TOML.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from snn import LotteryConfig, read_toml
+    >>> _ = Path("run.toml").write_text("rounds = 2")
+    >>> LotteryConfig.of(read_toml(Path("run.toml"))).rounds
+    2
     """
     try:
         with path.open("rb") as file:
