@@ -6,14 +6,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from balancer.defaults import DEFAULT_MAP, DEFAULT_PES
 from hwmodel.commands.contract import UsageError, usage_errors
+from hwmodel.defaults import DEFAULT_ACCELERATOR
 
 if TYPE_CHECKING:
     from balancer import BalanceRequest, SearchLimits
     from hwmodel import Hardware
 
-DEFAULT_ACCELERATOR = "u-ticket"
-DEFAULT_MAP, DEFAULT_PES = "output_channel", 16
 
 EXAMPLES = """\
 examples:
