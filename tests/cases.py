@@ -4,11 +4,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from balancer import PEMap, RetentionProblem
 
 MAPS = ("output_channel", "input_channel", "interleaved", "banked", "grid", "n_m")
+
+
+def repeated(times: int) -> int:
+    """Say how often a loop over drawn cases runs: less where few examples are asked."""
+    return min(times, times * settings.default.max_examples // 50)
 
 
 def shapes(max_weights: int, min_side: int = 1) -> st.SearchStrategy[tuple[int, ...]]:

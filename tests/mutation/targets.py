@@ -1,0 +1,97 @@
+"""What is mutated, and which tests have to notice: the place to edit.
+
+Paths are relative to the repository; globs take ``**``. A file belongs to the first
+entry that matches it. Tests run in the order given and stop at the first that fails:
+the cheap and telling ones come first.
+"""
+
+TARGETS: dict[str, tuple[str, ...]] = {
+    # The retention program
+    "balancer/{problem,floors}.py": (
+        "tests/balancer/test_problem.py",
+        "tests/balancer/test_floors.py",
+        "tests/balancer/test_solution.py",
+        "tests/balancer/test_solvers.py",
+        "tests/balancer/test_order.py",
+    ),
+    "balancer/{ranking,slices,allocation,multipliers}.py": (
+        "tests/balancer/test_ranking.py",
+        "tests/balancer/test_allocation.py",
+        "tests/balancer/test_dual.py",
+        "tests/balancer/test_solvers.py",
+        "tests/balancer/test_budgets.py",
+        "tests/balancer/test_order.py",
+    ),
+    # The solvers
+    "balancer/solvers/{cycles,flow}.py": (
+        "tests/balancer/test_two_way.py",
+        "tests/balancer/test_cycles.py",
+    ),
+    "balancer/solvers/**": (
+        "tests/balancer/test_solvers.py",
+        "tests/balancer/test_or_tools.py",
+        "tests/balancer/test_budgets.py",
+    ),
+    "balancer/{solution,search,solve}.py": (
+        "tests/balancer/test_solution.py",
+        "tests/balancer/test_search.py",
+        "tests/balancer/test_solvers.py",
+        "tests/balancer/test_order.py",
+    ),
+    # The order of the channels
+    "balancer/{order,order_tiles,order_blocks,tile_program,tile_bound,assignment,clock}.py": (  # noqa: E501
+        "tests/balancer/test_assignment.py",
+        "tests/balancer/test_clock.py",
+        "tests/balancer/test_tile_bound.py",
+        "tests/balancer/test_order.py",
+    ),
+    # Cycles and energy
+    "hwmodel/{counts,compute,latency,energy}.py": (
+        "tests/hwmodel/test_latency.py",
+        "tests/hwmodel/test_energy.py",
+        "tests/hwmodel/test_anchors.py",
+        "tests/hwmodel/test_traffic.py",
+        "tests/hwmodel/test_inputs.py",
+        "tests/hwmodel/test_operations.py",
+        "tests/hwmodel/test_workload.py",
+        "tests/hwmodel/test_stepped.py",
+    ),
+}
+
+# Constants that trade time for time or memory, or say how long a heuristic tries: with
+# another value the answers are as right, so such mutants would be equivalent.
+TUNING = {
+    "BOUND_STEPS",
+    "CHUNK",
+    "CHUNK_ENTRIES",
+    "DEEPENING",
+    "DEPTH_IN_LARGEST_LOADS",
+    "DEPTH_IN_MEAN_LOADS",
+    "KICKED_BLOCKS",
+    "KICKED_CHANNELS",
+    "LEAST_DEPTH",
+    "LEAST_GAIN",
+    "LEAST_STEP",
+    "MOST_SPLITS",
+    "MOST_STEPS",
+    "MOST_WEIGHTS",
+    "MOVES",
+    "PATIENCE",
+    "POLL_SECONDS",
+    "SLICES_WORTH_RANKING",
+    "SWEEPS",
+    "TEMPERATURE",
+}
+
+# Imported once, before the processes of the mutants are forked.
+PRELOADED = (
+    "numpy",
+    "ortools.sat.python.cp_model",
+    "ortools.graph.python.min_cost_flow",
+    "hypothesis.strategies",
+    "hypothesis.extra.numpy",
+    "pydantic",
+    "yaml",
+    "rich.table",
+    "safetensors.numpy",
+)
