@@ -1,6 +1,6 @@
-"""Hypothesis profiles: dev (default), ci, thorough (a release), mutation (very many runs).
+"""Hypothesis profiles: dev (default), ci (repeatable) and thorough (a release).
 
-ci and mutation are repeatable.
+`mutation` is for thousands of runs: few examples, always the same, nothing shrunk.
 """
 
 import os

@@ -39,9 +39,9 @@ from pathlib import Path
 # One thread for each process; it must be said before NumPy is imported.
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 
-from . import report, trial  # noqa: E402
-from .mutants import Mutant, mutants  # noqa: E402
-from .targets import PRELOADED, TARGETS, TUNING  # noqa: E402
+from . import report, trial
+from .mutants import Mutant, mutants
+from .targets import PRELOADED, TARGETS, TUNING
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = 450

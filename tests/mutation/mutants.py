@@ -4,8 +4,8 @@ A mutant replaces one stretch of the source, so its difference is what a reviewe
 see. The operators:
 
 =============  ========================================================================
-`comparison`   ``<`` and ``<=``, ``>`` and ``>=`` (the boundary); ``<`` and ``>=``, ``==``
-               and ``!=``, ``is``, ``in`` (the opposite)
+`comparison`   ``<`` and ``<=``, ``>`` and ``>=`` (the boundary); ``<`` and ``>=``,
+               ``==`` and ``!=``, ``is``, ``in`` (the opposite)
 `arithmetic`   ``+ -``, ``* /``, ``//``, ``%``, ``**``, ``& |``, also in ``+=``; a sign,
                ``~`` or ``not`` is left out
 `boolean`      ``and`` and ``or``
@@ -346,6 +346,8 @@ class _Finder(ast.NodeVisitor):
             self._replace("constant", node, repr(node.value + 1))
 
     def visit_keyword(self, node: ast.keyword) -> None:
+        if node.arg in KEPT_ARGUMENTS:
+            return
         # Another axis, not one that does not exist.
         if node.arg == "axis" and isinstance(node.value, ast.Constant):
             axis = node.value.value

@@ -40,6 +40,7 @@ def summary(population: Counter[str], results: Sequence[Result]) -> dict[str, An
     return {
         "mutants": population.total(),
         **total,
+        "no tests": len(results) - total["tested"],
         "sampled": sampled,
         "interval": [low, high] if sampled else None,
         "files": files,
@@ -76,12 +77,16 @@ def lines(found: dict[str, Any]) -> list[str]:
             said += ["    " + line for line in trial["difference"].splitlines()]
     width = max(len(row["file"]) for row in found["files"])
     said += ["", f"{'':{width}}  mutants  tested  killed  timed out  survived   score"]
-    for row in [*found["files"], {"file": "all", **found}]:
+    columns = (("tested", 6), ("killed", 6), ("timed out", 9), ("survived", 8))
+    for row in [*found["files"], {**found, "file": "all"}]:
         score = "" if row["score"] is None else f"{row['score']:.1%}"
         said.append(
-            f"{row['file']:{width}}  {row['mutants']:7,}  {row['tested']:6,}  "
-            f"{row['killed']:6,}  {row['timed out']:9,}  {row['survived']:8,}  {score:>6}"
+            f"{row['file']:{width}}  {row['mutants']:7,}  "
+            + "".join(f"{row[name]:{wide},}  " for name, wide in columns)
+            + f"{score:>6}"
         )
+    if found["no tests"]:
+        said.append(f"{found['no tests']} are not counted: pytest could not begin.")
     if found["score"] is not None and found["sampled"]:
         low, high = found["interval"]
         said.append(

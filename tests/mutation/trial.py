@@ -7,6 +7,7 @@ constants, decorators and names that other modules import are all the mutant's.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -17,7 +18,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,11 +79,14 @@ def measure(root: Path, tests: Sequence[str]) -> tuple[Trial, Limits]:
 def run(
     mutants: Iterable[Mutant | None],
     root: Path,
-    tests_of,
-    limits_of,
+    tests_of: Callable[[Mutant | None], Sequence[str]],
+    limits_of: Callable[[Mutant | None], Limits | None],
     jobs: int,
 ) -> Iterator[tuple[Mutant | None, Trial]]:
-    """Try mutants, `jobs` at a time, and yield each with its trial as it ends."""
+    """Try mutants, `jobs` at a time, and yield each with its trial as it ends.
+
+    None among them stands for the sources as they are.
+    """
     waiting, running = iter(mutants), {}
     try:
         while True:
@@ -142,7 +146,7 @@ class _Child:
                 self._late = True
                 self.kill()
             return None
-        self._end_group()  # what the tests have started and left behind
+        self.kill()  # what the tests have started and left behind
         with os.fdopen(self._said) as pipe:
             by = pipe.read().partition("\n")[0]
         verdict = self._verdict(status)
@@ -158,14 +162,9 @@ class _Child:
         return "killed" if code in (FAILED, INTERRUPTED, INTERNAL) else "no tests"
 
     def kill(self) -> None:
-        """End the process and its children."""
-        self._end_group()
-
-    def _end_group(self) -> None:
-        try:
+        """End the process and what it has started."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
 
 
 class _Say:
