@@ -17,8 +17,9 @@ file, and counts how many changes they notice.
 * The **score** is (killed + timed out) / all tested.
 
 The sample takes the same share of every file, drawn by the seed; the interval is
-Wilson's. Properties run with the Hypothesis profile `mutation`: few examples, always
-the same. On a machine so busy that tests with a clock fail, mutants die for nothing.
+Wilson's. Ctrl-C ends a run early, with the score of what it has tested, a smaller
+sample. Properties run with the Hypothesis profile `mutation`: few examples, always the
+same. On a machine so busy that tests with a clock fail, mutants die for nothing.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import math
 import os
 import random
 import re
+import signal
 import sys
 import time
 from collections import Counter
@@ -56,6 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for path, tests in _files().items()
         if not options.target or any(fnmatch(path, glob) for glob in options.target)
     }
+    # Both end a run early, even in a shell that lets background jobs ignore Ctrl-C.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     if not tests_of:
         raise SystemExit("no target matches")
     every = {
@@ -83,20 +88,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"the tests {before.verdict} without a change: {before.by or tests}"
             )
     results, begun = [], time.perf_counter()
-    for mutant, tried in trial.run(
+    trials = trial.run(
         chosen,
         ROOT,
         lambda mutant: tests_of[mutant.path],
         lambda mutant: limits[tests_of[mutant.path]],
         options.jobs,
-    ):
-        results.append((mutant, tried))
-        passed = time.perf_counter() - begun
-        left = passed / len(results) * (len(chosen) - len(results))
-        _say(
-            f"{len(results)}/{len(chosen)} {tried.verdict} {mutant.path}:{mutant.line} "
-            f"({tried.seconds:.1f} s; {left / 60:.0f} min left) {tried.by}"
-        )
+    )
+    try:
+        for mutant, tried in trials:
+            results.append((mutant, tried))
+            passed = time.perf_counter() - begun
+            left = passed / len(results) * (len(chosen) - len(results))
+            _say(
+                f"{len(results)}/{len(chosen)} {tried.verdict} "
+                f"{mutant.path}:{mutant.line} ({tried.seconds:.1f} s; "
+                f"{left / 60:.0f} min left) {tried.by}"
+            )
+    except KeyboardInterrupt:
+        trials.close()
+        _say("interrupted: what has been tested is a smaller sample")
     results.sort(key=lambda result: result[0].key)
     found = report.summary(population, results)
     found |= {"seed": options.seed, "seconds": time.perf_counter() - begun}

@@ -17,19 +17,17 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "balancer/{ranking,slices,allocation,multipliers}.py": (
         "tests/balancer/test_ranking.py",
         "tests/balancer/test_allocation.py",
-        "tests/balancer/test_dual.py",
         "tests/balancer/test_solvers.py",
         "tests/balancer/test_budgets.py",
-        "tests/balancer/test_order.py",
     ),
     # The solvers
     "balancer/solvers/{cycles,flow}.py": (
-        "tests/balancer/test_two_way.py",
         "tests/balancer/test_cycles.py",
+        "tests/balancer/test_two_way.py",
     ),
     "balancer/solvers/**": (
-        "tests/balancer/test_solvers.py",
         "tests/balancer/test_or_tools.py",
+        "tests/balancer/test_solvers.py",
         "tests/balancer/test_budgets.py",
     ),
     "balancer/{solution,search,solve}.py": (

@@ -226,6 +226,7 @@ def _test(
         os.dup2(quiet, descriptor)
     # Some shells let what runs in the background ignore Ctrl-C; tests send it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     if limits is not None:
