@@ -40,7 +40,9 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "balancer/{order,order_tiles,order_blocks,tile_program,tile_bound,assignment,clock}.py": (  # noqa: E501
         "tests/balancer/test_assignment.py",
         "tests/balancer/test_clock.py",
+        "tests/balancer/test_tile_program.py",
         "tests/balancer/test_tile_bound.py",
+        "tests/balancer/test_order_blocks.py",
         "tests/balancer/test_order.py",
     ),
     # Cycles and energy
