@@ -27,12 +27,14 @@ TARGETS: dict[str, tuple[str, ...]] = {
     ),
     "balancer/solvers/**": (
         "tests/balancer/test_or_tools.py",
+        "tests/balancer/test_solve.py",
         "tests/balancer/test_solvers.py",
         "tests/balancer/test_budgets.py",
     ),
     "balancer/{solution,search,solve}.py": (
         "tests/balancer/test_solution.py",
         "tests/balancer/test_search.py",
+        "tests/balancer/test_solve.py",
         "tests/balancer/test_solvers.py",
         "tests/balancer/test_order.py",
     ),
