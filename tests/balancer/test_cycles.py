@@ -135,6 +135,13 @@ def test_a_flow_is_exact_at_any_scale(scale):
     assert 0 <= rounding <= 1e-10 * scale
 
 
+def test_a_flow_of_no_weights_is_empty():
+    """Without weights nothing is chosen and nothing rounded."""
+    none = np.zeros(0)
+    chosen, rounding = flow.transport(none, none, none, np.array([0, 0]))
+    assert (chosen.size, rounding) == (0, 0.0)
+
+
 def test_flows_that_do_not_exist_are_told_from_those_rejected(monkeypatch):
     """No choice meets the supplies: infeasible. Any other failure: no answer."""
     tails, heads = np.array([0, 1]), np.array([2, 2])

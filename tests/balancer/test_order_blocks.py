@@ -8,6 +8,7 @@ from exhaustive import partitions
 from hypothesis import given
 from hypothesis import strategies as st
 
+from balancer import PEMap, RetentionProblem, solve
 from balancer.clock import Clock
 from balancer.order_blocks import BlockSearch
 from balancer.search import Search
@@ -152,3 +153,17 @@ def test_rows_that_keep_nothing_take_no_part(loads):
         assert check_order(search, drawn) == pytest.approx(best)
     else:
         np.testing.assert_array_equal(search.order, np.arange(6))
+
+
+@pytest.mark.parametrize("pattern", [True, False])
+def test_the_order_is_a_local_optimum_before_any_kick(monkeypatch, pattern):
+    """The descent alone keeps more than both of the orders it may begin with."""
+    monkeypatch.setattr(BlockSearch, "kick", lambda self, bound: None)
+    scores = np.random.default_rng(6).exponential(size=(6, 24))
+    shape = scores.shape
+    pe_map = PEMap.n_m(shape, 1, 4) if pattern else PEMap.input_channel(shape, 6)
+    kept = {
+        order: solve(RetentionProblem(scores, pe_map, 36, order=order)).kept
+        for order in ("fixed", "sorted", "optimized")
+    }
+    assert kept["optimized"] > 1.02 * max(kept["fixed"], kept["sorted"])

@@ -371,6 +371,8 @@ class _Finder(ast.NodeVisitor):
         if name in EXTREMUM:
             stop = self._stop(called)
             self._add("extremum", stop - len(name.encode()), stop, EXTREMUM[name])
+        if name == "reshape":  # any negative number means the same there
+            node.args = [one for one in node.args if ast.unparse(one) != "-1"]
         # A class needs its fields: it would complain by itself.
         if not name[:1].isupper() and name != "cls":
             self._leave_out_keywords(node)

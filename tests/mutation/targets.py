@@ -50,6 +50,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     # Cycles and energy
     "hwmodel/{counts,compute,latency,energy}.py": (
         "tests/hwmodel/test_counts.py",
+        "tests/hwmodel/test_compute.py",
         "tests/hwmodel/test_latency.py",
         "tests/hwmodel/test_energy.py",
         "tests/hwmodel/test_anchors.py",
