@@ -138,6 +138,17 @@ def test_the_same_seed_kicks_the_same():
     assert len({tuple(order) for order in orders}) > 1
 
 
+def test_kicks_end_when_nothing_more_is_found():
+    """After so many kicks without success the search is complete, limit or not."""
+    rng = np.random.default_rng(9)
+    drawn = rng.random((6, 3, 1)), np.arange(6) // 2, np.arange(6), np.ones(3, int)
+    clock = Clock(Search(time_limit=20.0))
+    search = BlockSearch(*drawn, clock)
+    search.descend()
+    search.kick(np.inf)
+    assert clock.interrupted is None
+
+
 @pytest.mark.parametrize("loads", [[0, 0], [1, 0]])
 def test_rows_that_keep_nothing_take_no_part(loads):
     """Nothing to keep leaves the order; a row without load does not count."""

@@ -215,6 +215,27 @@ def test_an_optimized_order_has_a_solver_of_its_own():
         solve(small, "none")
 
 
+@pytest.mark.parametrize(
+    ("shape", "pe_map", "channels"),
+    [
+        ((0, 3), PEMap.output_channel((0, 3), 2), 0),
+        ((0, 3), PEMap.input_channel((0, 3), 2), 3),
+        ((0, 4), PEMap.n_m((0, 4), 1, 2), 4),
+        ((3, 0), PEMap.output_channel((3, 0), 2), 3),
+    ],
+)
+@pytest.mark.parametrize("order", ["fixed", "sorted", "optimized"])
+def test_a_layer_without_weights_has_a_solution(shape, pe_map, channels, order):
+    """It keeps nothing, which is proven; its order permutes what the map permutes."""
+    empty = RetentionProblem(np.zeros(shape), pe_map, 0, order=order)
+    solution = solve(empty)
+    assert (solution.nonzeros, solution.kept, solution.gap) == (0, 0.0, 0.0)
+    assert solution.status is Status.OPTIMAL
+    assert solution.termination is Termination.PROVED
+    channels = shape[0] if order == "fixed" else channels
+    np.testing.assert_array_equal(np.sort(solution.order), np.arange(channels))
+
+
 def test_a_sorted_order_needs_a_mask_there():
     """What is feasible only in another order is refused."""
     mask = np.ones((4, 2), dtype=bool)
