@@ -132,7 +132,7 @@ def test_a_flow_is_exact_at_any_scale(scale):
     ways = [(1, 5), (2, 4)]
     best = max(ways, key=lambda way: values[list(way)].sum())
     np.testing.assert_array_equal(np.flatnonzero(chosen), best)
-    assert 0 <= rounding <= 1e-10 * scale
+    assert 0 < rounding <= 1e-10 * scale
 
 
 def test_a_flow_of_no_weights_is_empty():

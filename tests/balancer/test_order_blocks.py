@@ -8,7 +8,7 @@ from exhaustive import partitions
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balancer import PEMap, RetentionProblem, solve
+from balancer import PEMap, RetentionProblem, order_blocks, solve
 from balancer.clock import Clock
 from balancer.order_blocks import BlockSearch
 from balancer.search import Search
@@ -136,6 +136,32 @@ def test_the_same_seed_kicks_the_same():
         orders.append(search.order.tolist())
     assert orders[0] == orders[1]
     assert len({tuple(order) for order in orders}) > 1
+
+
+def test_a_kick_that_was_worse_is_undone(monkeypatch):
+    """At no temperature the search always stands at the best order it has found."""
+    monkeypatch.setattr(order_blocks, "TEMPERATURE", 0.0)
+    search = started(large(), work_limit=0.02)
+    search.descend()
+    search.kick(1e9)
+    assert search.kept == pytest.approx(check_order(search, large()), rel=1e-5)
+    weights, block, _, loads = large()
+    present = np.concatenate(search._members)
+    assert worth(weights, block, present, loads) == pytest.approx(search.kept, rel=1e-5)
+
+
+def test_two_blocks_are_kicked_too():
+    """A descent that ends too early with two blocks is mended."""
+    gains = 0
+    for seed in range(20):
+        weights = np.random.default_rng(seed).exponential(size=(10, 6, 1)) ** 2
+        drawn = weights, np.arange(10) // 5, np.arange(10), np.full(6, 2)
+        search = started(drawn, work_limit=0.005)
+        search.descend()
+        before = check_order(search, drawn)
+        search.kick(1e9)
+        gains += check_order(search, drawn) > before * (1 + 1e-5)
+    assert gains
 
 
 def test_kicks_end_when_nothing_more_is_found():

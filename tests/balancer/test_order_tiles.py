@@ -132,12 +132,17 @@ def test_the_better_beginning_is_kept():
 
 
 def test_a_wide_gap_limit_ends_after_alternating():
-    """Where the gap is small enough nothing is bounded or proven."""
-    program, truth = program_of(5)
-    search = started(program, gap_limit=0.9)
-    search.run()
-    assert search.bound == program.bound
-    assert search.best.kept <= truth * (1 + 1e-9)
+    """Where the gap is small enough nothing is bounded or proven, but alternated."""
+    gains = 0
+    for seed in range(6):
+        program, truth = program_of(seed)
+        search = started(program, gap_limit=0.9)
+        first = search.best.kept
+        search.run()
+        assert search.bound == program.bound
+        assert first <= search.best.kept <= truth * (1 + 1e-9)
+        gains += search.best.kept > first * (1 + 1e-9)
+    assert gains >= 3
 
 
 def test_a_cancelled_search_keeps_a_bound_that_holds(monkeypatch):

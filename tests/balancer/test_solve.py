@@ -165,6 +165,18 @@ def test_two_without_an_answer_say_both_reasons():
         solve(crossing(), name)
 
 
+def test_floors_that_cross_are_solved_by_the_literal_program():
+    """Where the best mask without them breaks floors; where it holds them, it stays."""
+    solution = solve(crossing())
+    assert solution.status is Status.OPTIMAL
+    assert (solution.solver, solution.kept) == ("cp-sat", 9 + 1 + 9 + 1)
+    wide = RetentionProblem(
+        np.array([[9.0, 1], [9, 1], [1, 9]]), crossing().pe_map, 4, channel_floor=1
+    )
+    solution = solve(wide)
+    assert (solution.status, solution.kept) == (Status.OPTIMAL, 9 + 1 + 9 + 9)
+
+
 def test_without_a_greedy_answer_one_cut_short_stays():
     """Where greedy has no mask, a feasible one is returned as it is."""
     mask = np.array([[True, True], [True, False], [False, True]])

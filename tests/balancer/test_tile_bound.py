@@ -121,11 +121,18 @@ def test_no_tiling_exceeds_the_bound(drawn):
 
 @given(programs())
 def test_every_split_has_its_own_bound(drawn):
-    """No tiling with given loads is worth more than the bound of that split."""
+    """It is the formula's, and no tiling with these loads is worth more."""
     _, program, start, steps = drawn
     bound = TileBound(program, start)
     bound.descend(start.kept, steps, Clock(Search()))
-    splits = all_splits(program)[:12]
+    prices, splits = bound.best, all_splits(program)[:12]
+    for loads, most in zip(splits, bound.split_bound(splits), strict=True):
+        lost = prices.of_slice * (program.budget - loads @ program.sizes)
+        for tiles, worth in zip(bound.classes, prices.worth, strict=True):
+            lost += sum(
+                worth.max() - worth[loads[t] - tiles.lower] for t in tiles.tiles
+            )
+        assert most == pytest.approx(prices.bound - lost, rel=1e-9, abs=1e-9)
     for loads, most in zip(splits, bound.split_bound(splits), strict=True):
         assert best_of_split(program, loads) <= most + 1e-9 * (1 + abs(most))
         assert most <= bound.best.bound + 1e-9
@@ -204,6 +211,19 @@ def test_descending_comes_near_the_best_tiling():
     before = bound.best.bound - truth
     bound.descend(truth, 400, Clock(Search()))
     assert 0 <= bound.best.bound - truth < 0.2 * before
+
+
+def test_prices_without_a_slope_are_the_best():
+    """One tile that uses the whole budget leaves nothing to descend to."""
+    values = np.array([[3.0, 2.0], [2.0, 1.0]])
+    pe_map = PEMap.output_channel(values.shape, 2)
+    problem = RetentionProblem(values, pe_map, 4, order="optimized")
+    program = TileProgram.of(problem, 2)
+    bound = TileBound(program, program.with_best_loads(np.array([0, 0])))
+    before = bound.best
+    with np.errstate(all="raise"):
+        bound.descend(0.0, 5, Clock(Search()))
+    assert bound.best is before
 
 
 def test_descending_heeds_the_clock():

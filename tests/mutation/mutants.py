@@ -9,7 +9,8 @@ see. The operators:
 `arithmetic`   ``+ -``, ``* /``, ``//``, ``%``, ``**``, ``& |``, also in ``+=``; a sign,
                ``~`` or ``not`` is left out
 `boolean`      ``and`` and ``or``
-`constant`     a number plus 1, True and False, another text where texts are compared
+`constant`     a number plus 1 (a float twice itself plus 1), True and False, another
+               text where texts are compared
 `condition`    the opposite of a condition that is no comparison
 `extremum`     ``min`` and ``max``, ``any`` and ``all``, ``zeros`` and ``ones``, …
 `argument`     a keyword argument is left out
@@ -75,6 +76,8 @@ EXTREMA = (
     ("zeros", "ones"),
 )
 EXTREMUM = dict(EXTREMA) | {second: first for first, second in EXTREMA}
+# Their default is the last axis, mostly the one that was given; another one is tried.
+SORTS = {"argsort", "partition", "sort", "take_along_axis"}
 # Checks, types, and `kind="stable"`: the default sort is stable for few entries too.
 KEPT_ARGUMENTS = {"copy", "daemon", "dtype", "kind", "name", "strict"}
 
@@ -342,8 +345,10 @@ class _Finder(ast.NodeVisitor):
     def visit_Constant(self, node: ast.Constant) -> None:
         if isinstance(node.value, bool):
             self._replace("constant", node, str(not node.value))
-        elif isinstance(node.value, (int, float)):
+        elif isinstance(node.value, int):
             self._replace("constant", node, repr(node.value + 1))
+        elif isinstance(node.value, float):
+            self._replace("constant", node, repr(2 * node.value + 1))
 
     def visit_keyword(self, node: ast.keyword) -> None:
         if node.arg in KEPT_ARGUMENTS:
@@ -375,15 +380,17 @@ class _Finder(ast.NodeVisitor):
             node.args = [one for one in node.args if ast.unparse(one) != "-1"]
         # A class needs its fields: it would complain by itself.
         if not name[:1].isupper() and name != "cls":
-            self._leave_out_keywords(node)
+            self._leave_out_keywords(node, name)
         self.generic_visit(node)
 
-    def _leave_out_keywords(self, node: ast.Call) -> None:
+    def _leave_out_keywords(self, node: ast.Call, called: str) -> None:
         given = sorted([*node.args, *node.keywords], key=self._start)
         for number, argument in enumerate(given):
             if not isinstance(argument, ast.keyword) or argument.arg is None:
                 continue
             if argument.arg in KEPT_ARGUMENTS:
+                continue
+            if argument.arg == "axis" and called in SORTS:
                 continue
             if number:
                 start, stop = self._stop(given[number - 1]), self._stop(argument)

@@ -14,8 +14,10 @@ from mutation.mutants import mutants
         ("x = a and b and c", ["x = a and b or c", "x = a or b and c"]),
         (
             "x = 3, 0.5, True",
-            ["x = 3, 0.5, False", "x = 3, 1.5, True", "x = 4, 0.5, True"],
+            ["x = 3, 0.5, False", "x = 3, 2.0, True", "x = 4, 0.5, True"],
         ),
+        ("x = a.reshape(-1)", []),
+        ("x = np.sort(a, axis=1)", ["x = np.sort(a, axis=0)"]),
         ("x = a == 'one'", ["x = a != 'one'", "x = a == 'not one'"]),
         ("x = a if b else c", ["x = a if (not (b)) else c"]),
         ("x = np.minimum(a, b)", ["x = np.maximum(a, b)"]),
