@@ -46,6 +46,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/balancer/test_tile_bound.py",
         "tests/balancer/test_order_tiles.py",
         "tests/balancer/test_order_blocks.py",
+        "tests/balancer/test_solve.py",
         "tests/balancer/test_order.py",
     ),
     # Cycles and energy
