@@ -46,7 +46,7 @@ from .mutants import Mutant, mutants
 from .targets import PRELOADED, TARGETS, TUNING
 
 ROOT = Path(__file__).resolve().parents[2]
-SAMPLE = 450
+SAMPLE = 300
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -153,21 +153,23 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _files() -> dict[str, tuple[str, ...]]:
-    """Target files and those of their tests that exist."""
+    """Target files and their tests; a pattern that matches nothing is an error."""
     files: dict[str, tuple[str, ...]] = {}
     for pattern, tests in TARGETS.items():
-        present = tuple(
-            path.relative_to(ROOT).as_posix()
-            for test in tests
-            for path in sorted(ROOT.glob(test))
-        )
-        found = [path for glob in _braces(pattern) for path in ROOT.glob(glob)]
-        if not found or not present:
-            raise SystemExit(f"{pattern}: no such files, or no tests of them")
-        for path in sorted(found):
-            if path.suffix == ".py":
-                files.setdefault(path.relative_to(ROOT).as_posix(), present)
+        named = tuple(path for test in tests for path in _matching(test))
+        for path in _matching(pattern):
+            files.setdefault(path, named)
     return files
+
+
+def _matching(pattern: str) -> list[str]:
+    paths = []
+    for glob in _braces(pattern):
+        found = [path.relative_to(ROOT).as_posix() for path in ROOT.glob(glob)]
+        if not found:
+            raise SystemExit(f"targets: {glob} matches no file")
+        paths += found
+    return sorted(paths)
 
 
 def _braces(pattern: str) -> list[str]:
