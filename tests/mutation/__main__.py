@@ -106,6 +106,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"{left / 60:.0f} min left) {tried.by}"
             )
     except KeyboardInterrupt:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # the summary takes a moment
         trials.close()
         _say("interrupted: what has been tested is a smaller sample")
     results.sort(key=lambda result: result[0].key)
