@@ -109,3 +109,20 @@ def test_the_best_of_channels_hold_the_forced_ones():
     np.testing.assert_array_equal(best, np.array(expected, dtype=bool))
     plain = best_of_channels(keys, np.array([1, 0, 0]), None)
     np.testing.assert_array_equal(np.flatnonzero(plain), [1])
+
+
+def test_a_channel_inside_a_cell_keeps_its_best():
+    """Two channels share a PE: the floor of each forces the best of its weights."""
+    scores = np.arange(12.0).reshape(4, 3)
+    found = Floors.of(
+        PEMap.interleaved((4, 3), 2),
+        np.array([1, 0, 0, 2]),
+        scores=scores,
+        allowed=None,
+        forced=None,
+    )
+    expected = np.zeros((4, 3), dtype=bool)
+    expected[0, 2] = expected[3, 1:] = True
+    np.testing.assert_array_equal(found.must_keep, expected)
+    assert not found.crossing.any()
+    assert not found.group_floor.any()

@@ -93,7 +93,8 @@ def test_sparsity_never_keeps_more_than_it_says(sparsity, weights):
 
 
 @pytest.mark.parametrize(
-    ("sparsity", "weights", "budget"), [(0.9, 10, 1), (0.7, 10, 3), (0.98, 50, 1)]
+    ("sparsity", "weights", "budget"),
+    [(0.9, 10, 1), (0.7, 10, 3), (0.98, 50, 1), (0.9, 10**9, 10**8)],
 )
 def test_round_fractions_give_round_budgets(sparsity, weights, budget):
     """Nine tenths of ten leave one, whatever binary fractions make of it."""

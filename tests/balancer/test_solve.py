@@ -177,6 +177,14 @@ def test_floors_that_cross_are_solved_by_the_literal_program():
     assert (solution.status, solution.kept) == (Status.OPTIMAL, 9 + 1 + 9 + 9)
 
 
+def test_the_literal_program_holds_an_n_m_pattern():
+    """It keeps n of every m, and as much as the slices do."""
+    pattern = RetentionProblem(SCORES[:3, :8], PEMap.n_m((3, 8), 2, 4))
+    literal, slices = solve(pattern, "binary"), solve(pattern)
+    assert (literal.solver, literal.nonzeros) == ("binary", 12)
+    assert literal.kept == pytest.approx(slices.kept)
+
+
 def test_without_a_greedy_answer_one_cut_short_stays():
     """Where greedy has no mask, a feasible one is returned as it is."""
     mask = np.array([[True, True], [True, False], [False, True]])

@@ -203,3 +203,12 @@ def test_the_bound_of_input_blocks_is_that_of_whole_rows(bounds):
     # Blocks of four and two channels keep one each.
     expected = np.sort(-scores, axis=1)[:, :2].sum()
     assert solve(pattern, gap_limit=0.99).bound == pytest.approx(-expected)
+
+
+def test_a_budget_of_nothing_is_worth_nothing():
+    """No slice fits, so the bound is 0, and so is what is kept."""
+    scores = np.array([[3.0, 1.0], [2.0, 2.0]])
+    pe_map = PEMap.output_channel((2, 2), 1)
+    program = TileProgram.of(RetentionProblem(scores, pe_map, 0, order="optimized"), 0)
+    assert program.bound == 0.0
+    assert program.with_best_loads(np.array([0, 1])).kept == 0.0
