@@ -5,12 +5,25 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from hypothesis import settings
 from hypothesis import strategies as st
 
-from balancer import PEMap, RetentionProblem, map_kinds
+from balancer import (
+    Cancellation,
+    PEMap,
+    RetentionProblem,
+    Search,
+    SearchLimits,
+    map_kinds,
+)
 
 # Those of the package; other tests register maps of their own.
 KINDS = map_kinds()
+
+
+def repeated(times: int) -> int:
+    """Say how often a loop over drawn cases runs: less where few examples are asked."""
+    return min(times, times * settings.default.max_examples // 50)
 
 
 def shapes(max_weights: int, min_side: int = 1) -> st.SearchStrategy[tuple[int, ...]]:
@@ -100,3 +113,8 @@ def cases(draw: Any, max_weights: int, constrained: bool = True) -> Case:
                 options[name] = marked.reshape(pe_map.shape)
     values = draw(scores(size)).reshape(pe_map.shape)
     return Case(values, pe_map, options)
+
+
+def search_of(progress: Any = None, cancellation: Any = None, **limits: Any) -> Search:
+    """Make a search with some limits."""
+    return Search(SearchLimits(**limits), progress, cancellation or Cancellation())
