@@ -189,3 +189,24 @@ def test_floors_that_exceed_a_shared_budget_say_the_least():
     layers = {"a": np.ones((4, 6)), "b": np.ones((4, 6))}
     with pytest.raises(InfeasibleError, match="at least 16"):
         balance_network(layers, scope="global", budget=10, channel_floor=2)
+
+
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_totals_follow_from_the_masks(scope):
+    """The price is what the kept fraction lacks; dead channels are those of masks."""
+    rng = np.random.default_rng(8)
+    scale = np.repeat([1.0, 0.1], 4)[:, None]  # the second tile is worth little
+    layers = {name: rng.random((8, 30)) * scale for name in ("a", "b")}
+    solution = balance_network(layers, sparsity=0.9, pes=4, scope=scope)
+    document = solution.to_dict()
+    empty = {name: ~mask.any(axis=1) for name, mask in solution.masks.items()}
+    assert document["network"]["dead_channels"] == sum(
+        map(np.count_nonzero, empty.values())
+    )
+    assert document["network"]["dead_channels"] > 0
+    for row in (*document["layers"], document["network"]):
+        kept = row["kept"] / row["kept_unstructured"]
+        assert row["kept_fraction"] == pytest.approx(kept)
+        assert row["price_of_balance"] == pytest.approx(1 - kept)
+    for row in document["layers"]:
+        assert row["dead_channels"] == np.count_nonzero(empty[row["name"]])
