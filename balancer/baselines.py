@@ -34,6 +34,14 @@ def lth_mask(scores: AnyArray, budget: int) -> BoolArray:
     -------
     ndarray of bool
         In the shape of the scores; of equal scores, the first are kept.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from balancer.baselines import lth_mask
+    >>> lth_mask(np.array([[4.0, 3.0], [2.0, 1.0]]), budget=2).astype(int)
+    array([[1, 1],
+           [0, 0]])
     """
     everything = PEMap.output_channel((1, scores.size), pes=1)
     flat = top_per_cell(scores.reshape(1, -1), everything, np.array([budget]))
@@ -72,6 +80,16 @@ def u_ticket_mask(
     ------
     BalancerError
         An unknown rule, or a mask that does not fit the map.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from balancer import PEMap
+    >>> from balancer.baselines import u_ticket_mask
+    >>> mask = np.array([[1, 1, 1, 0], [1, 0, 0, 0]], dtype=bool)
+    >>> balanced = u_ticket_mask(mask, PEMap.output_channel((2, 4), pes=2))
+    >>> balanced.sum(axis=1)
+    array([2, 2])
     """
     if rule not in ("paper", "ceil"):
         raise BalancerError(f"u-Ticket rule {rule!r}; accepted: paper, ceil")
@@ -104,6 +122,17 @@ def top_k_per_pe_mask(scores: AnyArray, pe_map: PEMap, budget: int) -> BoolArray
     -------
     ndarray of bool
         In the shape of the weights.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from balancer import PEMap
+    >>> from balancer.baselines import top_k_per_pe_mask
+    >>> scores = np.array([[4.0, 3.0, 2.0], [1.0, 9.0, 0.0]])
+    >>> pe_map = PEMap.output_channel(scores.shape, pes=2)
+    >>> top_k_per_pe_mask(scores, pe_map, budget=4).astype(int)
+    array([[1, 1, 0],
+           [1, 1, 0]])
     """
     share = budget // max(1, pe_map.n_cells)
     return top_per_cell(scores, pe_map, np.minimum(share, pe_map.cell_sizes()))
@@ -128,6 +157,15 @@ def lth_sorted_schedule(mask: BoolArray, pe_map: PEMap) -> Schedule:
     ------
     BalancerError
         A map whose channels cannot be permuted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from balancer import PEMap
+    >>> from balancer.baselines import lth_sorted_schedule
+    >>> mask = np.array([[1, 0], [1, 1], [0, 0], [1, 1]], dtype=bool)
+    >>> lth_sorted_schedule(mask, PEMap.output_channel((4, 2), pes=2)).order.tolist()
+    [1, 3, 0, 2]
     """
     return sorted_schedule(pe_map, channel_nonzeros(mask, pe_map))
 
@@ -177,6 +215,21 @@ def compare_baselines(
         Non-zeros of the unstructured mask, from which the others start.
     seed : int
         Seed of the random methods.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from balancer import PEMap
+    >>> from balancer.baselines import compare_baselines
+    >>> scores = np.random.default_rng(0).random((16, 64))
+    >>> pe_map = PEMap.output_channel(scores.shape, pes=16)
+    >>> for row in compare_baselines(scores, pe_map, budget=64):
+    ...     print(f"{row.method:<21} {row.metrics.mu:.3f} {row.kept_fraction:.3f}")
+    lth                   0.407 1.000
+    lth-sorted            0.407 1.000
+    u-ticket (paper rule) 1.000 0.887
+    u-ticket (ceil rule)  1.000 0.887
+    topk-per-pe           1.000 0.992
     """
     unstructured = lth_mask(scores, budget)
     masks = {

@@ -42,6 +42,7 @@ class LayerCost:
 
     Examples
     --------
+    >>> from balancer import LayerCost
     >>> LayerCost(cycles_per_slice=256, base_cycles=40).cycles(3)
     808
     """

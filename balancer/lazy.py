@@ -21,6 +21,7 @@ def lazy_attributes(
 
     Examples
     --------
+    >>> from balancer.lazy import lazy_attributes
     >>> load, names = lazy_attributes("package", {"prod": "math"})
     >>> load("prod")([2, 3]), names()
     (6, ['prod'])

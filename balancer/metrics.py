@@ -43,6 +43,15 @@ class LoadMetrics:
         Unused slots of PEs without weights: what it cannot.
     slots : int
         All slots.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from balancer import LoadMetrics, PEMap
+    >>> mask = np.array([[1, 1, 0], [1, 0, 0]], dtype=bool)
+    >>> metrics = LoadMetrics.of(mask, PEMap.output_channel(mask.shape, pes=2))
+    >>> metrics.mu, metrics.eta, metrics.idle_unbalanced
+    (0.5, 0.75, 1)
     """
 
     nonzeros: int
@@ -101,6 +110,14 @@ def utilization(mask: BoolArray, pe_map: PEMap) -> float:
     """Utilization mu of a mask, from 0 (one PE works) to 1 (all work all the time).
 
     See `LoadMetrics.mu` for the formula and its source.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from balancer import PEMap, utilization
+    >>> mask = np.array([[1, 1, 0], [1, 0, 0]], dtype=bool)
+    >>> utilization(mask, PEMap.output_channel(mask.shape, pes=2))
+    0.5
     """
     return LoadMetrics.of(mask, pe_map).mu
 
@@ -124,6 +141,12 @@ def network_utilization(values: Sequence[float], weights: Sequence[int]) -> floa
     -------
     float
         1.0 for a network without weights.
+
+    Examples
+    --------
+    >>> from balancer import network_utilization
+    >>> network_utilization([1.0, 0.5], weights=[300, 100])
+    0.875
     """
     total = sum(weights)
     if not total:
@@ -132,7 +155,16 @@ def network_utilization(values: Sequence[float], weights: Sequence[int]) -> floa
 
 
 def network_eta(layers: Sequence[LoadMetrics]) -> float:
-    """Divide used slots by all slots, over all layers; 1.0 without any load."""
+    """Divide used slots by all slots, over all layers; 1.0 without any load.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from balancer import LoadMetrics, PEMap, network_eta
+    >>> mask = np.array([[1, 1], [1, 0]], dtype=bool)
+    >>> network_eta([LoadMetrics.of(mask, PEMap.output_channel((2, 2), pes=2))])
+    0.75
+    """
     slots = sum(layer.slots for layer in layers)
     return sum(layer.nonzeros for layer in layers) / slots if slots else 1.0
 
@@ -146,7 +178,15 @@ def top_k(scores: AnyArray, k: int) -> AnyArray:
 
 
 def top_k_sum(scores: AnyArray, k: int) -> float:
-    """Total of the `k` largest scores: what unstructured pruning keeps."""
+    """Total of the `k` largest scores: what unstructured pruning keeps.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from balancer import top_k_sum
+    >>> top_k_sum(np.array([[1.0, 4.0], [3.0, 2.0]]), 2)
+    7.0
+    """
     return float(top_k(scores, k).sum(dtype=np.float64))
 
 
@@ -164,6 +204,14 @@ def kept_fraction(scores: AnyArray, mask: BoolArray) -> float:
     -------
     float
         1.0 where unstructured pruning keeps nothing either.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from balancer.metrics import kept_fraction
+    >>> scores = np.array([4.0, 3.0, 2.0, 1.0])
+    >>> round(kept_fraction(scores, np.array([True, False, True, False])), 3)
+    0.857
     """
     kept = total_score(scores, mask)
     return fraction(kept, top_k_sum(scores, int(np.count_nonzero(mask))))

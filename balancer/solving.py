@@ -80,11 +80,14 @@ def solve(
     --------
     >>> import numpy as np
     >>> from balancer import PEMap, RetentionProblem, solve
-    >>> scores = np.arange(12.0).reshape(4, 3)
+    >>> scores = np.array([[9.0, 8.0, 7.0], [3.0, 2.0, 1.0]])
     >>> pe_map = PEMap.output_channel(scores.shape, pes=2)
-    >>> solution = solve(RetentionProblem(scores, pe_map, budget=4))
-    >>> solution.kept, solution.bound, solution.loads.tolist()
-    (35.0, 35.0, [[0, 0], [2, 2]])
+    >>> solution = solve(RetentionProblem(scores, pe_map, budget=5))
+    >>> solution.mask.astype(int)
+    array([[1, 1, 0],
+           [1, 1, 0]])
+    >>> solution.kept, solution.bound, solution.remainder
+    (22.0, 22.0, 1)
     """
     begun = time.perf_counter()
     search = Search(

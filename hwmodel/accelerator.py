@@ -119,6 +119,12 @@ class Accelerator(Section):
         -----
         MixedNodesWarning
             Sections of different technology nodes and no `mixed_nodes_reason`.
+
+        Examples
+        --------
+        >>> from hwmodel import Accelerator
+        >>> Accelerator.load("loas").array.skip
+        'dual'
         """
         given = str(name_or_path)
         if given in cls.names():
@@ -191,11 +197,17 @@ class Accelerator(Section):
         ------
         AcceleratorError
             An n:m map, which prescribes masks and no array.
+
+        Examples
+        --------
+        >>> from hwmodel import Accelerator
+        >>> Accelerator.load("u-ticket").on_map("grid:4x8", pes=16).array.map_spec
+        ('grid:4x8', 32)
         """
         text = spec.strip().lower().replace("-", "_")
         name, _, size = text.partition(":")
         rows, _, cols = size.partition("x")
-        mapped = {"mapping": text, "pes": pes}
+        mapped: dict[str, Any] = {"mapping": text, "pes": pes}
         if name == "grid":
             mapped = {"mapping": name, "rows": rows, "cols": cols}
         array = self.array.model_dump(exclude={"rows", "cols", "pes"})

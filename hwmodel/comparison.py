@@ -28,6 +28,17 @@ class ReportComparison:
     ------
     HardwareModelError
         No reports, not as many labels, or networks with different layers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hwmodel import Accelerator, ReportComparison, LayerWorkload, evaluate
+    >>> accelerator = Accelerator.load("u-ticket")
+    >>> masks = {"dense": np.ones((16, 16)), "sparse": np.eye(16)}
+    >>> reports = [evaluate([LayerWorkload("a", masks[x])], accelerator) for x in masks]
+    >>> rows = ReportComparison(tuple(masks), tuple(reports)).rows()
+    >>> [(row["label"], row["cycles_ratio"]) for row in rows]
+    [('dense', 1.0), ('sparse', 0.0625)]
     """
 
     labels: tuple[str, ...]

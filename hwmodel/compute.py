@@ -1,20 +1,9 @@
 """Compute cycles of a layer: loads by PE map, and who waits for whom.
 
 For every sample, group g and barrier interval i (a pixel, a time step, ...), PE p has
-a load ``l(g, i, p)`` in cycles, and the interval lasts ``max_p l(g, i, p)``. What adds
-to a load follows from what the array skips:
-
-=========  ========================================================================
-`skip`     load of PE p while one time block of one output pixel is computed
-=========  ========================================================================
-`none`     weights of the cell, zeros included
-`weight`   weights kept
-`spike`    weights, zeros included, that meet a spike
-`dual`     weights kept that meet a spike
-=========  ========================================================================
-
-A cycle is *busy* if a kept weight meets a spike and *gated* otherwise; a PE that waits
-at a barrier is *idle*: ``busy + gated + idle = P * sum of the intervals``.
+a load ``l(g, i, p)`` in cycles, and the interval lasts as long as the largest of them.
+What adds to a load, and which of its cycles are *busy*, *gated* and *idle*, follows
+from what the array skips: "Loads" and "Barriers" in ``docs/hardware-model.md``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Energy of what a layer does, split by component and by kind.
 
-``E = sum over memories of bits * pJ/bit + sum over PE units of operations * pJ
-+ P * L * base + leakage power * L / f``, with P PEs and a latency of L cycles. Every PE
-unit has its own base and leakage, so each component's full share is known too.
+Bits that move, operations of the PE units, and what PEs and chip burn in the meantime:
+see "Energy" in ``docs/hardware-model.md``. Every PE unit has its own base and leakage,
+so each component's full share is known too.
 """
 
 from __future__ import annotations

@@ -50,6 +50,15 @@ def evaluate(workloads: Iterable[LayerWorkload], accelerator: Accelerator) -> Re
     ------
     WorkloadError
         No layers, or layers with different numbers of samples.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hwmodel import Accelerator, LayerWorkload, evaluate
+    >>> workload = LayerWorkload("linear", np.eye(16), timesteps=4)
+    >>> report = evaluate([workload], Accelerator.load("u-ticket"))
+    >>> report.cycles, report.utilization
+    (4, 1.0)
     """
     layers = list(workloads)
     if not layers:
@@ -70,7 +79,17 @@ def evaluate(workloads: Iterable[LayerWorkload], accelerator: Accelerator) -> Re
 def evaluate_many(
     workloads: Sequence[LayerWorkload], accelerators: Iterable[Accelerator]
 ) -> list[Report]:
-    """Evaluate one network on many accelerators; see `evaluate`."""
+    """Evaluate one network on many accelerators; see `evaluate`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hwmodel import Accelerator, LayerWorkload, evaluate_many
+    >>> layers = [LayerWorkload("linear", np.eye(16), timesteps=4)]
+    >>> both = [Accelerator.load(name) for name in ("u-ticket", "eie")]
+    >>> [report.accelerator.name for report in evaluate_many(layers, both)]
+    ['u-ticket', 'eie']
+    """
     return [evaluate(workloads, accelerator) for accelerator in accelerators]
 
 

@@ -1,12 +1,10 @@
 """Queues in front of the PEs, as in EIE: how far a fast PE may run ahead.
 
 Activations are broadcast in order to a queue of depth D at every PE, and only when all
-queues have room. With the load ``l(j, p)`` of activation j on PE p, its finish is
-
-    f(j, p) = max(f(j - 1, p), max over q of f(j - D, q)) + l(j, p),
-
-so D = 1 is a barrier after every activation, and D without end none at all. The queues
-are those of EIE (Han et al., ISCA 2016, 10.1109/ISCA.2016.30), the recurrence is ours.
+queues have room. A PE begins an activation when it has finished the one before, and all
+PEs have finished the one D earlier: D = 1 is a barrier after every activation, and D
+without end none at all. The queues are those of EIE (Han et al., ISCA 2016,
+10.1109/ISCA.2016.30), the recurrence is ours: "Barriers" in ``docs/hardware-model.md``.
 """
 
 from __future__ import annotations

@@ -1,12 +1,9 @@
 """Latency of a layer: its stages, with memory traffic double buffered behind them.
 
-While stage b computes for ``C_b`` cycles, every memory port moves what stage b streams,
-what stage b + 1 needs to start and what stage b - 1 has left behind, ``M_b`` cycles at
-the port's bandwidth, rounded up, and the largest of the ports counts:
-
-    L = fill + sum_b max(C_b, M_b) + drain,    stall = sum_b max(0, M_b - C_b),
-
-where fill moves what stage 0 needs to start, and drain what the last leaves behind.
+While stage b computes, every memory port moves what stage b streams, what stage b + 1
+needs to start and what stage b - 1 has left behind; the stage lasts as long as the
+slower of the two. Before it, the first stage's needs are filled in, and after it, what
+the last leaves is drained. The equations: "Latency" in ``docs/hardware-model.md``.
 """
 
 from __future__ import annotations

@@ -54,6 +54,16 @@ def slice_costs(
     WorkloadError
         An accelerator whose cycles are not the same for every slice, or two layers of
         one name.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hwmodel import Accelerator, LayerWorkload, slice_costs
+    >>> mask = np.ones((32, 16, 3, 3), dtype=bool)
+    >>> layer = LayerWorkload("conv", mask, (16, 8, 8), padding=1, timesteps=4)
+    >>> costs = slice_costs([layer], Accelerator.load("u-ticket"))
+    >>> costs["conv"].cycles_per_slice  # 64 output pixels, 4 time steps
+    256
     """
     array = accelerator.array
     if array.counting != "array" or array.skip != "weight":

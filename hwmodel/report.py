@@ -31,6 +31,17 @@ class Report:
     layers : tuple of LayerReport
     inferences : int
         Samples that `cycles`, `energy_pj` and all other sums add up.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hwmodel import Accelerator, LayerWorkload, evaluate
+    >>> layer = LayerWorkload("linear", np.eye(16), spike_rate=0.25, timesteps=4)
+    >>> report = evaluate([layer], Accelerator.load("u-ticket"))
+    >>> report.cycles, report.utilization, round(report.energy_pj, 2)
+    (4, 1.0, 29.44)
+    >>> round(report.breakdown["accumulate"], 2), round(report.breakdown["base"], 2)
+    (16.0, 13.44)
     """
 
     accelerator: Accelerator

@@ -1,17 +1,10 @@
 """SATA_Sim's closed forms for inference on an output-stationary systolic array.
 
-For an R x C array, E output pixels counted *without* padding, K weights of a channel,
-N output channels and T time steps (SCALE-Sim's formulas, as SATA_Sim uses them):
-
-- ``F_os = ceil(E/R) * ceil(N/C)`` and ``F_ws = ceil(K/R) * ceil(N/C)`` folds;
-- ``cyc_os = F_os * (K + R + C - 2) - 1 - (C - c_last)``, with c_last columns in use in
-  the last fold: the last fold drains early, and cycles are numbered from 0;
-- ``cyc_w = (F_ws - 1) * (2*R + C + E - 2) + R - 1``, a pass over the weights;
-- the layer takes ``T * cyc_os + cyc_w`` cycles, whatever its sparsity.
-
-Operations count all output pixels, E_p: ``N * E_p * K * T * (1 - s)`` accumulates with
-the sparsity s of weights and spikes together, and ``N * E_p * T`` LIF updates. Memory
-traffic is that of one time step, except for the outputs at their buffer.
+Cycles count output pixels *without* padding, the last fold drains early, and a pass
+over the weights is added, whatever the sparsity. Operations count all output pixels,
+with the sparsity of weights and spikes together. Memory traffic is that of one time
+step, except for the outputs at their buffer. The forms: preset ``sata`` of "Presets and
+how each was validated" in ``docs/hardware-model.md``.
 
 Sources: Yin et al., "SATA", IEEE TCAD 2022, arXiv 2204.05422, and its simulator
 SATA_Sim; Samajdar et al., "SCALE-Sim", arXiv 1811.02883.

@@ -32,6 +32,19 @@ def save_spikes(path: str | Path, spikes: Mapping[str, npt.ArrayLike]) -> None:
     ------
     WorkloadError
         Values other than 0 and 1.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> from hwmodel import load_spikes, save_spikes
+    >>> spikes = {"conv": np.random.default_rng(0).random((4, 1, 16, 8, 8)) < 0.15}
+    >>> with TemporaryDirectory() as folder:
+    ...     save_spikes(Path(folder) / "spikes.npz", spikes)
+    ...     back = load_spikes(Path(folder) / "spikes.npz")
+    >>> bool((back["conv"] == spikes["conv"]).all())
+    True
     """
     arrays: dict[str, npt.NDArray[np.generic]] = {}
     for name, given in spikes.items():
@@ -62,6 +75,16 @@ def load_spikes(path: str | Path) -> dict[str, npt.NDArray[np.uint8]]:
     ------
     WorkloadError
         A file that cannot be read, or that `save_spikes` did not write.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from hwmodel import load_spikes, save_spikes
+    >>> with TemporaryDirectory() as folder:
+    ...     save_spikes(Path(folder) / "spikes.npz", {"linear": [[[1, 0, 1]]]})
+    ...     load_spikes(Path(folder) / "spikes.npz")
+    {'linear': array([[[1, 0, 1]]], dtype=uint8)}
     """
     try:
         with np.load(path, allow_pickle=False) as file:

@@ -263,6 +263,7 @@ def network_workloads(
     Examples
     --------
     >>> import numpy as np
+    >>> from hwmodel import network_workloads
     >>> masks = {"conv": np.ones((4, 1, 3, 3), bool), "fc": np.ones((2, 64), bool)}
     >>> about = {"architecture": "4c3-mp2-fc2", "input_shape": (1, 8, 8)}
     >>> [layer.pixels for layer in network_workloads(masks, about).workloads]

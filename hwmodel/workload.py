@@ -64,6 +64,15 @@ class LayerWorkload:
         operations are MACs, and only its neurons are updated in every time step.
     output_size : tuple of int
         Height and width of the output, which follow from the rest.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hwmodel import LayerWorkload
+    >>> mask = np.ones((32, 16, 3, 3), dtype=bool)
+    >>> layer = LayerWorkload("conv", mask, (16, 8, 8), padding=1, spike_rate=0.15)
+    >>> layer.output_size, layer.pixels
+    ((8, 8), 64)
     """
 
     name: str

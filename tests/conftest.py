@@ -1,6 +1,7 @@
-"""Hypothesis profiles: dev (default), ci (repeatable) and thorough (a release)."""
+"""Hypothesis profiles (dev, ci: repeatable, thorough: a release), and Ctrl-C."""
 
 import os
+import signal
 
 from hypothesis import settings
 
@@ -10,3 +11,8 @@ settings.register_profile("thorough", max_examples=2000, deadline=None)
 settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev")
 )
+
+# A shell that starts the tests in the background makes them ignore SIGINT, and Python
+# then installs no handler. Tests that press Ctrl-C need it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

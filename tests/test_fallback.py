@@ -9,18 +9,7 @@ import subprocess
 import sys
 
 import pytest
-
-# Imports of these names fail as if the package were not installed.
-BLOCK = """
-import sys
-
-class Missing:
-    def find_spec(self, name, path=None, target=None):
-        if name == {name!r} or name.startswith({name!r} + "."):
-            raise ModuleNotFoundError(f"No module named {{name!r}}")
-
-sys.meta_path.insert(0, Missing())
-"""
+from missing import without
 
 # Groups of 4, 4 and 3 PEs: a knapsack whose core the presolve leaves open.
 KNAPSACK = """
@@ -47,9 +36,9 @@ def python(code):
 @pytest.mark.parametrize(
     ("before", "solver", "limit", "reason"),
     [
-        (BLOCK.format(name="ortools"), "cp-sat", 30, "OR-Tools cannot be imported"),
-        (BLOCK.format(name="ortools.sat"), "cp-sat", 30, "OR-Tools cannot be imported"),
-        (BLOCK.format(name="ortools"), "binary", 30, "OR-Tools cannot be imported"),
+        (without("ortools"), "cp-sat", 30, "OR-Tools cannot be imported"),
+        (without("ortools.sat"), "cp-sat", 30, "OR-Tools cannot be imported"),
+        (without("ortools"), "binary", 30, "OR-Tools cannot be imported"),
         ("", "cp-sat", 0, "a limit of 0 leaves no time to search"),
         ("", "binary", 0, "a limit of 0 leaves no time to search"),
         ("", "rejected", 30, "CP-SAT rejected the model"),
@@ -66,7 +55,7 @@ def test_greedy_answers_with_the_reason(before, solver, limit, reason):
 def test_the_command_line_works_without_or_tools(tmp_path):
     """`balance` without OR-Tools balances the shipped ticket and names the reason."""
     code = (
-        BLOCK.format(name="ortools")
+        without("ortools")
         + "import cli\nsys.exit(cli.main(['balance', '--json', '--out', 'out']))"
     )
     done = subprocess.run(
@@ -81,7 +70,7 @@ def test_the_command_line_works_without_or_tools(tmp_path):
 
 def without_torch(*args):
     """Run the program where torch cannot be imported."""
-    code = BLOCK.format(name="torch") + f"import cli\nsys.exit(cli.main({list(args)}))"
+    code = without("torch") + f"import cli\nsys.exit(cli.main({list(args)}))"
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
 

@@ -1,29 +1,16 @@
-r"""Loads that are expected work: balanced masks for arrays that skip zero spikes.
+"""Loads that are expected work: balanced masks for arrays that skip zero spikes.
 
 A weight costs a cycle only when its input spikes, so a PE's load is the expected work
-$\sum_i w_i x_i$ of its weights, $w_i$ the spike rate of weight i's input channel (or
-its number of bits, or any other cost). Real loads cannot be equal to the last digit;
-they are balanced if they lie within a tolerance $\tau$ below the largest load $C_g$ of
-their group:
+of its weights: the sum of the spike rates of their input channels (or of their numbers
+of bits, or any other cost). Real loads cannot be equal to the last digit; they are
+balanced if they lie within a tolerance below the largest load of their group. Keep at
+most K weights of the largest total score such that all PEs of a group expect the same
+work, up to the tolerance. In LaTeX: "Expected work" in ``docs/programs.md``.
 
-$$
-\begin{aligned}
-\max_{x,\,C}\quad & \sum_i s_i x_i \\
-\text{s.t.}\quad
-& C_g - \tau \le \sum_{i \in (g,p)} w_i x_i \le C_g && \forall g, p
-    && \text{(expected work)} \\
-& \sum_i x_i \le K && && \text{(budget)} \\
-& x_i \in \{0, 1\}, \quad C_g \ge 0 .
-\end{aligned}
-$$
-
-In words: keep at most K weights of the largest total score such that all PEs of a group
-expect the same work, up to the tolerance.
-
-With a price $\lambda$ of a non-zero, each PE's part of the linear relaxation is a
-knapsack that takes weights by $(s_i - \lambda) / w_i$, so its value is a concave
-function of its load; the best $C_g$ balances the slopes of a group's PEs, and the price
-is found by bisection. That solves the Lagrangian dual of the relaxation, hence the
+With a price of a non-zero, each PE's part of the linear relaxation is a knapsack that
+takes weights by score, less the price, per work, so its value is a concave function of
+its load; the best largest load balances the slopes of a group's PEs, and the price is
+found by bisection. That solves the Lagrangian dual of the relaxation, hence the
 **bound**. The **mask** leaves out the one weight of each PE that the relaxation takes
 in part, fills what the budget has left, and exchanges weights where a load is still too
 small. It is a heuristic with a gap, not a proof of optimality.
@@ -148,6 +135,18 @@ def balance_expected_work(
         constraints.
     SolverUnavailableError
         No mask was found within a tolerance below a single weight's work.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from balancer import PEMap, RetentionProblem, balance_expected_work
+    >>> rng = np.random.default_rng(0)
+    >>> scores, rates = rng.random((16, 32, 3, 3)), rng.random((1, 32, 1, 1))
+    >>> pe_map = PEMap.output_channel(scores.shape, pes=16)
+    >>> problem = RetentionProblem(scores, pe_map, sparsity=0.9)
+    >>> solution = balance_expected_work(problem, rates, tolerance=0.5)
+    >>> bool(np.ptp(solution.loads) <= 0.5), solution.gap < 0.01
+    (True, True)
     """
     begun = time.perf_counter()
     pe_map = problem.pe_map

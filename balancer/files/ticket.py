@@ -297,6 +297,7 @@ def open_ticket(path: str | os.PathLike[str]) -> Ticket:
 
     Examples
     --------
+    >>> from balancer import open_ticket, shipped_ticket
     >>> ticket = open_ticket(shipped_ticket())
     >>> [layer.name for layer in ticket.layers]
     ['classifier', 'features.0', 'features.3', 'features.7']
@@ -312,6 +313,12 @@ def shipped_ticket() -> Path:
     A spiking network (32c3-64c3-mp2-64c3-fc10, 4 time steps) trained on scikit-learn's
     8 x 8 digits, after 14 lottery rounds: 98.2 % sparse, 93.9 % test accuracy (97.8 %
     before). CONTRIBUTING.md has the command that makes it.
+
+    Examples
+    --------
+    >>> from balancer import shipped_ticket
+    >>> shipped_ticket().name
+    'digits-conv3.safetensors'
     """
     return Path(str(resources.files("balancer") / "data" / "digits-conv3.safetensors"))
 
@@ -338,6 +345,15 @@ def save_masks(
         Whatever JSON can hold.
     schedules : mapping of str to Schedule, optional
         In which order the PEs take the channels of layers; default: as they are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from balancer import Schedule, open_ticket, save_masks
+    >>> mask = np.array([[True, False], [False, True]])
+    >>> save_masks("m.npz", {"fc": mask}, {"pes": 2}, {"fc": Schedule(0, [1, 0])})
+    >>> open_ticket("m.npz").layers[0].read_schedules()[0].order.tolist()
+    [1, 0]
     """
     arrays: dict[str, AnyArray] = {}
     for name, mask in masks.items():

@@ -145,7 +145,14 @@ def register_map(
 
 
 def map_kinds() -> tuple[MapKind, ...]:
-    """All PE maps that have a name, in the order in which they were registered."""
+    """All PE maps that have a name, in the order in which they were registered.
+
+    Examples
+    --------
+    >>> from balancer import map_kinds
+    >>> [kind.shown for kind in map_kinds()][:3]
+    ['output_channel', 'input_channel', 'interleaved']
+    """
     return tuple(_KINDS)
 
 

@@ -33,6 +33,8 @@ class Schedule:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from balancer import Schedule
     >>> schedule = Schedule(1, [2, 0, 1])
     >>> schedule.apply(np.array([[10, 11, 12]]))
     array([[12, 10, 11]])

@@ -94,10 +94,15 @@ def balance_network(
     >>> import numpy as np
     >>> from balancer import balance_network
     >>> rng = np.random.default_rng(0)
-    >>> scores = {"conv": rng.random((32, 16, 3, 3)), "fc": rng.random((10, 512))}
-    >>> network = balance_network(scores, sparsity=0.95, pes=8)
-    >>> [layer.after.mu for layer in network.layers]
-    [1.0, 1.0]
+    >>> scores = {"a": rng.random((16, 8, 3, 3)), "b": rng.random((16, 8, 3, 3)) ** 2}
+    >>> own = balance_network(scores, sparsity=0.5)
+    >>> shared = balance_network(scores, sparsity=0.5, scope="global")
+    >>> [layer.solution.nonzeros for layer in own.layers]
+    [576, 576]
+    >>> [layer.solution.nonzeros for layer in shared.layers]
+    [736, 416]
+    >>> shared.kept > own.kept
+    True
     """
     job = Job.of(
         request, limits, given, solver=solver, costs=costs, cancellation=cancellation

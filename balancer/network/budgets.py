@@ -1,23 +1,10 @@
-r"""Budgets across the layers of a network: non-zeros, cycles and energy.
+"""Budgets across the layers of a network: non-zeros, cycles and energy.
 
-A slice of layer l costs $P_g$ non-zeros, as many cycles as the layer has passes over
-its weights (output pixels x time steps), and energy for both:
-
-$$
-\begin{aligned}
-\max_k\quad & \sum_l \sum_{g \in l} \sum_{j \le k_g} v_g(j) \\
-\text{s.t.}\quad
-& \sum_l \sum_{g \in l} P_g k_g \le K && \text{(non-zeros)} \\
-& \sum_l \bigl(t^0_l + t_l \textstyle\sum_{g \in l} k_g\bigr) \le T
-  && \text{(cycles)} \\
-& \sum_l \bigl(e^0_l + \textstyle\sum_{g \in l} (e_l + \epsilon_l P_g)\, k_g\bigr)
-  \le E && \text{(energy)} \\
-& \ell_g \le k_g \le u_g && \text{(floors)}
-\end{aligned}
-$$
-
-In words: keep the largest total score with at most K non-zeros, T cycles and E of
-energy, and no load below its floor. Costs come as data, from any model of the hardware.
+Keep the largest total score with at most K non-zeros, T cycles and E of energy, and no
+load below its floor. A slice of layer l costs as many non-zeros as its group has PEs,
+as many cycles as the layer has passes over its weights (output pixels x time steps),
+and energy for both. Costs come as data, from any model of the hardware. In LaTeX:
+"Network budgets" in ``docs/programs.md``.
 """
 
 from __future__ import annotations

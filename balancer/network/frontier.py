@@ -55,6 +55,16 @@ def latency_frontier(
     ------
     BalancerError, InfeasibleError
         As `balance_network` does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from balancer import LayerCost, latency_frontier
+    >>> scores = {"a": np.arange(32.0).reshape(4, 8), "b": np.ones((4, 8))}
+    >>> costs = {"a": LayerCost(cycles_per_slice=9), "b": LayerCost(cycles_per_slice=1)}
+    >>> points = latency_frontier(scores, costs, points=3, budget=24, pes=4)
+    >>> [(point.cycles, point.kept) for point in points]
+    [(18, 148.0), (36, 280.0), (54, 396.0)]
     """
     check_points(points)
     job = Job.of(

@@ -59,6 +59,8 @@ class ArrayLayer:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from balancer import ArrayLayer
     >>> ArrayLayer("conv", np.array([[0.0, 2.0]])).read().mask
     array([[False,  True]])
     """

@@ -63,6 +63,7 @@ class BalanceRequest:
 
     Examples
     --------
+    >>> from balancer import BalanceRequest
     >>> BalanceRequest(sparsity=0.98, pes=32).make_map((64, 3, 3, 3)).groups
     2
     """

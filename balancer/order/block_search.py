@@ -1,20 +1,12 @@
-r"""Channel order for blocks of input channels: local search over exchanges.
+"""Channel order for blocks of input channels: local search over exchanges.
 
-Row r (an output channel, or one kernel position of it in n:m maps) keeps its $k_r$ best
-weights of every block B, so a partition of the input channels into blocks is worth
-
-$$\sum_B \sum_r \operatorname{top}_{k_r} \{ s_{ri} : i \in B \}.$$
-
-Let $T_i(s)$ be the sum of the $k_r - s$ best weights of channel i's block without it,
-and $X_j(s)$ that of the s best weights of channel j. If j takes the place of i, the
-block is worth
-
-$$V_{ij} = \sum_r \max_s \bigl( T_i(s) + X_j(s) \bigr),$$
-
-and exchanging i and j gains $V_{ij} + V_{ji}$ minus what their blocks are worth now.
-The matrix V holds all exchanges at once, and after one only the rows of the two blocks
-change. Exchanges between different pairs of blocks do not interfere: the best of all
-pairs are made together.
+Row r (an output channel, or one kernel position of it in n:m maps) keeps its best
+weights of every block, so a partition of the input channels is worth the sum of those.
+"Blocks of input channels" in ``docs/programs.md`` defines T, X and V: the best weights
+of a block without channel i, those of channel j, and what i's block is worth with j in
+the place of i. The matrix V holds all exchanges at once, and after one only the rows of
+the two blocks change. Exchanges between different pairs of blocks do not interfere: the
+best of all pairs are made together.
 
 1. **Descend** to an order that no exchange improves.
 2. **Kick**: shuffle a few blocks, descend again, and go back if that was worse, or at

@@ -1,21 +1,15 @@
 r"""What no tiling can exceed: the Lagrangian bound of the channel order.
 
-Price the budget at $\lambda \ge 0$ and every channel at $u_c$, free in sign, and relax
-that each channel lies in exactly one tile. What remains falls apart into tiles, and a
-tile of $n$ channels takes those that are worth most at its load:
+The budget has a price $\lambda \ge 0$ and every channel one of its own, $u_c$, free in
+sign; that each channel lies in exactly one tile is relaxed. What remains falls apart
+into tiles, and a tile takes the channels that are worth most at its load, after prices.
+Any prices bound all orders, and every single **split** of the budget into loads;
+splits whose bound is not above what is kept already need no look. The formulas are
+those of step 2 and 3 of "Tiles of output channels" in ``docs/programs.md``.
 
-$$
-w_n(k) = \max_{|S| = n} \sum_{c \in S} \bigl( F_c(k) - \lambda k - u_c \bigr), \qquad
-L(\lambda, u) = \lambda K + \sum_c u_c + \sum_t \max_{\ell_t \le k \le u_t} w_{n_t}(k).
-$$
-
-Every $L$ is a bound over all orders. Its least value is that of the linear program
-whose columns are all possible tiles (Dantzig & Wolfe 1960, 10.1287/opre.8.1.101);
-subgradient steps of Polyak's length (1969, 10.1016/0041-5553(69)90061-5) come near it.
-
-The same prices bound every single **split** of the budget: loads $k_t$ are worth at
-most $L - \sum_t (\max_k w_{n_t}(k) - w_{n_t}(k_t)) - \lambda (K - \sum_t n_t k_t)$.
-Splits whose bound is not above what is kept already need no look.
+The least bound is that of the linear program whose columns are all possible tiles
+(Dantzig & Wolfe 1960, 10.1287/opre.8.1.101); subgradient steps of Polyak's length
+(1969, 10.1016/0041-5553(69)90061-5) come near it.
 """
 
 from __future__ import annotations

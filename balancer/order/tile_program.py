@@ -1,24 +1,13 @@
-r"""The program of channel order for tiles of output channels.
+"""The program of channel order for tiles of output channels.
 
-Channel $c$ in a tile of load $k$ keeps its $k$ best slices, worth $F_c(k)$ (for the map
-``output_channel`` a slice is one weight, for ``grid`` one weight for each block of its
-input channels). With tiles $t$ of $n_t$ channels:
+Put every channel into a tile and give every tile a load, such that the tiles are full,
+the budget holds, and as much as possible is kept. In LaTeX: "Tiles of output channels"
+in ``docs/programs.md``. What a channel is worth at a load, $F_c(k)$, is the sum of its
+k best slices: for the map ``output_channel`` a slice is one weight, for ``grid`` one
+weight for each block of its input channels; the budget counts slices of one channel.
 
-$$
-\begin{aligned}
-\max_{y,\,k}\quad & \sum_t \sum_c F_c(k_t)\, y_{ct} \\
-\text{s.t.}\quad
-& \sum_t y_{ct} = 1        && \forall c \\
-& \sum_c y_{ct} = n_t      && \forall t \\
-& \sum_t n_t k_t \le K     && \text{(budget, in slices of one channel)} \\
-& \ell_t \le k_t \le u_t,\quad y_{ct} \in \{0, 1\}.
-\end{aligned}
-$$
-
-In words: put every channel into a tile and give every tile a load, such that the tiles
-are full, the budget holds, and as much as possible is kept. It contains 3-PARTITION;
-for given loads it is a transportation problem (see `assignment`), and for given tiles
-resource allocation (see `slice_program`).
+The program contains 3-PARTITION; for given loads it is a transportation problem (see
+`assignment`), and for given tiles resource allocation (see `slice_program`).
 """
 
 from __future__ import annotations

@@ -1,13 +1,10 @@
 r"""Lagrange multipliers: the prices of several budgets on the slices.
 
-With prices $\lambda_b \ge 0$ for what the slices take from budget $b$,
-
-$$D(\lambda) = \sum_b \lambda_b K_b + \sum_{g,j} \max\bigl(0,\; v_g(j) - \textstyle
-  \sum_b \lambda_b c_{gb}\bigr)$$
-
-is at least the score of every answer within the budgets (Everett 1963,
-10.1287/opre.11.3.399), whatever the prices; the least of it equals the optimum of the
-linear relaxation. D is convex and piecewise linear. Slices of one cost form a chain in
+For any prices, the value of the budgets at these prices and what every slice is worth
+above the price of what it takes add up to at least the score of every answer within
+the budgets (Everett 1963, 10.1287/opre.11.3.399). That sum is $D(\lambda)$ of "Network
+budgets" in ``docs/programs.md``; the least of it equals the optimum of the linear
+relaxation. D is convex and piecewise linear. Slices of one cost form a chain in
 descending order, so that one value of D takes a binary search in every chain.
 
 One price at a time: the tangents of D at two prices, one on each side of the minimum,

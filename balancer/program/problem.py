@@ -93,6 +93,8 @@ class RetentionProblem:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from balancer import PEMap, RetentionProblem
     >>> scores = np.arange(8.0).reshape(4, 2)
     >>> pe_map = PEMap.output_channel((4, 2), pes=2)
     >>> problem = RetentionProblem(scores, pe_map, budget=5)

@@ -112,6 +112,12 @@ def budget_of_sparsity(sparsity: float, weights: int) -> int:
     ------
     BalancerError
         A sparsity that is not a number from 0 to 1.
+
+    Examples
+    --------
+    >>> from balancer import budget_of_sparsity
+    >>> budget_of_sparsity(0.98, 1024)
+    20
     """
     if (
         isinstance(sparsity, bool)

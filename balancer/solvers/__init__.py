@@ -65,6 +65,14 @@ def register_solver(name: str, solver: Solver) -> None:
     ------
     BalancerError
         The name is taken.
+
+    Examples
+    --------
+    >>> from balancer import register_solver, solver_names
+    >>> from balancer.solvers.cp_sat import CpSatSolver
+    >>> register_solver("coarse", CpSatSolver(integer_bits=20))
+    >>> "coarse" in solver_names()
+    True
     """
     if name in _REGISTRY or name == "auto":
         raise BalancerError(f"a solver named {name!r} exists already")
@@ -72,7 +80,14 @@ def register_solver(name: str, solver: Solver) -> None:
 
 
 def solver_names() -> tuple[str, ...]:
-    """Names of all registered solvers."""
+    """Names of all registered solvers.
+
+    Examples
+    --------
+    >>> from balancer import solver_names
+    >>> solver_names()[:3]
+    ('cp-sat', 'greedy', 'binary')
+    """
     return tuple(_REGISTRY)
 
 

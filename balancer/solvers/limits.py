@@ -44,6 +44,7 @@ class SearchLimits:
 
     Examples
     --------
+    >>> from balancer import SearchLimits
     >>> SearchLimits(time_limit=5.0, seed=1).work_limit is None
     True
     """
@@ -115,10 +116,15 @@ class Cancellation:
 
     Examples
     --------
-    >>> cancellation = Cancellation()
-    >>> cancellation.cancel()
-    >>> cancellation.cancelled
-    True
+    >>> import numpy as np
+    >>> from balancer import Cancellation, PEMap, RetentionProblem, solve
+    >>> stop = Cancellation()
+    >>> stop.cancel()  # usually from another thread
+    >>> scores = np.random.default_rng(0).random((8, 16))
+    >>> problem = RetentionProblem(scores, PEMap.output_channel((8, 16), 4), budget=20)
+    >>> solution = solve(problem, cancellation=stop)
+    >>> solution.termination.value, solution.solver
+    ('cancelled', 'greedy')
     """
 
     def __init__(self) -> None:

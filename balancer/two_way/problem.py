@@ -1,24 +1,13 @@
-r"""Two-way balance: given loads in two PE maps at once.
+"""Two-way balance: given loads in two PE maps at once.
 
-Every weight i lies in a cell a(i) of a first PE map and in a cell b(i) of a second one:
-rows and columns of a matrix, the forward and the backward pass on one array. With loads
-$r_a$ and $c_b$,
+Every weight lies in a cell of a first PE map and in a cell of a second one: rows and
+columns of a matrix, the forward and the backward pass on one array. Keep the weights
+with the largest total score such that every PE has its load in both maps. This is a
+transportation problem, totally unimodular, so a min-cost flow solves it exactly. In
+LaTeX: "Two-way balance" in ``docs/programs.md``.
 
-$$
-\begin{aligned}
-\max_x\quad & \sum_i s_i x_i \\
-\text{s.t.}\quad
-& \sum_{i : a(i) = a} x_i = r_a && \forall a && \text{(loads of the first map)} \\
-& \sum_{i : b(i) = b} x_i = c_b && \forall b && \text{(loads of the second map)} \\
-& x_i \in \{0, 1\}.
-\end{aligned}
-$$
-
-In words: keep the weights with the largest total score such that every PE has its load
-in both maps. This is a transportation problem, totally unimodular, so a min-cost flow
-solves it exactly. A **transposable n:m** mask has n weights in every row and in every
-column of each m x m block (Hubara et al. 2021, arXiv 2102.08124): every block is a
-small program of its own.
+A **transposable n:m** mask has n weights in every row and in every column of each m x m
+block (Hubara et al. 2021, arXiv 2102.08124): every block is a small program of its own.
 """
 
 from __future__ import annotations
@@ -42,7 +31,7 @@ PIECE_WEIGHTS = 2**16
 
 @dataclass(frozen=True, eq=False, init=False)
 class TwoWayProblem:
-    """Weights with given loads in two PE maps; see the module for the formulation.
+    """Weights with given loads in two PE maps; the module says what for.
 
     Parameters
     ----------
@@ -59,6 +48,20 @@ class TwoWayProblem:
         Maps of different shapes, or loads of a wrong type or number.
     InfeasibleError
         A load that exceeds a cell, or maps whose loads add up differently.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from balancer import PEMap, TwoWayProblem, solve_two_way
+    >>> rows = PEMap.output_channel((4, 4), pes=4)
+    >>> columns = PEMap.from_labels(group=np.zeros((4, 1), int), pe=np.arange(4))
+    >>> scores = np.eye(4) + np.eye(4, k=1)
+    >>> problem = TwoWayProblem(scores, rows, columns, first_loads=1, second_loads=1)
+    >>> solve_two_way(problem).mask.astype(int)
+    array([[1, 0, 0, 0],
+           [0, 1, 0, 0],
+           [0, 0, 1, 0],
+           [0, 0, 0, 1]])
     """
 
     scores: AnyArray
@@ -127,6 +130,14 @@ class TransposableProblem:
     ------
     BalancerError
         Scores or a pattern that do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from balancer import TransposableProblem
+    >>> problem = TransposableProblem(np.ones((8, 16)), n=2, m=4)
+    >>> problem.n, problem.m
+    (2, 4)
     """
 
     scores: AnyArray

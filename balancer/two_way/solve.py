@@ -92,6 +92,18 @@ def solve_two_way(
         No mask has these loads.
     SolverUnavailableError
         No OR-Tools, for two PE maps.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from balancer import TransposableProblem, solve_two_way
+    >>> scores = np.random.default_rng(0).random((8, 8))
+    >>> solution = solve_two_way(TransposableProblem(scores, n=2, m=4))
+    >>> block = solution.mask[:4, :4]
+    >>> block.sum(axis=0).tolist(), block.sum(axis=1).tolist()
+    ([2, 2, 2, 2], [2, 2, 2, 2])
+    >>> solution.status.value
+    'optimal'
     """
     begun = time.perf_counter()
     search = Search(SearchLimits(time_limit), None, cancellation or Cancellation())

@@ -126,6 +126,19 @@ def apply_order(
     OrderError
         Unknown names, no permutations, layers of one group that disagree, a network
         that holds the state of an earlier run, or computed weights that cannot follow.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from snn.apply_order import apply_order
+    >>> network = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    >>> applied = apply_order(network, {"0": [2, 0, 1]})
+    >>> bool((applied.network[0].weight == network[0].weight[[2, 0, 1]]).all())
+    True
+    >>> images = torch.ones(1, 4)
+    >>> torch.allclose(applied.network(images), network(images))
+    True
     """
     _check_reset(network)
     graph = channel_graph(network, elementwise)

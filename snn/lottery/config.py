@@ -27,6 +27,13 @@ class LotteryConfig(TrainingConfig):
 
     Fields that are not given have defaults for scikit-learn's digits, which two
     processor cores finish in a few minutes.
+
+    Examples
+    --------
+    >>> from snn import LotteryConfig
+    >>> config = LotteryConfig(rounds=2, prune_rate=0.5)
+    >>> config.schedule_of_sparsity
+    (0.0, 0.5, 0.75)
     """
 
     dataset: str = Field(
@@ -199,6 +206,14 @@ def read_toml(path: Path) -> dict[str, Any]:
     ------
     ConfigError
         A file that cannot be read or is no TOML.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from snn import LotteryConfig, read_toml
+    >>> _ = Path("run.toml").write_text("rounds = 2")
+    >>> LotteryConfig.of(read_toml(Path("run.toml"))).rounds
+    2
     """
     try:
         with path.open("rb") as file:

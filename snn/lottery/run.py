@@ -109,6 +109,16 @@ def run_lottery(
         process works on it.
     ValueError
         A configuration, data set or network that cannot be run; `BalancerError`s.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from snn import LotteryConfig, run_lottery
+    >>> config = LotteryConfig(sparsities=(0.5,), epochs=1, timesteps=1, train_size=100)
+    >>> with TemporaryDirectory() as folder:
+    ...     result = run_lottery(config, root=folder)
+    >>> result.last.round, round(result.last.sparsity, 2), result.last.utilization
+    (1, 0.5, 1.0)
     """
     folder = RunFolder.of(config, Path(root), _stand_ins(network, data))
     with (

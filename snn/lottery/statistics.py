@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from snn.lottery.comparison import ComparisonError, MethodComparison
 from snn.lottery.interpolation import accuracy_at
@@ -250,7 +250,7 @@ def report(comparison: MethodComparison) -> dict[str, Any]:
         ],
         "paired": [
             asdict(compare_pairs(comparison, method, number, basis))
-            for basis in ("sparsity", "nonzeros", "cycles")
+            for basis in get_args(EqualQuantity)
             for method in others
             for number in comparison.rounds
         ],

@@ -194,17 +194,14 @@ class Rounds(RuleBasedStateMachine):
         }
         assert_same_arrays(read.pruned.masks, self.pruned.masks)
         assert_same_arrays(read.pruned.carried, self.pruned.carried)
-        assert_same_arrays(read.pruned.schedules, self.pruned.schedules)
+        assert read.pruned.schedules == self.pruned.schedules
         assert_same_arrays(read.scores, self.scores)
         assert_same_arrays(read.rates, rates)
         for layer in open_ticket(path).layers:
             arrays = layer.read()
             np.testing.assert_array_equal(arrays.mask, self.pruned.masks[layer.name])
             np.testing.assert_array_equal(arrays.scores, self.scores[layer.name])
-            axis = self.array.map_of(arrays.mask).order_axis or 0
-            np.testing.assert_array_equal(
-                layer.read_order(axis), self.pruned.schedules[layer.name]
-            )
+            assert layer.read_schedules() == (self.pruned.schedules[layer.name],)
         load_state(self.network, read.state)
         self.pruned, self.scores = read.pruned, read.scores
 
@@ -230,7 +227,7 @@ class Rounds(RuleBasedStateMachine):
             return
         for name, mask in self.pruned.masks.items():
             pe_map = self.array.map_of(mask)
-            scheduled = self.array.scheduled(mask, self.pruned.schedules[name])
+            scheduled = self.pruned.schedules[name].apply(mask)
             loads = pe_map.cell_loads(scheduled)
             assert (loads == pe_map.largest_of_group(loads)[pe_map.cell_group]).all()
 

@@ -9,8 +9,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from balancer.errors import TicketError  # noqa: E402
-from balancer.files.ticket import open_ticket, save_masks  # noqa: E402
+from balancer import (  # noqa: E402
+    Schedule,
+    TicketError,
+    open_ticket,
+    save_masks,
+)
 from snn.lottery.config import LotteryConfig  # noqa: E402
 from snn.lottery.pruning import Pruned  # noqa: E402
 from snn.lottery.results import (  # noqa: E402
@@ -50,7 +54,7 @@ OUTCOME = RoundOutcome(
 def ticket(outcome=OUTCOME):
     mask = np.array([[True, False, True], [True, True, False]])
     weight = np.where(mask, np.float32(0.5), np.float32(0))
-    pruned = Pruned({"a": mask}, {"a": mask}, {"a": np.array([1, 0], np.int32)})
+    pruned = Pruned({"a": mask}, {"a": mask}, {"a": Schedule(0, [1, 0])})
     scores = {"a": np.full((2, 3), 0.5, np.float32)}
     return RoundTicket(outcome, {"a.weight": weight}, pruned, scores, {})
 
@@ -127,7 +131,8 @@ def test_checkpoints_are_read_to_the_bit(folder):
     assert read.round == 3
     assert read.trainer["best"] == (0.1, 2)
     assert torch.equal(read.trainer["network"]["w"], trainer["network"]["w"])
-    for part in ("masks", "carried", "orders"):
+    assert read.pruned.schedules == pruned.schedules
+    for part in ("masks", "carried"):
         then, now = getattr(pruned, part)["a"], getattr(read.pruned, part)["a"]
         assert (then.dtype, then.tobytes()) == (now.dtype, now.tobytes())
     folder.save_round(ticket(), {})
@@ -186,7 +191,7 @@ def test_tickets_say_where_they_come_from(folder):
 def test_other_files_are_no_tickets_of_a_run(tmp_path):
     """Masks without an outcome, and files that are not there, are refused by name."""
     path = tmp_path / "masks.safetensors"
-    save_masks(path, {"a": np.ones((2, 3), np.bool_)}, {"a": np.arange(2)}, {})
+    save_masks(path, {"a": np.ones((2, 3), np.bool_)}, {})
     with pytest.raises(
         TicketError, match=r"masks\.safetensors: no ticket of a lottery"
     ):

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import cli
-from balancer import TicketError
-from snn.torch_files import open_torch_ticket
+from balancer import TicketError, open_ticket
 
 torch = pytest.importorskip("torch")
 
@@ -22,9 +21,7 @@ def test_state_dicts_are_tickets(tmp_path, wrap):
     """Convolutions and linear layers are found, alone or in a checkpoint."""
     model = net()
     torch.save(wrap(model.state_dict()), tmp_path / "net.pt")
-    layers = {
-        layer.name: layer for layer in open_torch_ticket(tmp_path / "net.pt").layers
-    }
+    layers = {layer.name: layer for layer in open_ticket(tmp_path / "net.pt").layers}
     assert list(layers) == ["0", "2"]
     expected = model[0].weight.detach().abs().numpy()
     np.testing.assert_array_equal(layers["0"].read().scores, expected)
@@ -37,7 +34,7 @@ def test_pruned_modules_keep_their_scores(tmp_path):
     model = net()
     prune.l1_unstructured(model[0], "weight", amount=0.5)
     torch.save(model.state_dict(), tmp_path / "net.pth")
-    layer = open_torch_ticket(tmp_path / "net.pth").layers[0]
+    layer = open_ticket(tmp_path / "net.pth").layers[0]
     read = layer.read()
     np.testing.assert_array_equal(read.mask, model[0].weight_mask.bool().numpy())
     assert (read.scores[~read.mask] > 0).all()
@@ -46,7 +43,7 @@ def test_pruned_modules_keep_their_scores(tmp_path):
 def test_bfloat16_is_read(tmp_path):
     """Half-precision weights are scored as float32."""
     torch.save({"w": torch.full((4, 4), 1.5, dtype=torch.bfloat16)}, tmp_path / "w.pt")
-    scores = open_torch_ticket(tmp_path / "w.pt").layers[0].read().scores
+    scores = open_ticket(tmp_path / "w.pt").layers[0].read().scores
     np.testing.assert_array_equal(scores, np.full((4, 4), 1.5, dtype=np.float32))
 
 
@@ -60,7 +57,7 @@ def test_code_in_a_file_is_never_run(tmp_path):
 
     torch.save({"w": torch.ones(4, 4), "evil": Malice()}, tmp_path / "evil.pt")
     with pytest.raises(TicketError, match=r"evil\.pt: holds more than tensors"):
-        open_torch_ticket(tmp_path / "evil.pt")
+        open_ticket(tmp_path / "evil.pt")
     assert not marker.exists()
 
 
@@ -71,17 +68,17 @@ def test_damaged_files_are_refused(tmp_path, content):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(TicketError, match=r"bad\.pt"):
-        open_torch_ticket(path)
+        open_ticket(path)
 
 
 def test_lists_and_empty_dicts_are_no_state_dicts(tmp_path):
     """Only a mapping with at least one matrix is a ticket."""
     torch.save([torch.ones(2, 2)], tmp_path / "list.pt")
     with pytest.raises(TicketError, match="a state dict is needed"):
-        open_torch_ticket(tmp_path / "list.pt")
+        open_ticket(tmp_path / "list.pt")
     torch.save({"bias": torch.ones(2)}, tmp_path / "bias.pt")
     with pytest.raises(TicketError, match="no weights or masks"):
-        open_torch_ticket(tmp_path / "bias.pt")
+        open_ticket(tmp_path / "bias.pt")
 
 
 def test_the_command_line_reads_state_dicts(tmp_path, monkeypatch, capsys):
