@@ -15,7 +15,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
 def run(example, folder):
-    """Output of an example that is run in a folder, on the packages of this checkout."""
+    """Output of an example, run in a folder on the packages of this checkout."""
     done = subprocess.run(
         [sys.executable, example],
         cwd=folder,

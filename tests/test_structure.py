@@ -12,7 +12,16 @@ PACKAGES = ("balancer", "hwmodel", "snn")
 # From the ground up: a module imports from its own floor or from those before it.
 FLOORS = {
     "balancer": (
-        *("lazy", "array_types", "errors", "maps", "program", "metrics", "hardware"),
+        *(
+            "lazy",
+            "array_types",
+            "defaults",
+            "errors",
+            "maps",
+            "program",
+            "metrics",
+            "hardware",
+        ),
         *("solvers", "order", "baselines", "solving", "two_way", "expected_work"),
         *("files", "network", "report"),
     ),
