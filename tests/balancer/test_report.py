@@ -12,6 +12,7 @@ from balancer import (
     LayerCost,
     MaskCost,
     PEMap,
+    RetentionProblem,
     SearchLimits,
     Ticket,
     balance_ticket,
@@ -229,6 +230,22 @@ def test_every_array_is_read_once_a_pass(options, passes):
     assert arrays.reads == dict.fromkeys(arrays.arrays, passes)
 
 
+def test_a_layer_that_takes_more_than_its_share_is_read_again():
+    """Where a solution is deeper than a layer was ranked, it is read once more.
+
+    The small layer, whose share of the budget is small too, takes all of it.
+    """
+    rng = np.random.default_rng(0)
+    arrays = {
+        "small.score": rng.random((16, 100)) + 9,
+        "large.score": rng.random((16, 900)),
+    }
+    counted = Counted(arrays)
+    report = balance_ticket(Ticket.of(counted), pes=PES, scope="global", budget=960)
+    assert report.solution.masks["small"].sum() == 960
+    assert counted.reads == {"small.score": 3, "large.score": 2}
+
+
 def test_objects_and_keywords_say_the_same():
     """A request with limits and keywords give the same report; keywords go first."""
     by_object = balance_ticket(
@@ -263,7 +280,7 @@ def test_objects_and_keywords_say_the_same():
         ({"pes": 8}, "`pes` is 8, but the hardware has 4"),
         ({"frontier": 3}, "needs scope='global'"),
         ({"frontier": 0, "scope": "global"}, "`points` is 0"),
-        ({"only": "conv*"}, "matches no layer; the ticket has l0, l1"),
+        ({"layers": "conv*"}, "matches no layer; the ticket has l0, l1"),
     ],
 )
 def test_what_contradicts_the_hardware_or_the_ticket_is_refused(asked, message):
@@ -287,6 +304,7 @@ def test_what_is_printed_is_short_and_holds_no_array():
     solution = report.solution
     texts = {
         repr(PEMap.output_channel((64, 64, 3, 3))): 1,
+        repr(RetentionProblem(np.ones((64, 9)), PEMap.output_channel((64, 9)), 9)): 1,
         repr(solution.layers[0].solution): 1,
         repr(solution.layers[0].solution.schedule): 1,
         repr(solution.layers[0]): 1,
