@@ -208,6 +208,14 @@ def test_out_is_a_folder_or_a_mask_file(capsys, tmp_path, name):
     assert len([p for p in tmp_path.rglob("*") if p.is_file()]) == 2
 
 
+def test_other_settings_go_to_another_folder(capsys):
+    """A result never overwrites one that was asked for differently."""
+    settings = ([], ["--sparsity", 0.9], ["--seed", 3], ["--pes", 8], ["--nested"])
+    folders = [balanced(capsys, *args)["outputs"]["masks"] for args in settings]
+    assert len(set(folders)) == len(settings)
+    assert [balanced(capsys, *args)["outputs"]["masks"] for args in settings] == folders
+
+
 def test_balanced_masks_can_be_balanced_again(capsys):
     """Masks read back as a ticket with scores are already optimal."""
     first = balanced(capsys, "--out", "one.safetensors")
@@ -369,6 +377,36 @@ def test_recorded_spikes_make_results_exact(capsys):
         assert (report["basis"], report["inferences"]) == ("exact", 2)
         cycles.append(report["busy_pe_cycles"])
     assert cycles[1] < cycles[0]
+
+
+def test_an_order_of_inputs_leaves_the_operations_as_they_are(capsys):
+    """Recorded spikes follow the order of the input channels that a mask file holds."""
+    balanced(capsys, "--map", "input_channel", "--order", "sorted", "--out", "a.npz")
+    arrays = dict(np.load("a.npz"))
+    orders = [key for key in arrays if key.endswith(".input_order")]
+    assert any((np.diff(arrays[key]) != 1).any() for key in orders)
+    natural = {key: array for key, array in arrays.items() if key not in orders}
+    np.savez("natural.npz", **natural)
+    rng = np.random.default_rng(0)
+    falling = np.linspace(0.9, 0.1, 32)[:, None, None]
+    save_spikes("spikes.npz", {"features.3": rng.random((4, 1, 32, 8, 8)) < falling})
+    counts = []
+    for name in ("a.npz", "natural.npz"):
+        _, out, _ = run(capsys, "evaluate", name, "--spikes", "spikes.npz", "--json")
+        [row] = [r for r in json.loads(out)["layers"] if r["layer"] == "features.3"]
+        counts.append(row["sops"])
+    assert counts[0] == counts[1] > 0
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_cycles_assume_is_printed(capsys, known):
+    """A ticket that does not tell the sizes of its inputs gets a line about it."""
+    name = ticket(**{"conv.score": np.arange(144.0).reshape(4, 4, 3, 3)})
+    args = (shipped_ticket(),) if known else (name, "--sparsity", 0.5)
+    note = balanced(capsys, *args)["network"]["hardware_note"]
+    _, out, _ = run(capsys, "balance", *args)
+    assert (note is None) == known
+    assert ("Cycles and energy: input sizes are unknown" in out) == (not known)
 
 
 def test_a_printed_accelerator_can_be_edited_and_used(capsys):

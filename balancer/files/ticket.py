@@ -94,9 +94,13 @@ class TicketLayer:
             Arrays that are missing, unreadable, or contradict each other.
         """
         weight = self._weight()
-        if weight is None and "score" not in self.roles:
+        if "score" in self.roles:
+            scores = self._array("score")
+        elif weight is not None:
+            scores = np.abs(weight)
+        else:
             raise self._error("it has a mask, but neither weights nor scores")
-        mask = self.read_mask(weight)
+        mask = self.read_mask(scores if weight is None else weight)
         if "weight" in self.roles and weight is not None:
             alive = int(np.count_nonzero(weight[~mask]))
             if alive:
@@ -104,17 +108,13 @@ class TicketLayer:
                     f"{alive} weights are not zero where the mask prunes them; set "
                     f"them to zero or store them as {self.name}.score"
                 )
-        if "score" in self.roles:
-            scores = self._array("score")
-        else:
-            assert weight is not None
-            scores = np.abs(weight)
         return LayerArrays(scores, mask)
 
-    def read_mask(self, weight: AnyArray | None = None) -> BoolArray:
+    def read_mask(self, known: AnyArray | None = None) -> BoolArray:
         """Load the mask alone; without one, what is not zero is kept.
 
-        `weight` spares reading the weights again.
+        `known` are the weights, or the scores of a layer without: without a mask they
+        are not read again.
 
         Raises
         ------
@@ -123,9 +123,9 @@ class TicketLayer:
         """
         if "mask" in self.roles:
             return np.ascontiguousarray(self._mask())
-        if weight is None:
+        if known is None:
             weight = self._weight()
-        known: AnyArray = self._array("score") if weight is None else weight
+            known = self._array("score") if weight is None else weight
         return np.not_equal(known, 0)
 
     def read_schedules(self) -> tuple[Schedule, ...]:

@@ -122,3 +122,19 @@ def test_no_balanced_baseline_keeps_more_than_the_optimum(pe_map, data):
                 values, comparison.metrics.nonzeros
             )
             assert kept <= best.kept * (1 + 1e-9)
+
+
+def test_lth_sorted_is_measured_in_its_sorted_order():
+    """Its tiles are as slow as their heaviest channels once these are sorted."""
+    values = np.random.default_rng(2).random((48, 40)) * np.arange(1, 49)[::-1, None]
+    values = np.random.default_rng(3).permutation(values)
+    pe_map = PEMap.output_channel(values.shape, 16)
+    rows = {row.method: row for row in compare_baselines(values, pe_map, 300)}
+    heavy = np.sort(lth_mask(values, 300).sum(axis=1))[::-1]
+    slots = 16 * int(heavy[::16].sum())
+    plain, ordered = rows["lth"], rows["lth-sorted"]
+    assert ordered.metrics.slots == slots < plain.metrics.slots
+    assert ordered.metrics.eta == pytest.approx(300 / slots)
+    assert ordered.metrics.mu > plain.metrics.mu
+    assert ordered.metrics.nonzeros == plain.metrics.nonzeros == 300
+    assert ordered.kept_fraction == plain.kept_fraction == 1.0

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from balancer import (
     LayerCost,
     PEMap,
     Status,
+    VerificationError,
     balance_network,
     latency_frontier,
 )
@@ -364,3 +366,33 @@ def test_a_frontier_needs_points(points):
     """The number of points is a whole number from 1."""
     with pytest.raises(BalancerError, match="`points` is"):
         latency_frontier({"a": np.ones((4, 6))}, {"a": LayerCost(1)}, points=points)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ({"limits": {"cycles": 1.0}}, "cycles exceed the limit of 1.0"),
+        ({"limits": {"energy": 1.0}}, "energy exceed the limit of 1.0"),
+        ({"cycles": None}, "None cycles exceed the limit"),
+        ({"budget": 7}, "non-zeros exceed the budget of 7"),
+        ({"kept": 1.0}, "`kept` is 1.0"),
+        ({"bound": 1.0}, "the bound 1.0 is below"),
+    ],
+)
+def test_a_network_that_breaks_its_budgets_is_found_out(damage, message):
+    """Totals that the layers contradict, or that exceed a limit, do not verify."""
+    rng = np.random.default_rng(0)
+    layers = {name: rng.random((8, 20)) for name in ("a", "b")}
+    costs = {name: LayerCost(4, 2.0, 0.5) for name in layers}
+    solution = balance_network(
+        layers,
+        costs=costs,
+        sparsity=0.5,
+        scope="global",
+        pes=4,
+        latency_budget=0.8,
+        energy_budget=0.9,
+    )
+    solution.verify()
+    with pytest.raises(VerificationError, match=message):
+        replace(solution, **damage).verify()

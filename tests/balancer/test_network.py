@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,14 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balancer import (
+    BalanceRequest,
     BalancerError,
     Cancellation,
     InfeasibleError,
+    LayerCost,
     PEMap,
     RetentionProblem,
+    SearchLimits,
     Status,
     Termination,
     balance_network,
+    latency_frontier,
     solve,
 )
 from balancer.files.ticket import open_ticket, shipped_ticket
@@ -189,3 +194,54 @@ def test_floors_that_exceed_a_shared_budget_say_the_least():
     layers = {"a": np.ones((4, 6)), "b": np.ones((4, 6))}
     with pytest.raises(InfeasibleError, match="at least 16"):
         balance_network(layers, scope="global", budget=10, channel_floor=2)
+
+
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_totals_follow_from_the_masks(scope):
+    """The price is what the kept fraction lacks; dead channels are those of masks."""
+    rng = np.random.default_rng(8)
+    scale = np.repeat([1.0, 0.1], 4)[:, None]  # the second tile is worth little
+    layers = {name: rng.random((8, 30)) * scale for name in ("a", "b")}
+    solution = balance_network(layers, sparsity=0.9, pes=4, scope=scope)
+    document = solution.to_dict()
+    empty = {name: ~mask.any(axis=1) for name, mask in solution.masks.items()}
+    assert document["network"]["dead_channels"] == sum(
+        map(np.count_nonzero, empty.values())
+    )
+    assert document["network"]["dead_channels"] > 0
+    for row in (*document["layers"], document["network"]):
+        kept = row["kept"] / row["kept_unstructured"]
+        assert row["kept_fraction"] == pytest.approx(kept)
+        assert row["price_of_balance"] == pytest.approx(1 - kept)
+    for row in document["layers"]:
+        assert row["dead_channels"] == np.count_nonzero(empty[row["name"]])
+
+
+def test_objects_and_keywords_give_the_same_network():
+    """A request and limits say what keywords say; who gives both means the keywords."""
+    rng = np.random.default_rng(9)
+    layers = {"a": rng.random((20, 30)), "b": rng.random((9, 40))}
+    request = BalanceRequest(sparsity=0.8, pes=4, channel_floor={"a": 1})
+    runs = [
+        balance_network(layers, request, limits=SearchLimits(seed=1)),
+        balance_network(layers, sparsity=0.8, pes=4, channel_floor={"a": 1}, seed=1),
+        balance_network(layers, replace(request, pes=2), pes=4, seed=1),
+    ]
+    for run in runs[1:]:
+        assert (run.kept, run.bound) == (runs[0].kept, runs[0].bound)
+        for name in layers:
+            np.testing.assert_array_equal(run.masks[name], runs[0].masks[name])
+
+
+def test_misspelled_options_are_no_options():
+    """A keyword that nobody knows is an error at once, wherever it is given."""
+    layers, costs = {"a": np.ones((4, 4))}, {"a": LayerCost(1)}
+    problem = RetentionProblem(layers["a"], PEMap.output_channel((4, 4), 2), 8)
+    for call in (
+        lambda: balance_network(layers, sparsty=0.5),
+        lambda: latency_frontier(layers, costs, sparsty=0.5),
+        lambda: solve(problem, sparsty=0.5),
+        lambda: solve(problem, sparsity=0.5),
+    ):
+        with pytest.raises(TypeError, match="spars"):
+            call()

@@ -75,3 +75,35 @@ def test_a_wrong_solver_cannot_return_its_mask():
     register_solver("careless", Careless())
     with pytest.raises(VerificationError, match="unequal loads"):
         solve(problem(), "careless")
+
+
+@pytest.mark.parametrize("order", ["fixed", "sorted", "optimized"])
+@pytest.mark.parametrize("spec", ["output_channel", "input_channel", "grid:2x2", "1:2"])
+def test_a_schedule_applies_to_its_mask(spec, order):
+    """In the order of its schedule a mask has its shape and equal loads.
+
+    Whatever is permuted, and although layers have fewer input than output channels.
+    """
+    values = np.random.default_rng(1).random((6, 4, 3, 3))
+    pe_map = PEMap.parse(spec, values.shape, 2)
+    budget = None if ":" in spec and "x" not in spec else 60
+    given = RetentionProblem(values, pe_map, budget, order=order)
+    solution = solve(given, work_limit=0.05)
+    scheduled = solution.schedule.apply(solution.mask)
+    assert scheduled.shape == solution.mask.shape
+    assert len(solution.order) == values.shape[pe_map.order_axis]
+    np.testing.assert_array_equal(solution.schedule.invert(scheduled), solution.mask)
+    loads = pe_map.loads(scheduled)
+    np.testing.assert_array_equal(loads, solution.loads)
+    for load, here in zip(loads, pe_map.present(), strict=True):
+        assert len(set(load[here])) <= 1
+
+
+@pytest.mark.parametrize("spec", ["interleaved", "banked"])
+def test_without_an_order_the_schedule_is_natural(spec):
+    """Where nothing can be permuted the schedule leaves the mask as it is."""
+    values = np.random.default_rng(1).random((6, 4, 3, 3))
+    pe_map = PEMap.parse(spec, values.shape, 2)
+    solution = solve(RetentionProblem(values, pe_map, 60))
+    assert solution.schedule.is_natural
+    assert solution.schedule.apply(solution.mask) is solution.mask

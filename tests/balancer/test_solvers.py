@@ -28,6 +28,7 @@ from balancer import (
 )
 from balancer.program import layer_slices as slices
 from balancer.solvers.cp_sat import CpSatSolver
+from balancer.solvers.solution import Answer
 
 
 @contextmanager
@@ -313,3 +314,32 @@ def test_wrong_solvers_and_limits_are_refused():
         solve(problem, time_limit=float("nan"))
     with pytest.raises(BalancerError, match="`seed` is -3"):
         solve(problem, seed=-3)
+
+
+@pytest.mark.parametrize("beyond", [0.0, 0.5, np.inf])
+def test_of_two_bounds_the_tighter_one_holds(beyond):
+    """If greedy beats an answer cut short, the lower of their two bounds is given."""
+    problem = ragged_problem()
+    greedy, best = solve(problem, "greedy"), solve(problem)
+    known = best.kept if beyond == 0 else greedy.bound + beyond
+    assert best.kept < greedy.bound
+
+    class CutShort:
+        def solve(self, problem, search):
+            nothing = np.zeros(problem.pe_map.shape, dtype=bool)
+            return Answer(nothing, known, Termination.TIME_LIMIT)
+
+    register_solver(f"cut short {beyond}", CutShort())
+    solution = solve(problem, f"cut short {beyond}")
+    assert (solution.solver, solution.kept) == ("greedy", greedy.kept)
+    assert solution.bound == min(known, greedy.bound)
+    assert "kept less, cut short by: time limit" in solution.fallback_reason
+
+
+@pytest.mark.parametrize("solver", ["cp-sat", "greedy", "binary"])
+def test_a_floor_that_its_cells_share_unevenly_is_kept(solver):
+    """A channel of two cells with a floor of three keeps two weights in each."""
+    values = np.arange(16.0).reshape(2, 8)
+    pe_map = PEMap.input_channel(values.shape, 2)
+    solution = solve(RetentionProblem(values, pe_map, 8, channel_floor=3), solver)
+    assert solution.loads.tolist() == [[2, 2], [2, 2]]

@@ -1,6 +1,7 @@
 """Tickets are read layer by layer, never unpickled, and written whole or not at all."""
 
 import json
+import os
 import struct
 
 import numpy as np
@@ -204,3 +205,18 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
         replacing(tmp_path / "file" / "masks.npz"),
     ):
         pass
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_files_have_the_permissions_of_any_new_file(tmp_path, umask):
+    """What the umask withholds from a file, it withholds from ours."""
+    before = os.umask(umask)
+    try:
+        (tmp_path / "plain").write_text("")
+        with replacing(tmp_path / "ours") as (temporary,):
+            temporary.write_text("")
+    finally:
+        os.umask(before)
+    modes = {(tmp_path / name).stat().st_mode for name in ("plain", "ours")}
+    assert len(modes) == 1

@@ -339,3 +339,34 @@ def test_a_list_that_does_not_fit_is_not_used(layers):
     workloads, assumption = network_workloads(LISTED_MASKS, text | {"layers": layers})
     assert assumption is None
     assert workloads[0].input_shape == (2, 4, 4)
+
+
+@pytest.mark.parametrize("preset", ["u-ticket", "eie"])
+@pytest.mark.parametrize("known", ["spikes", "rates"])
+def test_inputs_follow_the_order_of_the_input_channels(preset, known):
+    """In whatever order the channels come, every weight meets the spikes it met."""
+    rng = np.random.default_rng(4)
+    # The weights of a channel, and its spikes, become fewer from the first to the last.
+    falling = np.linspace(0.9, 0.1, 8)
+    masks = {"conv": rng.random((6, 8, 3, 3)) < falling[:, None, None]}
+    given = {"spike_rate": {"conv": falling}}
+    if known == "spikes":
+        given = {
+            "spikes": {"conv": rng.random((2, 3, 8, 5, 5)) < falling[:, None, None]}
+        }
+    about = {"layers": [listed("conv", (8, 5, 5))]}
+    accelerator = Accelerator.load(preset)
+
+    def operations(*schedules):
+        layers, _ = network_workloads(
+            masks, about, schedules={"conv": schedules}, **given
+        )
+        return evaluate(layers, accelerator).activity.operations
+
+    natural = operations()
+    assert natural.sops > 0
+    for order in (Schedule(1, np.arange(8)[::-1]), Schedule(1, rng.permutation(8))):
+        for schedules in ((order,), (Schedule(0, rng.permutation(6)), order)):
+            changed = operations(*schedules)
+            assert changed.sops == pytest.approx(natural.sops)
+            assert changed.spikes == pytest.approx(natural.spikes)

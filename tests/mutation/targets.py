@@ -17,7 +17,6 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "balancer/program/*.py": (
         "tests/balancer/test_rounding.py",
         "tests/balancer/test_ranking.py",
-        "tests/balancer/test_dual.py",
         "tests/balancer/test_slice_program.py",
         "tests/balancer/test_solution.py",
         "tests/balancer/test_solvers.py",
@@ -54,6 +53,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/hwmodel/test_compute.py",
         "tests/hwmodel/test_latency.py",
         "tests/hwmodel/test_energy.py",
+        "tests/hwmodel/test_energy_differences.py",
+        "tests/hwmodel/test_evaluation.py",
         "tests/hwmodel/test_anchors.py",
         "tests/hwmodel/test_traffic.py",
         "tests/hwmodel/test_inputs.py",
