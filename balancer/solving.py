@@ -8,7 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar, Unpack
 
-from balancer.errors import SolverUnavailableError
+import numpy as np
+
+from balancer.errors import InfeasibleError, SolverUnavailableError
 from balancer.order.optimize import ORDER_SOLVER, start_schedule, unstructured_bound
 from balancer.order.optimize import optimize as optimize_order
 from balancer.program.problem import RetentionProblem
@@ -134,7 +136,8 @@ def _optimized(
     """Answer a problem in the best order that is found."""
     get_solver(solver)
     try:
-        return optimize_order(problem, search), ORDER_SOLVER, None
+        answer = optimize_order(problem, search)
+        return _or_natural(problem, answer, solver, search), ORDER_SOLVER, None
     except SolverUnavailableError as error:
         reason = str(error)
     except KeyboardInterrupt:
@@ -146,6 +149,30 @@ def _optimized(
         answer = replace(answer, termination=Termination.CANCELLED)
     # The sorted order's bound says nothing about the others.
     return replace(answer, bound=unstructured_bound(problem)), name, reason
+
+
+def _or_natural(
+    problem: RetentionProblem, answer: Answer, solver: str, search: Search
+) -> Answer:
+    """Return the mask of the natural order, if that keeps more than an optimized one.
+
+    The search allocates the budget to tiles of unequal size greedily, which may cost
+    more than the best order gains.
+    """
+    sizes = problem.pe_map.group_sizes()
+    ragged = len(np.unique(sizes)) > 1 and problem.pe_map.order_axis == 0
+    if not ragged or answer.termination is not Termination.COMPLETED:
+        return answer
+    try:
+        natural = problem.scheduled(problem.pe_map.schedule())
+        found, _, _ = _in_order(natural, solver, search)
+    except (InfeasibleError, SolverUnavailableError):
+        return answer
+    if total_score(problem.scores, found.mask) <= total_score(
+        problem.scores, answer.mask
+    ):
+        return answer
+    return replace(answer, mask=found.mask, schedule=problem.pe_map.schedule())
 
 
 def _greedy_if_better(

@@ -245,6 +245,17 @@ def test_unequal_channels_gain_by_their_order():
     assert kept[0] < kept[1] < kept[2] <= top_k_sum(values, int(0.05 * values.size))
 
 
+def test_an_optimized_order_never_keeps_less_than_the_natural_one():
+    """With a ragged tile of one channel, too, where loads are harder than the order."""
+    values = np.random.default_rng(0).standard_normal((65, 2100)) ** 2
+    pe_map = PEMap.output_channel(values.shape, 64)
+    kept = {
+        order: solve(RetentionProblem(values, pe_map, sparsity=0.984, order=order)).kept
+        for order in ("fixed", "optimized")
+    }
+    assert kept["optimized"] >= kept["fixed"]
+
+
 def test_the_gap_limit_ends_the_search():
     """A search with a gap limit stops when it is reached, and says so."""
     values = spread_layer()
