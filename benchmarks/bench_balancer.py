@@ -21,8 +21,14 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 from vgg16 import vgg16_weights
 
-from balancer import PEMap, RetentionProblem, solve
-from balancer.baselines import lth_mask, top_k_per_pe_mask, u_ticket_mask
+from balancer import (
+    PEMap,
+    RetentionProblem,
+    lth_mask,
+    solve,
+    top_k_per_pe_mask,
+    u_ticket_mask,
+)
 
 PES = 16
 SPARSITY = 0.98

@@ -19,9 +19,15 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 from vgg16 import vgg16_weights
 
-from balancer import PEMap, RetentionProblem, Solution, solve
-from balancer.files.ticket import open_ticket, shipped_ticket
-from balancer.metrics import top_k_sum
+from balancer import (
+    PEMap,
+    RetentionProblem,
+    Solution,
+    open_ticket,
+    shipped_ticket,
+    solve,
+    top_k_sum,
+)
 
 PES = 16
 SPARSITY = 0.98

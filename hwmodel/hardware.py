@@ -10,19 +10,17 @@ from typing import Any
 import numpy as np
 
 from balancer.array_types import BoolArray
+from balancer.defaults import DEFAULT_MAP, DEFAULT_PES
 from balancer.hardware import LayerCost, MaskCost
 from balancer.maps.schedule import Schedule
 from hwmodel.accelerator import Accelerator
+from hwmodel.defaults import DEFAULT_ACCELERATOR
 from hwmodel.errors import AcceleratorError
 from hwmodel.evaluation import evaluate, evaluate_layer
 from hwmodel.geometry import Shapes
 from hwmodel.layer_costs import slice_costs
 from hwmodel.report import Report
 from hwmodel.ticket_workloads import Schedules, TicketWorkloads, network_workloads
-
-# Skips zero weights only, so its cycles are exact without knowing any spike.
-DEFAULT_ACCELERATOR = "u-ticket"
-DEFAULT_MAP, DEFAULT_PES = "output_channel", 16
 
 
 @dataclass(frozen=True)

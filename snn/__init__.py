@@ -1,32 +1,111 @@
 """Spiking networks in torch: what needs torch, and nothing that does not.
 
 >>> from snn import LotteryConfig
->>> LotteryConfig(rounds=12).method
-'optimal-order'
+>>> LotteryConfig(rounds=3, prune_rate=0.5).schedule_of_sparsity
+(0.0, 0.5, 0.75, 0.875)
 
-`run_lottery` runs such a configuration.
+What is listed here is public and is loaded when it is asked for: torch takes seconds,
+and may not be there.
 """
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from balancer.lazy import lazy_attributes
 
 if TYPE_CHECKING:
-    from snn.lottery.config import LotteryConfig
+    from snn.channels.apply_order import (
+        AppliedOrders,
+        LayerOrder,
+        OrderError,
+        apply_order,
+    )
+    from snn.data.image_data import DataError, ImageData, Split
+    from snn.data.load import load_data
+    from snn.lottery.comparison import ComparisonError, MethodComparison
+    from snn.lottery.config import ConfigError, LotteryConfig, read_toml
+    from snn.lottery.methods import METHODS
+    from snn.lottery.pruning import Pruned, Pruning
+    from snn.lottery.results import LayerOutcome, RoundOutcome
     from snn.lottery.run import LotteryResult, run_lottery
+    from snn.lottery.run_comparison import RunProgress, compare_methods
+    from snn.lottery.store import StoreError
     from snn.lottery.watcher import Watcher
+    from snn.networks.geometry import layer_geometry
+    from snn.networks.models import ModelError, build_network
+    from snn.networks.spikes import input_rates, record_spikes
+    from snn.training.config import TrainingConfig
+    from snn.training.distributed import Processes
+    from snn.training.masking import keep_masks, prunable_layers
 
-__all__ = ["LotteryConfig", "LotteryResult", "Watcher", "run_lottery"]
+__all__ = [
+    "METHODS",
+    "AppliedOrders",
+    "ComparisonError",
+    "ConfigError",
+    "DataError",
+    "ImageData",
+    "LayerOrder",
+    "LayerOutcome",
+    "LotteryConfig",
+    "LotteryResult",
+    "MethodComparison",
+    "ModelError",
+    "OrderError",
+    "Processes",
+    "Pruned",
+    "Pruning",
+    "RoundOutcome",
+    "RunProgress",
+    "Split",
+    "StoreError",
+    "TrainingConfig",
+    "Watcher",
+    "apply_order",
+    "build_network",
+    "compare_methods",
+    "input_rates",
+    "keep_masks",
+    "layer_geometry",
+    "load_data",
+    "prunable_layers",
+    "read_toml",
+    "record_spikes",
+    "run_lottery",
+]
 
 _HOMES = {
+    "AppliedOrders": "snn.channels.apply_order",
+    "ComparisonError": "snn.lottery.comparison",
+    "ConfigError": "snn.lottery.config",
+    "DataError": "snn.data.image_data",
+    "ImageData": "snn.data.image_data",
+    "LayerOrder": "snn.channels.apply_order",
+    "LayerOutcome": "snn.lottery.results",
     "LotteryConfig": "snn.lottery.config",
+    "LotteryResult": "snn.lottery.run",
+    "METHODS": "snn.lottery.methods",
+    "MethodComparison": "snn.lottery.comparison",
+    "ModelError": "snn.networks.models",
+    "OrderError": "snn.channels.apply_order",
+    "Processes": "snn.training.distributed",
+    "Pruned": "snn.lottery.pruning",
+    "Pruning": "snn.lottery.pruning",
+    "RoundOutcome": "snn.lottery.results",
+    "RunProgress": "snn.lottery.run_comparison",
+    "Split": "snn.data.image_data",
+    "StoreError": "snn.lottery.store",
+    "TrainingConfig": "snn.training.config",
     "Watcher": "snn.lottery.watcher",
+    "apply_order": "snn.channels.apply_order",
+    "build_network": "snn.networks.models",
+    "compare_methods": "snn.lottery.run_comparison",
+    "input_rates": "snn.networks.spikes",
+    "keep_masks": "snn.training.masking",
+    "layer_geometry": "snn.networks.geometry",
+    "load_data": "snn.data.load",
+    "prunable_layers": "snn.training.masking",
+    "read_toml": "snn.lottery.config",
+    "record_spikes": "snn.networks.spikes",
+    "run_lottery": "snn.lottery.run",
 }
-
-
-def __getattr__(name: str) -> Any:
-    """Load what is asked for only then: torch takes seconds, and may not be there."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES.get(name, "snn.lottery.run")), name)
+__getattr__, __dir__ = lazy_attributes(__name__, _HOMES)

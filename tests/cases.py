@@ -1,14 +1,29 @@
 """Hypothesis strategies for layers, PE maps and retention problems."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from hypothesis import settings
 from hypothesis import strategies as st
 
-from balancer import PEMap, RetentionProblem
+from balancer import (
+    Cancellation,
+    PEMap,
+    RetentionProblem,
+    Search,
+    SearchLimits,
+    map_kinds,
+)
 
-MAPS = ("output_channel", "input_channel", "interleaved", "banked", "grid", "n_m")
+# Those of the package; other tests register maps of their own.
+KINDS = map_kinds()
+
+
+def repeated(times: int) -> int:
+    """Say how often a loop over drawn cases runs: less where few examples are asked."""
+    return min(times, times * settings.default.max_examples // 50)
 
 
 def shapes(max_weights: int, min_side: int = 1) -> st.SearchStrategy[tuple[int, ...]]:
@@ -31,14 +46,9 @@ def shapes(max_weights: int, min_side: int = 1) -> st.SearchStrategy[tuple[int, 
 def pe_maps(draw: Any, max_weights: int, min_side: int = 1) -> PEMap:
     """Any PE map on any shape, arrays larger and smaller than the layer."""
     shape = draw(shapes(max_weights, min_side))
-    kind = draw(st.sampled_from((*MAPS, "labels", "labels")))
+    kind = draw(st.sampled_from((*KINDS, None, None)))
     pes = draw(st.integers(1, 6))
-    if kind == "grid":
-        return PEMap.grid(shape, draw(st.integers(1, 3)), draw(st.integers(1, 3)))
-    if kind == "n_m":
-        m = draw(st.integers(1, 4))
-        return PEMap.n_m(shape, draw(st.integers(1, m)), m)
-    if kind == "labels":
+    if kind is None:
         size = int(np.prod(shape))
         labels = [
             draw(st.lists(st.integers(0, most), min_size=size, max_size=size))
@@ -46,8 +56,10 @@ def pe_maps(draw: Any, max_weights: int, min_side: int = 1) -> PEMap:
         ]
         group, pe = (np.array(label, dtype=int).reshape(shape) for label in labels)
         return PEMap.from_labels(group, pe, pes)
-    make = getattr(PEMap, kind)
-    return make(shape, pes)
+    names = re.findall(r"\{(\w+)\}", kind.spec)
+    numbers = sorted(draw(st.integers(1, 4)) for _ in names)  # n:m needs n <= m
+    spec = kind.spec.format(**dict(zip(names, numbers, strict=True)))
+    return PEMap.parse(spec, shape, pes)
 
 
 def scores(size: int) -> st.SearchStrategy[np.ndarray]:
@@ -101,3 +113,8 @@ def cases(draw: Any, max_weights: int, constrained: bool = True) -> Case:
                 options[name] = marked.reshape(pe_map.shape)
     values = draw(scores(size)).reshape(pe_map.shape)
     return Case(values, pe_map, options)
+
+
+def search_of(progress: Any = None, cancellation: Any = None, **limits: Any) -> Search:
+    """Make a search with some limits."""
+    return Search(SearchLimits(**limits), progress, cancellation or Cancellation())

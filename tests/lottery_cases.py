@@ -9,7 +9,8 @@ from balancer import LayerCost
 from snn.lottery.pruning import Pruning
 
 ORDERED_MAPS = ("output_channel", "input_channel")
-MAPS = (*ORDERED_MAPS, "banked", "2:4")
+FREE_MAPS = (*ORDERED_MAPS, "banked", "kernel:2")
+MAPS = (*FREE_MAPS, "2:4")
 
 
 @st.composite

@@ -115,6 +115,7 @@ def answer(command: str) -> Any:
         return known
     if known["network"].get(SEARCHED) and ("input" in command or ":" in command):
         known["network"][SEARCHED] = "a number"
+        known["notes"] = [n for n in known["notes"] if "--order optimized" not in n]
     files = document["outputs"]
     known["mask_file"] = {
         key: [str(array.dtype), list(array.shape), int(array.sum(dtype=np.int64))]

@@ -239,12 +239,12 @@ class Ticket:
         about: dict[str, Any] = self.metadata.get("ticket", self.metadata)
         return about
 
-    def select(self, only: str | None = None, skip: str | None = None) -> Ticket:
+    def select(self, layers: str | None = None, skip: str | None = None) -> Ticket:
         """Keep layers whose names match a pattern, and leave out others.
 
         Parameters
         ----------
-        only, skip : str, optional
+        layers, skip : str, optional
             Patterns of a shell, as ``features.*``; both are case-sensitive.
 
         Raises
@@ -253,21 +253,21 @@ class Ticket:
             A pattern that matches no layer, or no layer that is left.
         """
         names = [layer.name for layer in self.layers]
-        for name, glob in (("only", only), ("skip", skip)):
+        for name, glob in (("layers", layers), ("skip", skip)):
             if glob is not None and not any(fnmatchcase(one, glob) for one in names):
                 raise TicketError(
                     f"`{name}` is {glob!r}, which matches no layer; the ticket has "
                     f"{', '.join(names)}"
                 )
-        layers = tuple(
+        left = tuple(
             layer
             for layer in self.layers
-            if (only is None or fnmatchcase(layer.name, only))
+            if (layers is None or fnmatchcase(layer.name, layers))
             and (skip is None or not fnmatchcase(layer.name, skip))
         )
-        if not layers:
-            raise TicketError(f"`only` {only!r} and `skip` {skip!r} leave no layer")
-        return replace(self, layers=layers)
+        if not left:
+            raise TicketError(f"`layers` {layers!r} and `skip` {skip!r} leave no layer")
+        return replace(self, layers=left)
 
     def __repr__(self) -> str:
         weights = sum(prod(layer.shape) for layer in self.layers)

@@ -12,27 +12,24 @@ channels that one output channel reads, then the kernel positions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 
-import numpy as np
 import numpy.typing as npt
 
-from balancer.array_types import BoolArray, IntArray
 from balancer.errors import BalancerError
 from balancer.maps import layouts  # registers the maps that have a name
-from balancer.maps.cell_arrays import CellMatrix, Gather
 from balancer.maps.kinds import MapKind, find_kind, map_kinds
 from balancer.maps.labels import labelled
+from balancer.maps.layer_cells import LayerCells
 from balancer.maps.layout import LayerShape, whole_number
 from balancer.maps.schedule import Schedule
 
 __all__ = ["PEMap", "layouts"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PEMap:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class PEMap(LayerCells):
     """Which group and PE each weight of one layer belongs to.
 
     Make one with `output_channel`, `input_channel`, `interleaved`, `banked`, `grid`,
@@ -40,41 +37,9 @@ class PEMap:
     Layers smaller than the array and ragged last tiles are legal: a PE without weights
     is idle by structure, which `occupancy` reports, and takes part in no constraint.
 
-    Attributes
-    ----------
-    name : str
-        What the map is, as `parse` reads it (``"labels"`` for `from_labels`).
-    shape : tuple of int
-        Shape of the weights: output channels, input channels per output channel,
-        kernel positions.
-    pes : int
-        PEs of the array.
-    groups : int
-        Lock-step groups of the layer.
-    matrices : tuple of CellMatrix
-        The cells, those of one size together; cells are numbered in this order.
-    cell_group, cell_pe : ndarray of int32 [cells]
-        Group and PE of each cell; inside a matrix `cell_group` never decreases.
-    fixed_load : ndarray of int64 [groups] or None
-        The load that the map itself prescribes (n:m maps), else None.
-    order_axis : int or None
-        Axis of the weights along which an order decides what shares a group or PE: 0
-        where output channels form tiles (``output_channel``, ``grid``), 1 where input
-        channels form blocks (``input_channel``, n:m), None for all other maps.
-    input_blocks : ndarray of int64 [blocks] or None
-        Input channels of each block, where these form blocks.
+    What can be read from a map is that of `LayerCells`: the attributes ``name``,
+    ``shape``, ``pes``, ``groups``, …, and the methods ``loads``, ``labels``, ….
     """
-
-    name: str
-    shape: tuple[int, ...]
-    pes: int
-    groups: int
-    matrices: tuple[CellMatrix, ...]
-    cell_group: npt.NDArray[np.int32]
-    cell_pe: npt.NDArray[np.int32]
-    fixed_load: IntArray | None = None
-    order_axis: int | None = None
-    input_blocks: IntArray | None = None
 
     # ------------------------------------------------------------------ construction
 
@@ -289,18 +254,6 @@ class PEMap:
         fields = layout._asdict() | {"order_axis": kind.order_axis}
         return cls(kind.spec.format(**numbers), layer.shape, **fields)
 
-    # ---------------------------------------------------------------------- reading
-
-    @property
-    def weights(self) -> int:
-        """Number of weights of the layer."""
-        return prod(self.shape)
-
-    @property
-    def channels(self) -> int:
-        """Number of output channels."""
-        return self.shape[0]
-
     def schedule(self, order: npt.ArrayLike | None = None) -> Schedule:
         """Make a schedule of the channels that this map permutes.
 
@@ -328,124 +281,6 @@ class PEMap:
                 f"permutes {channels}"
             )
         return schedule
-
-    @property
-    def n_cells(self) -> int:
-        """Number of (group, PE) pairs that hold weights."""
-        return len(self.cell_group)
-
-    @property
-    def is_gathered(self) -> bool:
-        """Whether the map comes from labels, so that its cells may lie anywhere."""
-        return any(isinstance(matrix, Gather) for matrix in self.matrices)
-
-    def numbered_matrices(self) -> Iterator[tuple[slice, CellMatrix]]:
-        """Yield each matrix with the numbers of its cells."""
-        first = 0
-        for matrix in self.matrices:
-            yield slice(first, first + matrix.n_cells), matrix
-            first += matrix.n_cells
-
-    def cell_sizes(self) -> IntArray:
-        """Weights in each cell, [cells]."""
-        return np.concatenate(
-            [np.full(m.n_cells, m.width, dtype=np.int64) for m in self.matrices]
-            or [np.empty(0, dtype=np.int64)]
-        )
-
-    def channels_of_cells(self) -> IntArray:
-        """Output channels that each cell holds weights of, [cells]."""
-        fan_in = self.weights // self.channels if self.channels else 0
-        return np.concatenate(
-            [m.channels(fan_in) for m in self.matrices] or [np.empty(0, np.int64)]
-        )
-
-    def group_sizes(self) -> IntArray:
-        """PEs that hold weights in each group (P_g of the program), [groups]."""
-        return np.bincount(self.cell_group, minlength=self.groups).astype(np.int64)
-
-    def least_of_group(self, cell_values: IntArray) -> IntArray:
-        """Smallest of a group's cell values, [groups]."""
-        least = np.full(self.groups, np.iinfo(np.int64).max)
-        np.minimum.at(least, self.cell_group, cell_values)
-        return least
-
-    def largest_of_group(self, cell_values: IntArray) -> IntArray:
-        """Largest of a group's (non-negative) cell values, [groups]."""
-        largest = np.zeros(self.groups, dtype=np.int64)
-        np.maximum.at(largest, self.cell_group, cell_values)
-        return largest
-
-    def present(self) -> BoolArray:
-        """Whether a PE holds weights in a group, [groups, pes]."""
-        table = np.zeros((self.groups, self.pes), dtype=bool)
-        table[self.cell_group, self.cell_pe] = True
-        return table
-
-    @property
-    def occupancy(self) -> float:
-        """PEs that hold weights / all PEs, over the groups; 1.0 for an empty layer."""
-        return self.n_cells / (self.groups * self.pes) if self.groups else 1.0
-
-    def cell_loads(self, mask: BoolArray) -> IntArray:
-        """Count the non-zeros of each cell.
-
-        Parameters
-        ----------
-        mask : ndarray of bool
-            In the shape of the weights.
-
-        Returns
-        -------
-        ndarray of int64 [cells]
-
-        Raises
-        ------
-        BalancerError
-            A mask that is not boolean or not of the layer's shape.
-        """
-        mask = np.asarray(mask)
-        if mask.dtype != np.bool_ or mask.shape != self.shape:
-            raise BalancerError(
-                f"the mask is {mask.dtype} {mask.shape}; "
-                f"this PE map needs bool {self.shape}"
-            )
-        flat = np.ascontiguousarray(mask).reshape(-1)
-        loads = np.empty(self.n_cells, dtype=np.int64)
-        for cells, matrix in self.numbered_matrices():
-            loads[cells] = matrix.count(flat)
-        return loads
-
-    def loads(self, mask: BoolArray) -> IntArray:
-        """Count the non-zeros of each PE in each group.
-
-        Parameters
-        ----------
-        mask : ndarray of bool
-            In the shape of the weights.
-
-        Returns
-        -------
-        ndarray of int64 [groups, pes]
-            0 where a PE holds no weights. Raises as `cell_loads`.
-        """
-        table = np.zeros((self.groups, self.pes), dtype=np.int64)
-        table[self.cell_group, self.cell_pe] = self.cell_loads(mask)
-        return table
-
-    def cell_labels(self) -> npt.NDArray[np.int32]:
-        """Cell of every weight, in the shape of the weights."""
-        labels = np.empty(self.weights, dtype=np.int32)
-        for cells, matrix in self.numbered_matrices():
-            numbers = np.arange(cells.start, cells.stop, dtype=np.int32)
-            row = np.broadcast_to(numbers[:, None], (matrix.n_cells, matrix.width))
-            matrix.write(labels, row)
-        return labels.reshape(self.shape)
-
-    def labels(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-        """Group and PE of every weight, each in the shape of the weights."""
-        cells = self.cell_labels()
-        return self.cell_group[cells], self.cell_pe[cells]
 
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.shape))

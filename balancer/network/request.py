@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias, TypedDict
 
 import numpy as np
 
+from balancer.defaults import DEFAULT_MAP, DEFAULT_PES
 from balancer.errors import BalancerError
 from balancer.files.ticket import LayerArrays
 from balancer.hardware import Resource
@@ -19,7 +20,6 @@ MapMaker: TypeAlias = Callable[[tuple[int, ...]], PEMap]
 Scope: TypeAlias = Literal["layer", "global"]
 
 BUDGETS: dict[Resource, str] = {"cycles": "latency_budget", "energy": "energy_budget"}
-DEFAULT_MAP, DEFAULT_PES = "output_channel", 16
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,54 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
-from balancer.array_types import IntArray
+from balancer.array_types import BoolArray, IntArray
 from balancer.errors import InfeasibleError
+from balancer.maps.pe_map import PEMap
 from balancer.program.floors import ChannelFloors
 
-if TYPE_CHECKING:
-    from balancer.program.problem import RetentionProblem
+
+class Constraints(Protocol):
+    """What a `RetentionProblem` asks of its masks; see there for the fields."""
+
+    @property
+    def pe_map(self) -> PEMap:
+        """Group and PE of every weight."""
+
+    @property
+    def budget(self) -> int:
+        """Most non-zeros."""
+
+    @property
+    def min_load(self) -> IntArray:
+        """Least load of each group that was asked for, [groups]."""
+
+    @property
+    def max_load(self) -> IntArray:
+        """Greatest load of each group that was asked for, [groups]."""
+
+    @property
+    def channel_floor(self) -> IntArray:
+        """Least weights of each output channel, [output channels]."""
+
+    @property
+    def previous_mask(self) -> BoolArray | None:
+        """Weights that may be kept."""
+
+    @property
+    def forced(self) -> BoolArray | None:
+        """Weights that must be kept."""
+
+    @property
+    def order(self) -> str:
+        """Whether the order of the channels is fixed."""
+
+    @property
+    def floors_in_any_order(self) -> bool:
+        """Whether the floors bound the same loads in every order there may be."""
 
 
 class _Limits:
@@ -31,7 +69,7 @@ class _Limits:
 
 
 def load_limits(
-    problem: RetentionProblem, floors: ChannelFloors
+    problem: Constraints, floors: ChannelFloors
 ) -> tuple[IntArray, IntArray]:
     """Combine the bounds on loads, the map's pattern, floors and masks of a problem.
 
@@ -65,7 +103,7 @@ def load_limits(
     return limits.lower, limits.upper
 
 
-def _capacity(problem: RetentionProblem) -> IntArray:
+def _capacity(problem: Constraints) -> IntArray:
     """Weights that the smallest PE of each group offers."""
     pe_map, nested = problem.pe_map, problem.previous_mask
     if nested is None or problem.order != "fixed":
@@ -73,7 +111,7 @@ def _capacity(problem: RetentionProblem) -> IntArray:
     return pe_map.least_of_group(pe_map.cell_loads(nested))
 
 
-def _check_forced(problem: RetentionProblem) -> None:
+def _check_forced(problem: Constraints) -> None:
     if problem.forced is None or problem.previous_mask is None:
         return
     outside = int(np.count_nonzero(problem.forced & ~problem.previous_mask))
@@ -81,9 +119,7 @@ def _check_forced(problem: RetentionProblem) -> None:
         raise InfeasibleError(f"{outside} forced weights lie outside `previous_mask`")
 
 
-def _check_groups(
-    problem: RetentionProblem, limits: _Limits, capacity: IntArray
-) -> None:
+def _check_groups(problem: Constraints, limits: _Limits, capacity: IntArray) -> None:
     clash = np.flatnonzero(limits.lower > limits.upper)
     if clash.size:
         g = int(clash[0])
@@ -95,7 +131,7 @@ def _check_groups(
         )
 
 
-def _check_budget(problem: RetentionProblem, limits: _Limits) -> None:
+def _check_budget(problem: Constraints, limits: _Limits) -> None:
     least = int(problem.pe_map.group_sizes() @ limits.lower)
     if least > problem.budget:
         raise InfeasibleError(

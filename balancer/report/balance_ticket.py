@@ -34,7 +34,7 @@ def balance_ticket(
     *,
     limits: SearchLimits | None = None,
     solver: str = "auto",
-    only: str | None = None,
+    layers: str | None = None,
     skip: str | None = None,
     compare: bool = False,
     reorder: bool = True,
@@ -61,7 +61,7 @@ def balance_ticket(
         How far the search may go in each program.
     solver : str
         As in `solve`, for each program.
-    only, skip : str, optional
+    layers, skip : str, optional
         Names of the layers to balance and to leave out, as patterns of a shell.
     compare : bool
         Also tell what other methods keep.
@@ -105,7 +105,7 @@ def balance_ticket(
     if hardware is not None:
         settled = job.request.on(hardware.pe_map, hardware.pes)
         job = replace(job, request=settled)
-    chosen = ticket.select(only, skip)
+    chosen = ticket.select(layers, skip)
     shapes = {layer.name: layer.shape for layer in ticket.layers}
     meter = None
     if hardware is not None:
@@ -125,7 +125,7 @@ def balance_ticket(
         solution=solution,
         request=job.request,
         limits=job.search.limits,
-        settings=_settings(job, hardware, only, skip),
+        settings=_settings(job, hardware, layers, skip),
         source=ticket.source,
         about=ticket.about,
         hardware=use,
@@ -169,7 +169,7 @@ def _check_frontier(request: BalanceRequest, points: int) -> None:
 
 
 def _settings(
-    job: Job, hardware: HardwareModel | None, only: str | None, skip: str | None
+    job: Job, hardware: HardwareModel | None, layers: str | None, skip: str | None
 ) -> dict[str, Any]:
     """List what the result depends on."""
     request, limits = job.request, job.search.limits
@@ -186,7 +186,7 @@ def _settings(
         "nested": request.nested,
         "order": request.order,
         "gap_limit": limits.gap_limit,
-        "layers": only,
+        "layers": layers,
         "skip": skip,
         "solver": job.solver,
         "time_limit": limits.time_limit,

@@ -16,12 +16,11 @@ from hwmodel.commands.balance_options import (
     add_options,
     array_of,
     check,
-    check_layers,
     limits_of,
     request_of,
 )
 from hwmodel.commands.console import console, say, show
-from hwmodel.commands.contract import Command, WorkFailedError
+from hwmodel.commands.contract import Command, WorkFailedError, usage_errors
 
 if TYPE_CHECKING:
     from balancer import BalanceFiles, BalanceReport, LayerResult
@@ -62,6 +61,7 @@ class Balance(Command[Balanced]):
     def run(self, args: argparse.Namespace) -> Balanced:
         """Balance, and write masks and report."""
         from balancer import BalanceFiles, balance_ticket, open_ticket, shipped_ticket
+        from balancer.errors import naming
         from balancer.files.atomic import replacing
 
         hardware, array = array_of(args)
@@ -69,20 +69,20 @@ class Balance(Command[Balanced]):
         request, limits = request_of(args, array), limits_of(args)
         source = args.ticket or shipped_ticket()
         ticket = open_ticket(source)
-        check_layers(args, [layer.name for layer in ticket.layers])
+        with usage_errors():
+            chosen = ticket.select(args.layers, args.skip)
         settings = {name: getattr(args, name) for name in OF_THE_NAME}
         settings["map"], settings["pes"] = array
         files = BalanceFiles.of(args.out or _default_folder(source, settings))
         with replacing(files.masks, files.report) as written:
-            layers = len(ticket.select(args.layers, args.skip).layers)
-            with _naming(source), _progress_bar(layers) as advance:
+            with naming(source), _progress_bar(len(chosen.layers)) as advance:
                 report = balance_ticket(
                     ticket,
                     request,
                     hardware,
                     limits=limits,
                     solver=args.solver,
-                    only=args.layers,
+                    layers=args.layers,
                     skip=args.skip,
                     compare=args.compare,
                     frontier=args.frontier,
@@ -109,15 +109,6 @@ def _default_folder(source: Path, settings: dict[str, Any]) -> Path:
     text = json.dumps([source.name, settings])
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     return Path("runs") / f"balance-{source.stem}-{digest}"
-
-
-@contextmanager
-def _naming(source: Path) -> Iterator[None]:
-    """Say in an error which file it is about."""
-    from balancer.errors import naming
-
-    with naming(source):
-        yield
 
 
 @contextmanager

@@ -6,14 +6,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hwmodel.commands.contract import UsageError
+from balancer.defaults import DEFAULT_MAP, DEFAULT_PES
+from hwmodel.commands.contract import UsageError, usage_errors
+from hwmodel.defaults import DEFAULT_ACCELERATOR
 
 if TYPE_CHECKING:
     from balancer import BalanceRequest, SearchLimits
     from hwmodel import Hardware
 
-DEFAULT_ACCELERATOR = "u-ticket"
-DEFAULT_MAP, DEFAULT_PES = "output_channel", 16
 
 EXAMPLES = """\
 examples:
@@ -193,11 +193,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def array_of(args: argparse.Namespace) -> tuple[Hardware | None, tuple[str, int]]:
     """Settle PE map and PEs with the accelerator; None if no array has the map."""
+    from balancer import PEMap
     from hwmodel import Hardware
 
     if args.accelerator is None:
         array = (args.map or DEFAULT_MAP, DEFAULT_PES if args.pes is None else args.pes)
-        _check_map(*array)
+        with usage_errors():
+            PEMap.parse(array[0], (1, 1), array[1])
         return Hardware.if_possible(DEFAULT_ACCELERATOR, *array), array
     hardware = Hardware.of(args.accelerator)
     for option, given, own in (
@@ -212,21 +214,12 @@ def array_of(args: argparse.Namespace) -> tuple[Hardware | None, tuple[str, int]
     return hardware, (hardware.pe_map, hardware.pes)
 
 
-def _check_map(spec: str, pes: int) -> None:
-    from balancer import BalancerError, PEMap
-
-    try:
-        PEMap.parse(spec, (1, 1), pes)
-    except BalancerError as error:
-        raise UsageError(str(error)) from error
-
-
 def request_of(args: argparse.Namespace, array: tuple[str, int]) -> BalanceRequest:
     """Collect what to keep; wrong options are refused before any file is touched."""
-    from balancer import BalanceRequest, BalancerError
+    from balancer import BalanceRequest
 
     pe_map, pes = array
-    try:
+    with usage_errors():
         return BalanceRequest(
             budget=args.budget,
             sparsity=args.sparsity,
@@ -239,15 +232,13 @@ def request_of(args: argparse.Namespace, array: tuple[str, int]) -> BalanceReque
             latency_budget=args.latency_budget,
             energy_budget=args.energy_budget,
         )
-    except BalancerError as error:
-        raise UsageError(str(error)) from error
 
 
 def limits_of(args: argparse.Namespace) -> SearchLimits:
     """Collect how far the search may go."""
-    from balancer import BalancerError, SearchLimits
+    from balancer import SearchLimits
 
-    try:
+    with usage_errors():
         return SearchLimits(
             time_limit=args.time_limit,
             work_limit=args.work_limit,
@@ -255,19 +246,14 @@ def limits_of(args: argparse.Namespace) -> SearchLimits:
             seed=args.seed,
             workers=args.workers,
         )
-    except BalancerError as error:
-        raise UsageError(str(error)) from error
 
 
 def check(args: argparse.Namespace, hardware: Hardware | None) -> None:
     """Refuse an unknown solver, numbers that are too small, and budgets of nothing."""
-    from balancer import BalancerError
     from balancer.solvers import get_solver
 
-    try:
+    with usage_errors():
         get_solver(args.solver)
-    except BalancerError as error:
-        raise UsageError(str(error)) from error
     for name, least in (
         ("workers", 1),
         ("budget", 0),
@@ -288,22 +274,3 @@ def check(args: argparse.Namespace, hardware: Hardware | None) -> None:
         )
     if hardware is None:
         raise UsageError("no accelerator has this PE map, so cycles are not known")
-
-
-def check_layers(args: argparse.Namespace, names: list[str]) -> None:
-    """Refuse patterns that match nothing, by the names of their options."""
-    from fnmatch import fnmatchcase
-
-    for option, glob in (("--layers", args.layers), ("--skip", args.skip)):
-        if glob is not None and not any(fnmatchcase(name, glob) for name in names):
-            raise UsageError(
-                f"{option} {glob!r} matches no layer; the ticket has {', '.join(names)}"
-            )
-    left = [
-        name
-        for name in names
-        if (args.layers is None or fnmatchcase(name, args.layers))
-        and (args.skip is None or not fnmatchcase(name, args.skip))
-    ]
-    if not left:
-        raise UsageError("--layers and --skip leave no layer to balance")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import textwrap
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 HELP_WIDTH = 78
@@ -13,6 +15,15 @@ Outcome = TypeVar("Outcome")
 
 class UsageError(Exception):
     """Options that do not go together, or values that are not accepted."""
+
+
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """Say that values which a library refuses are wrong options."""
+    try:
+        yield
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 class WorkFailedError(Exception):

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hwmodel.commands.console import say, show
 from hwmodel.commands.contract import Command, UsageError
+from hwmodel.defaults import DEFAULT_ACCELERATOR
 
 if TYPE_CHECKING:
     from balancer import Ticket
     from hwmodel import Report, ReportComparison
     from hwmodel.ticket_workloads import NetworkWorkloads
-
-DEFAULT_ACCELERATOR = "u-ticket"
 
 EXAMPLES = """\
 examples:

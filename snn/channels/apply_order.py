@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from balancer.errors import BalancerError
+from balancer import BalancerError, Schedule
 from snn.channels.bindings import LayerChannels
 from snn.channels.graph import channel_graph
 from snn.channels.space import TensorAxis
@@ -79,7 +79,7 @@ class AppliedOrders:
 
 def apply_order(
     network: nn.Module,
-    orders: Mapping[str, npt.ArrayLike],
+    orders: Mapping[str, npt.ArrayLike | Schedule],
     *,
     leaders: Collection[str] = (),
     elementwise: tuple[type[nn.Module], ...] = (),
@@ -103,8 +103,9 @@ def apply_order(
     network : Module
         A network of torch or spikingjelly, in single or multi-step mode. It is not
         changed.
-    orders : mapping of str to array of int [output channels]
-        Schedule position -> channel, by the names of convolutions and linear layers.
+    orders : mapping of str to Schedule or array of int [output channels]
+        Schedule position -> channel, by the names of convolutions and linear layers;
+        `balancer.NetworkSolution.schedules` of maps that tile output channels will do.
         Layers without one follow those whose channels they share.
     leaders : collection of str
         Layers whose order is taken where layers that share their channels, as in a
@@ -173,7 +174,7 @@ def _check_reset(network: nn.Module) -> None:
 
 
 def _validated(
-    orders: Mapping[str, npt.ArrayLike],
+    orders: Mapping[str, npt.ArrayLike | Schedule],
     leaders: Collection[str],
     layers: Mapping[str, LayerChannels],
 ) -> dict[str, Order]:
@@ -183,7 +184,12 @@ def _validated(
             raise OrderError(
                 f"`orders` names {name}, but the layers are {', '.join(layers)}"
             )
-        order = np.asarray(given)
+        if isinstance(given, Schedule) and given.axis != 0:
+            raise OrderError(
+                f"`orders[{name!r}]` is a schedule of input channels; only output "
+                "channels can be renumbered"
+            )
+        order = np.asarray(given.order if isinstance(given, Schedule) else given)
         channels = layers[name].outputs.root().channels
         fits = order.dtype.kind in "iu" and order.shape == (channels,)
         if not fits or not np.array_equal(np.sort(order), np.arange(channels)):

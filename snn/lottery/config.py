@@ -10,7 +10,9 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from balancer.defaults import DEFAULT_MAP, DEFAULT_PES
 from balancer.errors import BalancerError
+from hwmodel.defaults import DEFAULT_ACCELERATOR
 from snn.lottery.methods import check_map, get_method
 from snn.training.config import TrainingConfig
 
@@ -101,10 +103,10 @@ class LotteryConfig(TrainingConfig):
     early_time_threshold: float = Field(
         0.6, gt=0, description="divergence that auto accepts, relative to one step's"
     )
-    map: str = Field("output_channel", description="PE map, as in the command balance")
-    pes: int = Field(16, ge=1, description="PEs of the array")
+    map: str = Field(DEFAULT_MAP, description="PE map, as in the command balance")
+    pes: int = Field(DEFAULT_PES, ge=1, description="PEs of the array")
     accelerator: str = Field(
-        "u-ticket", description="preset or YAML file for cycles and energy"
+        DEFAULT_ACCELERATOR, description="preset or YAML file for cycles and energy"
     )
     record_images: int = Field(
         0, ge=0, description="test images whose spikes are recorded at the end"
@@ -206,6 +208,14 @@ def read_toml(path: Path) -> dict[str, Any]:
     ------
     ConfigError
         A file that cannot be read or is no TOML.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from snn import LotteryConfig, read_toml
+    >>> _ = Path("run.toml").write_text("rounds = 2")
+    >>> LotteryConfig.of(read_toml(Path("run.toml"))).rounds
+    2
     """
     try:
         with path.open("rb") as file:

@@ -51,6 +51,7 @@ ARRANGEMENTS = {
         )
     ),
     "interleaved": lambda pes: lambda o, i, k, inputs, positions: (0, o % pes),
+    "kernel:3": lambda pes: lambda o, i, k, inputs, positions: (o // 3, k % pes),
 }
 
 
@@ -59,7 +60,7 @@ ARRANGEMENTS = {
 def test_regular_maps_follow_their_definition(kind, data):
     """Group and PE of every weight are those of the map's definition."""
     shape, pes = data.draw(shapes(60)), data.draw(st.integers(1, 7))
-    group, pe = getattr(PEMap, kind)(shape, pes).labels()
+    group, pe = PEMap.parse(kind, shape, pes).labels()
     expected_group, expected_pe = expected(kind, shape, ARRANGEMENTS[kind](pes))
     np.testing.assert_array_equal(group, expected_group)
     np.testing.assert_array_equal(pe, expected_pe)

@@ -11,7 +11,7 @@ from balancer import LoadMetrics
 from hwmodel import Accelerator, LayerWorkload, evaluate
 from hwmodel.stepped import simulate
 
-MAPPINGS = (
+EVEN_MAPPINGS = (
     "output_channel",
     "input_channel",
     "interleaved",
@@ -19,6 +19,7 @@ MAPPINGS = (
     "grid",
     "output_stationary",
 )
+MAPPINGS = (*EVEN_MAPPINGS, "kernel:2")
 SKIPS = ("none", "weight", "spike", "dual")
 BARRIERS = ("activation", "pixel", "timestep", "tile", "layer")
 COMBINATIONS = [
@@ -221,7 +222,7 @@ def test_more_work_never_costs_fewer_cycles(accelerator, workload, seed):
     assert after.activity.operations.sops >= before.activity.operations.sops
 
 
-@pytest.mark.parametrize("mapping", MAPPINGS)
+@pytest.mark.parametrize("mapping", EVEN_MAPPINGS)
 @pytest.mark.parametrize("barrier", ["pixel", "timestep", "tile", "layer"])
 @given(st.data())
 @FEW

@@ -13,7 +13,8 @@ from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 from torch.nn.utils import parametrize, prune  # noqa: E402
 
-from snn.channels.apply_order import OrderError, apply_order  # noqa: E402
+from balancer import Schedule  # noqa: E402
+from snn import OrderError, apply_order  # noqa: E402
 from snn.channels.graph import channel_graph  # noqa: E402
 
 
@@ -595,6 +596,8 @@ def test_disagreeing_layers_need_a_leader():
     [
         ({"conv": [0]}, [], "names conv, but the layers are 0, 2"),
         ({"0": [0, 1, 2]}, [], "no permutation of its 4 channels"),
+        ({"0": Schedule(0, [0, 1])}, [], "no permutation of its 4 channels"),
+        ({"0": Schedule(1, [0, 1, 2, 3])}, [], "a schedule of input channels"),
         ({"0": [0, 1, 2, 2]}, [], "no permutation of its 4 channels"),
         ({"0": [0.0, 1.0, 2.0, 3.0]}, [], "no permutation of its 4 channels"),
         ({"0": [0, 1, 2, 3]}, ["2"], "`leaders` names 2"),

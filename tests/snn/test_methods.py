@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lottery_cases import MAPS, ORDERED_MAPS, prunings
+from lottery_cases import FREE_MAPS, MAPS, ORDERED_MAPS, prunings
 
 from balancer import BalancerError, LayerCost
 from balancer.metrics import LoadMetrics
@@ -18,7 +18,6 @@ BALANCED = ("topk-per-pe", "optimal", "optimal-order", "latency")
 NESTED = ("lth", "lth-sorted", *BALANCED)
 RANDOM = ("u-ticket", "u-ticket-code")
 # A map that says how many weights every group keeps leaves `optimal` no budget.
-FREE_MAPS = tuple(name for name in MAPS if ":" not in name)
 
 
 def dense_pruning(scores, **fields):

@@ -1,0 +1,207 @@
+"""The search over exchanges of input channels, step by step."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from cases import search_of
+from exhaustive import partitions
+from hypothesis import given
+from hypothesis import strategies as st
+
+from balancer import PEMap, RetentionProblem, solve
+from balancer.order import block_search
+from balancer.order.block_search import BlockSearch
+from balancer.order.clock import SearchClock
+
+
+def worth(weights, block, order, loads):
+    """Sum of each row's best weights of every block, straight from the definition."""
+    total = 0.0
+    for b in np.unique(block):
+        mine = weights[order[block == b]]  # [channels, rows, positions]
+        rows = np.moveaxis(mine, 1, 0).reshape(weights.shape[1], -1)
+        ordered = -np.sort(-rows, axis=1)
+        total += sum(row[:load].sum() for row, load in zip(ordered, loads, strict=True))
+    return total
+
+
+@st.composite
+def layers(draw, most=8):
+    """Weights of a few channels with one or more positions, blocks, and loads."""
+    channels, rows = draw(st.integers(2, most)), draw(st.integers(1, 3))
+    positions, size = draw(st.integers(1, 3)), draw(st.integers(1, 4))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    weights = rng.exponential(size=(channels, rows, positions))
+    if draw(st.booleans()):
+        weights = np.floor(2 * weights)
+    loads = np.array([draw(st.integers(0, 4)) for _ in range(rows)], dtype=np.int64)
+    order = rng.permutation(channels)
+    return weights, np.arange(channels) // size, order, loads
+
+
+def started(drawn, **limits):
+    weights, block, order, loads = drawn
+    return BlockSearch(weights, block, order, loads, SearchClock(search_of(**limits)))
+
+
+def check_order(search, drawn):
+    """The order is a permutation, and worth what the search says."""
+    weights, block, _, loads = drawn
+    np.testing.assert_array_equal(np.sort(search.order), np.arange(len(weights)))
+    return worth(weights, block, search.order, loads)
+
+
+@given(layers())
+def test_no_exchange_improves_where_the_descent_ends(drawn):
+    """The score is that of the order, not below the first, and a local optimum."""
+    weights, block, order, loads = drawn
+    search = started(drawn)
+    search.descend()
+    kept = check_order(search, drawn)
+    assert kept >= worth(weights, block, order, loads) * (1 - 1e-5)
+    if not loads.any() or block[-1] == 0:
+        return
+    assert search.kept == pytest.approx(kept, rel=1e-5)
+    for i, j in combinations(range(len(block)), 2):
+        other = search.order.copy()
+        other[[i, j]] = other[[j, i]]
+        assert worth(weights, block, other, loads) <= kept * (1 + 1e-4) + 1e-6
+
+
+@given(layers(most=6), st.integers(0, 3))
+def test_kicks_find_the_best_partition_of_few_channels(drawn, seed):
+    """With work to spare it keeps what exhaustive search does, and never loses."""
+    weights, block, _, loads = drawn
+    search = started(drawn, work_limit=0.05, seed=seed)
+    search.descend()
+    before = check_order(search, drawn)
+    search.kick(np.inf)
+    kept = check_order(search, drawn)
+    assert kept >= before * (1 - 1e-6)
+    sizes = tuple(np.bincount(block).tolist())
+    best = max(
+        worth(weights, block, way, loads) for way in partitions(len(block), sizes)
+    )
+    assert kept == pytest.approx(best, rel=1e-5)
+
+
+def large(seed=0):
+    rng = np.random.default_rng(seed)
+    weights = rng.exponential(size=(48, 12, 1)) ** 2
+    return weights, np.arange(48) // 4, np.arange(48), np.full(12, 2)
+
+
+def test_kicks_go_on_from_what_is_better():
+    """On many channels kicks gain on the descent, and report each gain."""
+    heard = []
+    search = started(large(), work_limit=0.05, progress=heard.append)
+    search.descend()
+    before = search.kept
+    search.kick(1e9)
+    assert check_order(search, large()) > before * 1.001
+    kept = [report.kept for report in heard]
+    assert kept == sorted(set(kept))
+    assert {report.bound for report in heard} == {1e9}
+    assert kept[-1] == pytest.approx(check_order(search, large()), rel=1e-5)
+
+
+def test_kicks_end_at_the_bound_or_the_gap_limit():
+    """Where the bound is reached, or near enough, nothing more is kicked."""
+    for bound, limits in ((1.0, {}), (1.5, {"gap_limit": 0.4})):
+        search = started(large(), **limits)
+        search.descend()
+        order = search.order
+        search.kick(bound * search.kept)
+        np.testing.assert_array_equal(search.order, order)
+
+
+@pytest.mark.parametrize("limits", [{"work_limit": 0.0}, {"time_limit": 0.0}])
+def test_without_time_the_order_stays(limits):
+    """No exchange and no kick begins after the limit."""
+    weights, block, order, loads = large()
+    search = started((weights, block, order[::-1], loads), **limits)
+    search.descend()
+    search.kick(1e9)
+    np.testing.assert_array_equal(search.order, order[::-1])
+    assert search.kept == pytest.approx(worth(weights, block, order[::-1], loads))
+
+
+def test_the_same_seed_kicks_the_same():
+    """Another seed may end elsewhere, the same one does not."""
+    orders = []
+    for seed in (1, 1, 2, 3, 4):
+        search = started(large(), work_limit=0.005, seed=seed)
+        search.descend()
+        search.kick(1e9)
+        orders.append(search.order.tolist())
+    assert orders[0] == orders[1]
+    assert len({tuple(order) for order in orders}) > 1
+
+
+def test_a_kick_that_was_worse_is_undone(monkeypatch):
+    """At no temperature the search always stands at the best order it has found."""
+    monkeypatch.setattr(block_search, "TEMPERATURE", 0.0)
+    search = started(large(), work_limit=0.02)
+    search.descend()
+    search.kick(1e9)
+    assert search.kept == pytest.approx(check_order(search, large()), rel=1e-5)
+    weights, block, _, loads = large()
+    present = np.concatenate(search._members)
+    assert worth(weights, block, present, loads) == pytest.approx(search.kept, rel=1e-5)
+
+
+def test_two_blocks_are_kicked_too():
+    """A descent that ends too early with two blocks is mended."""
+    gains = 0
+    for seed in range(20):
+        weights = np.random.default_rng(seed).exponential(size=(10, 6, 1)) ** 2
+        drawn = weights, np.arange(10) // 5, np.arange(10), np.full(6, 2)
+        search = started(drawn, work_limit=0.005)
+        search.descend()
+        before = check_order(search, drawn)
+        search.kick(1e9)
+        gains += check_order(search, drawn) > before * (1 + 1e-5)
+    assert gains
+
+
+def test_kicks_end_when_nothing_more_is_found():
+    """After so many kicks without success the search is complete, limit or not."""
+    rng = np.random.default_rng(9)
+    drawn = rng.random((6, 3, 1)), np.arange(6) // 2, np.arange(6), np.ones(3, int)
+    clock = SearchClock(search_of(time_limit=20.0))
+    search = BlockSearch(*drawn, clock)
+    search.descend()
+    search.kick(np.inf)
+    assert clock.interrupted is None
+
+
+@pytest.mark.parametrize("loads", [[0, 0], [1, 0]])
+def test_rows_that_keep_nothing_take_no_part(loads):
+    """Nothing to keep leaves the order; a row without load does not count."""
+    rng = np.random.default_rng(4)
+    weights = rng.random((6, 2, 1))
+    block = np.arange(6) // 2
+    drawn = weights, block, np.arange(6), np.array(loads)
+    search = started(drawn, work_limit=0.02)
+    search.descend()
+    search.kick(np.inf)
+    if any(loads):
+        best = np.sort(weights[:, 0, 0])[-3:].sum()
+        assert check_order(search, drawn) == pytest.approx(best)
+    else:
+        np.testing.assert_array_equal(search.order, np.arange(6))
+
+
+@pytest.mark.parametrize("pattern", [True, False])
+def test_the_order_is_a_local_optimum_before_any_kick(monkeypatch, pattern):
+    """The descent alone keeps more than both of the orders it may begin with."""
+    monkeypatch.setattr(BlockSearch, "kick", lambda self, bound: None)
+    scores = np.random.default_rng(6).exponential(size=(6, 24))
+    shape = scores.shape
+    pe_map = PEMap.n_m(shape, 1, 4) if pattern else PEMap.input_channel(shape, 6)
+    kept = {
+        order: solve(RetentionProblem(scores, pe_map, 36, order=order)).kept
+        for order in ("fixed", "sorted", "optimized")
+    }
+    assert kept["optimized"] > 1.02 * max(kept["fixed"], kept["sorted"])

@@ -1,0 +1,47 @@
+"""The examples run as they are, and leave what they say."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from balancer import open_ticket
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+def run(example, folder):
+    """Output of an example, run in a folder on the packages of this checkout."""
+    done = subprocess.run(
+        [sys.executable, example],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs(example, tmp_path):
+    """Every example ends well in an empty folder."""
+    assert run(example, tmp_path)
+
+
+def test_the_latency_budget_is_kept_in_ten_lines(tmp_path):
+    """Ten lines balance a ticket within its budget of cycles, and save the result."""
+    example = ROOT / "examples" / "balance_under_a_latency_budget.py"
+    assert len(example.read_text().splitlines()) <= 10
+    said = run(example, tmp_path).splitlines()[-1]
+    report = json.loads((tmp_path / "balanced" / "report.json").read_text())
+    network = report["network"]
+    assert said == f"cycles: {network['cycles_before']:,} -> {network['cycles']:,}"
+    assert network["cycles"] <= network["latency_budget"] < network["cycles_before"]
+    masks = open_ticket(tmp_path / "balanced" / "masks.safetensors")
+    kept = sum(int(layer.read_mask().sum()) for layer in masks.layers)
+    assert kept == network["nonzeros"]
