@@ -1,29 +1,25 @@
-"""Compute cycles of a layer: loads by PE map, and who waits for whom.
+"""Compute cycles of a layer: how many, and what the PEs do in them.
 
 For every sample, group g and barrier interval i (a pixel, a time step, ...), PE p has
 a load ``l(g, i, p)`` in cycles, and the interval lasts as long as the largest of them.
 What adds to a load, and which of its cycles are *busy*, *gated* and *idle*, follows
-from what the array skips: "Loads" and "Barriers" in ``docs/hardware-model.md``.
+from what the array skips: "Loads" and "Barriers" in ``docs/hardware-model.md``. Who
+waits for whom is up to `barriers`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from math import prod
 
 import numpy as np
 
 from balancer import PEMap
-from balancer.array_types import AnyArray, BoolArray, IntArray
-from hwmodel.counts import CellCounts
-from hwmodel.fifo import queued_cycles
-from hwmodel.inputs import block_images, met_inputs, patches
+from balancer.array_types import AnyArray, IntArray
+from hwmodel.barriers import cycles_with_skipping, cycles_without_skipping
+from hwmodel.inputs import block_images, met_inputs
 from hwmodel.sections import PEArray
 from hwmodel.workload import LayerWorkload
-
-CHUNK = 2**21  # elements of the largest temporary matrix, 8 MiB of 32-bit floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +77,7 @@ def compute(
     samples, kept = workload.samples, int(cell_loads.sum())
     passes = array.blocks_of(workload.runs) * workload.pixels * samples
     runs = workload.runs * samples
-    cycles = _unskipped(workload, array, pe_map, loads)
+    cycles = cycles_without_skipping(workload, array, pe_map, loads)
     return Compute(
         cycles=np.broadcast_to(cycles, (samples, len(cycles))),
         present=_present(array, pe_map),
@@ -102,53 +98,45 @@ def _with_input(
 ) -> Compute:
     """Calculate the compute cycles of a layer whose input is known."""
     exact = images.dtype == np.uint8
-    every_step = images
-    if array.parallel(workload.runs) > 1:
-        single = block_images(workload, 1)
-        assert single is not None  # as there are images of the blocks
-        every_step = single
     met = _met(workload, images)
-    met_by_step = met if every_step is images else _met(workload, every_step)
+    steps, met_by_step = images, met
+    if array.parallel(workload.runs) > 1:  # operations are those of every single step
+        steps = _images_of_steps(workload)
+        met_by_step = _met(workload, steps)
     kept = _weights_at_inputs(workload)
-    share = workload.outputs // workload.groups
+    readers = workload.outputs // workload.groups  # output channels that meet an input
 
     def whole(count: float) -> float:
         return round(count) if exact else float(count)
 
     busy = whole(float(kept @ met))
-    if array.skip in ("none", "weight"):
-        of_sample = _unskipped(workload, array, pe_map, loads)
+    if array.skip in ("spike", "dual"):
+        cycles = cycles_with_skipping(workload, array, pe_map, images)
+        working = busy if array.skip == "dual" else whole(readers * met.sum())
+    else:
+        of_sample = cycles_without_skipping(workload, array, pe_map, loads)
         cycles = np.broadcast_to(of_sample, (len(images), len(of_sample)))
         passes = array.blocks_of(workload.runs) * workload.pixels * len(images)
-        slots: float = int(loads.sum()) * passes
-    else:
-        narrow = exact and array.barrier == "pixel"
-        counts = _counts(workload, array, pe_map, narrow)
-        cycles = np.stack([_skipped(workload, array, counts, one) for one in images])
-        cycles = np.rint(cycles).astype(np.int64) if exact else cycles
-        slots = busy if array.skip == "dual" else whole(share * met.sum())
+        working = int(loads.sum()) * passes
     down, right = workload.pairs("padding")
     height, width = workload.image[1:]
-    inside = every_step[..., down : down + height, right : right + width]
+    unpadded = steps[..., down : down + height, right : right + width]
     return Compute(
         cycles=cycles,
         present=_present(array, pe_map),
         busy=busy,
-        gated=slots - busy,
+        gated=working - busy,
         operations=whole(float(kept @ met_by_step)),
-        fan_out=whole(share * met_by_step.sum()),
-        spikes=inside.sum(dtype=np.int64 if exact else np.float64).item(),
+        fan_out=whole(readers * met_by_step.sum()),
+        spikes=unpadded.sum(dtype=np.int64 if exact else np.float64).item(),
     )
 
 
-def _counts(
-    workload: LayerWorkload, array: PEArray, pe_map: PEMap, narrow: bool
-) -> CellCounts:
-    """Count the weights that cost cycles, by cell and input."""
-    mask: BoolArray = workload.mask
-    if array.skip in ("none", "spike"):
-        mask = np.broadcast_to(np.True_, mask.shape)
-    return CellCounts(mask.reshape(pe_map.shape), pe_map, workload.groups, narrow)
+def _images_of_steps(workload: LayerWorkload) -> AnyArray:
+    """Take every time step as a block by itself."""
+    images = block_images(workload, 1)
+    assert images is not None  # the caller has images of longer blocks
+    return images
 
 
 def _present(array: PEArray, pe_map: PEMap) -> IntArray:
@@ -176,98 +164,3 @@ def _met(workload: LayerWorkload, images: AnyArray) -> AnyArray:
     for one in images:
         met += met_inputs(one, workload).sum(axis=(1, 2))
     return met
-
-
-def _unskipped(
-    workload: LayerWorkload, array: PEArray, pe_map: PEMap, loads: IntArray
-) -> IntArray:
-    """Cycles of each stage when every pass over a cell costs its load."""
-    blocks = array.blocks_of(workload.runs)
-    folds = -(-workload.pixels // array.pixel_rows)
-    if array.barrier == "layer":
-        of_pe = np.bincount(pe_map.cell_pe, weights=loads, minlength=1)
-        largest = np.array([of_pe.max()], dtype=np.int64)
-    elif array.barrier == "activation":
-        return _by_activation(workload, array, pe_map)
-    else:
-        largest = pe_map.largest_of_group(loads)
-    return largest * blocks * folds + _overhead(array, blocks, folds)
-
-
-def _overhead(array: PEArray, blocks: int, folds: int) -> int:
-    barriers = {"pixel": blocks * folds, "timestep": blocks}.get(array.barrier, 1)
-    return barriers * array.barrier_overhead_cycles
-
-
-def _by_activation(workload: LayerWorkload, array: PEArray, pe_map: PEMap) -> IntArray:
-    """Cycles of each group when all activations are broadcast, zeros too."""
-    counts = _counts(workload, array, pe_map, narrow=False)
-    passes = array.blocks_of(workload.runs) * workload.pixels
-    if array.fifo_depth_activations == 1:
-        cycles = _at_every_activation(counts, np.full(counts.inputs, passes))
-    else:
-        all_of_them = np.broadcast_to(np.True_, (counts.inputs, passes))
-        cycles = _queued(array, counts, lambda: [all_of_them])
-    return np.rint(cycles).astype(np.int64)
-
-
-def _at_every_activation(counts: CellCounts, times: AnyArray) -> AnyArray:
-    """Cycles of each group when its PEs wait at every activation, [groups]."""
-    groups = range(len(counts.starts))
-    return np.array([counts.largest_at_inputs(group) @ times for group in groups])
-
-
-def _queued(
-    array: PEArray, counts: CellCounts, met: Callable[[], Iterable[BoolArray]]
-) -> AnyArray:
-    """Cycles of each group when activations pass queues, [groups]."""
-    depth = array.fifo_depth_activations
-    groups = range(len(counts.starts))
-    return np.array([queued_cycles(counts, group, met(), depth) for group in groups])
-
-
-def _skipped(
-    workload: LayerWorkload, array: PEArray, counts: CellCounts, images: AnyArray
-) -> AnyArray:
-    """Cycles of each stage of one sample when zero spikes cost nothing."""
-    rows = array.pixel_rows
-    blocks = len(images)
-    overhead = _overhead(array, blocks, -(-workload.pixels // rows))
-    if array.barrier == "pixel":
-        return _by_pixel(workload, counts, images, rows) + overhead
-    met = met_inputs(images, workload, rows)
-    if array.barrier == "activation" and array.fifo_depth_activations == 1:
-        return _at_every_activation(counts, met[:, :, 0].sum(axis=1))
-    if array.barrier == "activation" and images.dtype == np.uint8:
-        most = CHUNK // counts.inputs
-        fired = partial(patches, images, workload, most, whole_images=False, dtype=bool)
-        return _queued(array, counts, fired)
-    if array.barrier == "activation":
-        # Expected loads: with endless queues their bound needs no order.
-        return counts.largest_of_group(counts.loads(met.sum(axis=(1, 2))))
-    if array.barrier == "layer":
-        loads = counts.loads(met.sum(axis=1))
-        of_pe = np.zeros((counts.pes.max() + 1, rows))
-        np.add.at(of_pe, counts.pes, loads)
-        return np.array([of_pe.max() + overhead])
-    if array.barrier == "tile":
-        met = met.sum(axis=1, keepdims=True)
-    largest = counts.largest_of_group(counts.loads(met)).max(axis=2)
-    return np.asarray(largest.sum(axis=1) + overhead)
-
-
-def _by_pixel(
-    workload: LayerWorkload, counts: CellCounts, images: AnyArray, rows: int
-) -> AnyArray:
-    """Cycles of each group with a barrier after every (fold of) output pixels."""
-    cycles = np.zeros(len(counts.starts))
-    most = CHUNK // max(counts.inputs, len(counts.groups))
-    for met in patches(images, workload, most, rows > 1, counts.dtype):
-        largest = counts.largest_of_group(counts.loads(met))
-        if rows > 1:
-            short = -workload.pixels % rows
-            largest = largest.reshape(len(largest), -1, workload.pixels)
-            largest = np.pad(largest, ((0, 0), (0, 0), (0, short)))
-            largest = largest.reshape(len(largest), -1, rows).max(axis=2)
-        cycles += largest.sum(axis=1, dtype=np.float64)
-    return cycles

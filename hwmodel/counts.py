@@ -89,40 +89,51 @@ class CellCounts:
             self._cut(cell, kept % fan_in, group * fan_in)
 
     def _cut(self, cell: IntArray, column: IntArray, first: int) -> None:
-        """Cut weights into pieces where no PE's inputs straddle the cut."""
+        """Cut weights into pieces where no PE's inputs straddle the cut.
+
+        Parameters
+        ----------
+        cell, column : ndarray of int64 [weights]
+            Cell of each weight, and its input among those of the convolution's group;
+            in the order of the mask.
+        first : int
+            Number of the group's first input.
+        """
         if not cell.size:
             return
         pe = self.pes[cell]
-        # Inside a run of one cell and channel, columns ascend.
-        breaks = (cell[1:] != cell[:-1]) | (column[1:] < column[:-1])
-        last = np.append(np.flatnonzero(breaks), len(cell) - 1)
-        run = np.append(0, last[:-1] + 1)
-        low = np.full(pe.max() + 1, np.iinfo(np.int64).max)
-        high = np.full(pe.max() + 1, -1)
-        np.minimum.at(low, pe[run], column[run])
-        np.maximum.at(high, pe[run], column[last])
-        used = np.flatnonzero(high >= 0)
-        used = used[np.argsort(low[used], kind="stable")]
-        reach = np.maximum.accumulate(high[used])
-        fresh = np.flatnonzero(low[used[1:]] > reach[:-1]) + 1
-        row_of_cell = np.empty(len(self.pes), dtype=np.int64)
-        for pes in np.split(used, fresh):
-            inside = np.isin(pe, pes) if fresh.size else slice(None)
-            start, stop = int(low[pes[0]]), int(high[pes].max()) + 1
-            present = np.zeros(len(self.pes), dtype=bool)
-            present[cell[inside]] = True
-            rows = np.flatnonzero(present)
-            row_of_cell[rows] = np.arange(len(rows))
-            counts = np.zeros((len(rows), stop - start), dtype=self.dtype)
-            flat = counts.reshape(-1)
-            place = row_of_cell[cell[inside]] * (stop - start)
-            place += column[inside] - start
-            if self.one_channel:  # no two weights at one place
-                flat[place] = 1
-            else:
-                np.add.at(flat, place, 1)
+        low, high = _input_ranges(pe, cell, column)
+        parts = _disjoint_parts(low, high)
+        for pes in parts:
+            inside = np.isin(pe, pes) if len(parts) > 1 else slice(None)
+            start, stop = int(low[pes].min()), int(high[pes].max()) + 1
+            rows, counts = self._count(
+                cell[inside], column[inside] - start, stop - start
+            )
             columns = slice(first + start, first + stop)
             self.pieces.append(Piece(rows, columns, counts))
+
+    def _count(
+        self, cell: IntArray, column: IntArray, width: int
+    ) -> tuple[IntArray, AnyArray]:
+        """Count weights by cell, of those that have any, and by one of `width` columns.
+
+        Returns the cells, ascending, and the counts [cells that have any, width].
+        """
+        present = np.zeros(len(self.pes), dtype=bool)
+        present[cell] = True
+        rows = np.flatnonzero(present)
+        row_of_cell = np.empty(len(self.pes), dtype=np.int64)
+        row_of_cell[rows] = np.arange(len(rows))
+        counts = np.zeros((len(rows), width), dtype=self.dtype)
+        flat = counts.reshape(-1)
+        place = row_of_cell[cell] * width
+        place += column
+        if self.one_channel:  # no two weights at one place
+            flat[place] = 1
+        else:
+            np.add.at(flat, place, 1)
+        return rows, counts
 
     def loads(self, met: AnyArray) -> AnyArray:
         """Work of each cell.
@@ -161,3 +172,34 @@ class CellCounts:
             rows = slice(*np.searchsorted(piece.cells, (first, last)))
             table[piece.cells[rows] - first, piece.columns] += piece.counts[rows]
         return table
+
+
+def _input_ranges(
+    pe: IntArray, cell: IntArray, column: IntArray
+) -> tuple[IntArray, IntArray]:
+    """First and last input of each PE with weights; of the others the last is -1.
+
+    Only ends of runs are looked at: between two weights of one cell and channel that
+    follow each other the columns ascend.
+    """
+    breaks = (cell[1:] != cell[:-1]) | (column[1:] < column[:-1])
+    last = np.append(np.flatnonzero(breaks), len(cell) - 1)
+    first = np.append(0, last[:-1] + 1)
+    low = np.full(pe.max() + 1, np.iinfo(np.int64).max)
+    high = np.full(pe.max() + 1, -1)
+    np.minimum.at(low, pe[first], column[first])
+    np.maximum.at(high, pe[first], column[last])
+    return low, high
+
+
+def _disjoint_parts(low: IntArray, high: IntArray) -> list[IntArray]:
+    """Split the PEs that have weights into sets that share no range of inputs.
+
+    A sweep over the PEs by their first inputs: a set ends where the next PE begins
+    behind the last input of all PEs before it.
+    """
+    pes = np.flatnonzero(high >= 0)
+    pes = pes[np.argsort(low[pes], kind="stable")]
+    reach = np.maximum.accumulate(high[pes])
+    ends = np.flatnonzero(low[pes[1:]] > reach[:-1]) + 1
+    return np.split(pes, ends)

@@ -255,33 +255,42 @@ class BlockSearch:
         size = members.shape[1]
         place = np.arange(size)
         others = (place[:, None] + place[1:]) % size  # of each place, all others
-        best = self._sorted(members[:, others])
-        best = best.reshape(members.size, *best.shape[2:])
-        sums = np.zeros((*best.shape[:-1], best.shape[-1] + 1), dtype=np.float32)
+        rest = members[:, others].reshape(members.size, size - 1)  # of each channel
+        best = self._sorted(rest)
+        *shape, width = best.shape
+        sums = np.zeros((*shape, width + 1), dtype=np.float32)  # of the first 0, 1, ...
         np.cumsum(best, axis=-1, out=sums[..., 1:])
-        table = []
-        for s in range(len(self._sums) + 1):
-            number = np.clip(self._loads - s, 0, best.shape[-1])
-            rest = np.take_along_axis(sums, number[None, :, None], axis=-1)[..., 0]
-            table.append(np.where(self._loads >= s, rest, np.float32(-np.inf)))
-        return np.stack(table)
+        table = np.full((len(self._sums) + 1, *shape), -np.inf, dtype=np.float32)
+        for s, left in enumerate(table):
+            rows = np.flatnonzero(self._loads >= s)  # the others do not keep s weights
+            kept = np.minimum(self._loads[rows] - s, width)
+            left[:, rows] = sums[:, rows, kept]
+        return table
 
     def _replacements(self, rest: Floats) -> Floats:
-        """Compute the rows of V from their T_i(s)."""
+        """Compute the rows of V from their T_i(s).
+
+        Every row keeps a weight, so T_i(1) is finite, and
+        V_ij = sum_r T_i(1) + sum_r max_s (T_i(s) - T_i(1) + X_j(s)).
+        Of the terms in the second sum that of s = 0 does not depend on j (X_j(0) = 0)
+        and that of s = 1 is X_j(1): where channels have one weight in a row, V takes no
+        addition of large arrays.
+        """
         steps, members, rows = rest.shape
         channels = self._sums.shape[1]
         self._clock.spend(steps * members * channels * rows)
-        # Every row keeps at least one weight, so T(1) is finite and can be taken out.
-        base = rest[1]
-        rest = rest - base
+        one_less = rest[1]
+        beyond = rest - one_less
         result = np.empty((members, channels), dtype=np.float32)
         ones = np.ones(rows, dtype=np.float32)
         piece = max(1, CHUNK_ENTRIES // (channels * rows))
         for first in range(0, members, piece):
             part = slice(first, first + piece)
-            best = np.maximum(rest[0, part, None], self._sums[0])
+            # [members of the part, channels, rows]
+            best = np.maximum(beyond[0, part, None], self._sums[0])
             for s in range(2, steps):
-                np.maximum(best, rest[s, part, None] + self._sums[s - 1], out=best)
+                np.maximum(best, beyond[s, part, None] + self._sums[s - 1], out=best)
+            # A matrix product sums over the rows three times as fast as `sum`.
             result[part] = (best.reshape(-1, rows) @ ones).reshape(-1, channels)
-        result += base.sum(axis=1)[:, None]
+        result += one_less.sum(axis=1)[:, None]
         return result

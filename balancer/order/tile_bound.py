@@ -174,12 +174,15 @@ class TileBound:
         ndarray of float64 [splits]
         """
         bound = np.full(len(loads), self.best.bound)
-        for tiles, worth in zip(self.classes, self.best.worth, strict=True):
-            lost = worth.max() - worth
-            bound -= lost[loads[:, tiles.tiles] - tiles.lower].sum(axis=1)
+        for tiles, loss in zip(self.classes, self._losses(), strict=True):
+            bound -= loss[loads[:, tiles.tiles] - tiles.lower].sum(axis=1)
         room = self.program.budget - loads @ self.program.sizes
         bound -= self.best.of_slice * room
         return bound
+
+    def _losses(self) -> list[FloatArray]:
+        """For each class, list what every load of a tile takes off the bound."""
+        return [worth.max() - worth for worth in self.best.worth]
 
     def splits_above(self, kept: float) -> IntArray | None:
         """List all splits that may be worth more than `kept`, best bound first.
@@ -189,40 +192,52 @@ class TileBound:
         ndarray of int64 [splits, tiles] or None
             None if there are too many to list, or loads beyond the ranked depth.
         """
-        program = self.program
-        gap = self.best.bound - kept
-        if not program.complete:
+        if not self.program.complete:
             return None
-        loads = np.zeros((1, len(program.sizes)), dtype=np.int64)
-        used, lost = np.zeros(1, dtype=np.int64), np.zeros(1)
-        for tiles, worth in zip(self.classes, self.best.worth, strict=True):
-            loss = worth.max() - worth
-            open_loads = np.flatnonzero(loss <= gap)
-            # Interchangeable tiles in descending order of their loads.
-            before = np.full(len(loads), len(worth))
-            for tile in tiles.tiles:
-                if len(loads) * len(open_loads) > MOST_SPLITS:
-                    return None
-                split, new = np.nonzero(
-                    (open_loads <= before[:, None])
-                    & (lost[:, None] + loss[open_loads] <= gap)
-                    & (
-                        used[:, None] + tiles.size * (open_loads + tiles.lower)
-                        <= program.budget
-                    )
-                )
-                before = open_loads[new]
-                loads = loads[split]
-                loads[:, tile] = before + tiles.lower
-                used = used[split] + tiles.size * loads[:, tile]
-                lost = lost[split] + loss[before]
-        if (program.capacity >= program.upper.max()).all():
-            # What leaves room for another slice is never better than with it.
-            room = (program.budget - used)[:, None]
-            loads = loads[
-                ~((program.sizes <= room) & (loads < program.upper)).any(axis=1)
-            ]
-        bounds = self.split_bound(loads)
+        splits = self._affordable_splits(self.best.bound - kept)
+        if splits is None:
+            return None
+        splits = self._without_room(splits)
+        bounds = self.split_bound(splits)
         order = np.argsort(-bounds, kind="stable")
         order = order[bounds[order] > kept]
-        return loads[order]
+        return splits[order]
+
+    def _affordable_splits(self, gap: float) -> IntArray | None:
+        """List splits within the budget by whose loads the bound loses at most `gap`.
+
+        Breadth first: the loads of one tile after the other are chosen, in all partial
+        splits at once, and every array has an entry for each of these. Of splits that
+        differ only in an exchange of interchangeable tiles the one whose loads descend
+        stands for all. None if there are too many.
+        """
+        loads = np.zeros((1, len(self.program.sizes)), dtype=np.int64)
+        used, lost = np.zeros(1, dtype=np.int64), np.zeros(1)
+        for tiles, loss_of_load in zip(self.classes, self._losses(), strict=True):
+            choices = np.flatnonzero(loss_of_load <= gap)
+            loss, choices = loss_of_load[choices], choices + tiles.lower
+            highest = np.full(len(loads), tiles.upper)
+            for tile in tiles.tiles:
+                if len(loads) * len(choices) > MOST_SPLITS:
+                    return None
+                fits = used[:, None] + tiles.size * choices <= self.program.budget
+                fits &= lost[:, None] + loss <= gap
+                fits &= choices <= highest[:, None]
+                split, choice = np.nonzero(fits)
+                loads = loads[split]
+                loads[:, tile] = highest = choices[choice]
+                used = used[split] + tiles.size * highest
+                lost = lost[split] + loss[choice]
+        return loads
+
+    def _without_room(self, splits: IntArray) -> IntArray:
+        """Drop splits that leave room for a slice: they are no better than with it.
+
+        Unless some channel cannot carry it: then all of them stay.
+        """
+        program = self.program
+        if (program.capacity < program.upper.max()).any():
+            return splits
+        room = (program.budget - splits @ program.sizes)[:, None]
+        another = (program.sizes <= room) & (splits < program.upper)
+        return splits[~another.any(axis=1)]

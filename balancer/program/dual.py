@@ -7,9 +7,12 @@ budgets" in ``docs/programs.md``; the least of it equals the optimum of the line
 relaxation. D is convex and piecewise linear. Slices of one cost form a chain in
 descending order, so that one value of D takes a binary search in every chain.
 
-One price at a time: the tangents of D at two prices, one on each side of the minimum,
-cross where D is looked at next. Along the other prices D is minimized first; the mean
-of the two tangents that has no slope there is a tangent of the minimum.
+One price at a time: with the prices before it given, and the later ones always chosen
+best for them, D is a convex function of one price. Two prices, one on each side of its
+minimum, bracket it, and the tangents there cross where D is looked at next. A tangent
+at the least D over the later prices has no slope along them; mixing the two tangents of
+a bracket so that none is left along its own price gives such a tangent to the price
+before.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from balancer.array_types import FloatArray, IntArray
 TOLERANCE = 1e-13
 # Tangents meet in the exact minimum after a few steps; halving, every third step, keeps
 # them few where many slices have nearly the same value.
+HALVE_EVERY = 3
 MOST_STEPS = 100
 
 
@@ -38,12 +42,56 @@ class _Tangent:
     def at(self, prices: FloatArray) -> float:
         return self.constant + float(self.slope @ prices)
 
-    def level(self, other: _Tangent, axis: int) -> _Tangent:
-        """Mix with a tangent of the opposite slope so that none is left on `axis`."""
-        share = other.slope[axis] / (other.slope[axis] - self.slope[axis])
+    def without_slope(self, axis: int) -> _Tangent:
+        """Drop a slope that is not negative: as no price is, it stays below D."""
+        slope = self.slope.copy()
+        slope[axis] = 0.0
+        return _Tangent(self.constant, slope)
+
+
+@dataclass(slots=True)
+class _Bracket:
+    """Two values of one price with the least D between them, and the tangents there.
+
+    Attributes
+    ----------
+    axis : int
+        Which price.
+    left, right : float
+        Its values.
+    falling, rising : _Tangent
+        Tangents at them; the first falls along the price, the second does not.
+    """
+
+    axis: int
+    left: float
+    right: float
+    falling: _Tangent
+    rising: _Tangent
+
+    def crossing(self, start: FloatArray) -> float:
+        """Find the price at which the tangents cross; `start` has it at 0."""
+        rise = self.rising.slope[self.axis] - self.falling.slope[self.axis]
+        return float((self.falling.at(start) - self.rising.at(start)) / rise)
+
+    def least(self, prices: FloatArray) -> float:
+        """Bound D at these prices from below, by both tangents."""
+        return max(self.falling.at(prices), self.rising.at(prices))
+
+    def narrow(self, price: float, tangent: _Tangent) -> None:
+        """Take a price between the two in the place of that on its side."""
+        if tangent.slope[self.axis] < 0:
+            self.left, self.falling = price, tangent
+        else:
+            self.right, self.rising = price, tangent
+
+    def level(self) -> _Tangent:
+        """Mix the tangents so that no slope is left along the price."""
+        low, high = self.falling, self.rising
+        share = high.slope[self.axis] / (high.slope[self.axis] - low.slope[self.axis])
         return _Tangent(
-            share * self.constant + (1 - share) * other.constant,
-            share * self.slope + (1 - share) * other.slope,
+            share * low.constant + (1 - share) * high.constant,
+            share * low.slope + (1 - share) * high.slope,
         )
 
 
@@ -82,45 +130,41 @@ class Dual:
         bound : float
             D at these prices.
         """
-        self._tangent(np.zeros(len(self._budget)), 0)
+        self._least_given(())
         return self._least
 
-    def _tangent(self, prices: FloatArray, axis: int) -> _Tangent:
-        """Minimize D over the prices from `axis` on, the others as they are.
+    def _least_given(self, given: tuple[float, ...]) -> _Tangent:
+        """Minimize D over the prices that follow the `given` ones.
 
-        Returns a tangent at the minimum that has no slope along these prices.
+        Returns a tangent at the minimum, without slope along the prices that follow.
         """
-        if axis == len(prices):
-            return self._at(prices)
+        axis, budgets = len(given), len(self._budget)
+        if axis == budgets:
+            return self._at(np.array(given))
 
-        def look(price: float) -> _Tangent:
-            prices[axis] = price
-            return self._tangent(prices.copy(), axis + 1)
+        def with_price(price: float) -> FloatArray:
+            # The tangents have no slope along the later prices: these may as well be 0.
+            return np.array([*given, price, *[0.0] * (budgets - axis - 1)])
 
-        low, left = look(0.0), 0.0
-        if low.slope[axis] >= 0:  # prices are not negative: this one is best at 0
-            flat = low.slope.copy()
-            flat[axis] = 0.0
-            return _Tangent(low.constant, flat)
-        high, right = look(self._highest[axis]), self._highest[axis]
-        for step in range(MOST_STEPS):
-            prices[axis] = 0.0
-            rise = high.slope[axis] - low.slope[axis]
-            crossing = (low.at(prices) - high.at(prices)) / rise
-            if step % 3 == 2:
-                crossing = (left + right) / 2
-            if not left < crossing < right:
+        at_0 = self._least_given((*given, 0.0))
+        if at_0.slope[axis] >= 0:  # prices are not negative: this one is best at 0
+            return at_0.without_slope(axis)
+        highest = float(self._highest[axis])
+        at_highest = self._least_given((*given, highest))
+        bracket = _Bracket(axis, 0.0, highest, at_0, at_highest)
+        for step in range(1, MOST_STEPS + 1):
+            halve = step % HALVE_EVERY == 0
+            middle = (bracket.left + bracket.right) / 2
+            price = middle if halve else bracket.crossing(with_price(0.0))
+            if not bracket.left < price < bracket.right:
                 break
-            found = look(crossing)
-            model = max(low.at(prices), high.at(prices))
-            value = found.at(prices)
-            if found.slope[axis] < 0:
-                low, left = found, crossing
-            else:
-                high, right = found, crossing
-            if step % 3 != 2 and value - model <= TOLERANCE * abs(value):
+            found = self._least_given((*given, price))
+            prices = with_price(price)
+            value, least = found.at(prices), bracket.least(prices)
+            bracket.narrow(price, found)
+            if not halve and value - least <= TOLERANCE * abs(value):
                 break
-        return low.level(high, axis)
+        return bracket.level()
 
     def _at(self, prices: FloatArray) -> _Tangent:
         """Evaluate D and remember the least value seen."""
@@ -136,5 +180,5 @@ class Dual:
         tangent = _Tangent(float(kept), slope)
         value = tangent.at(prices)
         if value < self._least[1]:
-            self._least = (prices.copy(), value)
+            self._least = (prices, value)
         return tangent

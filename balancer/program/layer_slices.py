@@ -120,16 +120,16 @@ class LayerSlices:
 
 
 def settle(
-    layers: Sequence[LayerSlices],
+    slices: Sequence[LayerSlices],
     budget: int | IntArray,
     further_cost: IntArray | None = None,
 ) -> SliceAllocator:
-    """Presolve the joint program of `layers`, ranked as deep as its answer needs.
+    """Presolve the joint program of some layers, ranked as deep as its answer needs.
 
     Parameters
     ----------
-    layers : sequence of LayerSlices
-        Layers under the same budgets; some may be deepened.
+    slices : sequence of LayerSlices
+        Those of layers under the same budgets; some may be deepened.
     budget : int or ndarray of int64 [budgets]
         Most non-zeros of all layers together, and what else they may take.
     further_cost : ndarray of int64 [groups of all layers, budgets - 1], optional
@@ -137,15 +137,15 @@ def settle(
     """
     limits = np.atleast_1d(budget)
     while True:
-        programs = [layer.program() for layer in layers]
+        programs = [own.program() for own in slices]
         joint = SliceProgram.join(programs, limits, further_cost)
         allocator = SliceAllocator(joint)
         exhausted = allocator.greedy.exhausted
         if not exhausted.any():
             return allocator
         first = 0
-        for layer, program in zip(layers, programs, strict=True):
+        for own, program in zip(slices, programs, strict=True):
             groups = exhausted[first : first + len(program.counts)]
             if groups.any():
-                layer.deepen(groups)
+                own.deepen(groups)
             first += len(groups)

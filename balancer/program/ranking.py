@@ -20,24 +20,24 @@ class Tier:
     ----------
     matrix : CellMatrix
         The matrix.
+    first : int
+        Number, in the PE map, of the matrix's first cell; the others follow it.
     rows : ndarray of int64 [rows]
         Rows of the matrix, ascending.
-    cells : ndarray of int64 [rows]
-        The numbers of these cells in the PE map.
     best : ndarray of float [rows, depth]
         Their largest keys in descending order.
     """
 
     matrix: CellMatrix
+    first: int
     rows: IntArray
-    cells: IntArray
     best: AnyArray
 
     @classmethod
     def of(
         cls, keys: AnyArray, matrix: CellMatrix, first: int, rows: IntArray, depth: int
     ) -> Tier:
-        """Rank some rows of a matrix whose cells are numbered from `first`."""
+        """Rank some rows of a matrix to a depth, or to the bottom if that is less."""
         depth = min(depth, matrix.width)
         best = np.empty((len(rows), depth), keys.dtype)
         for chunk_rows, chunk in matrix.chunks():
@@ -48,7 +48,17 @@ class Tier:
             if mine.stop - mine.start < len(weights):
                 weights = weights[rows[mine] - chunk_rows.start]
             best[mine] = _best(weights, depth)
-        return cls(matrix, rows, rows + first, best)
+        return cls(matrix, first, rows, best)
+
+    @property
+    def cells(self) -> IntArray:
+        """Numbers of the cells in the PE map, [rows]."""
+        return self.first + self.rows
+
+    @property
+    def complete(self) -> bool:
+        """Whether all weights of the cells are ranked."""
+        return bool(self.best.shape[1] == self.matrix.width)
 
 
 class Ranking:
@@ -85,15 +95,14 @@ class Ranking:
         tiers = []
         for tier in self._tiers:
             group = self.pe_map.cell_group[tier.cells]
-            chosen = groups[group] & (tier.best.shape[1] < tier.matrix.width)
+            chosen = groups[group] & (not tier.complete)
             if not chosen.all():
-                stay = np.flatnonzero(~chosen)
-                rows, cells = tier.rows[stay], tier.cells[stay]
-                tiers.append(Tier(tier.matrix, rows, cells, tier.best[stay]))
-            first = int(tier.cells[0] - tier.rows[0])
-            for deeper in np.unique(depth[group[chosen]]):
+                stay = ~chosen
+                rows, best = tier.rows[stay], tier.best[stay]
+                tiers.append(Tier(tier.matrix, tier.first, rows, best))
+            for deeper in np.unique(depth[group[chosen]]).tolist():
                 rows = tier.rows[chosen & (depth[group] == deeper)]
-                tiers.append(Tier.of(flat, tier.matrix, first, rows, int(deeper)))
+                tiers.append(Tier.of(flat, tier.matrix, tier.first, rows, deeper))
         self._tiers = tiers
 
     def slice_sums(self, known: IntArray) -> npt.NDArray[np.float64]:
@@ -112,15 +121,17 @@ class Ranking:
         start = np.cumsum(known) - known
         sums = np.zeros(int(known.sum()))
         for tier in self._tiers:
-            group = self.pe_map.cell_group[tier.cells]
-            first = np.flatnonzero(np.diff(group, prepend=-1))
-            group, j = group[first], np.arange(tier.best.shape[1])
-            if not len(group) or not len(j):
+            if not tier.best.size:
                 continue
-            with np.errstate(invalid="ignore"):  # inf - inf lies outside the bounds
-                added = np.add.reduceat(tier.best, first, axis=0, dtype=np.float64)
-            asked = j < known[group][:, None]
-            sums[(start[group][:, None] + j)[asked]] += added[asked]
+            cell_group = self.pe_map.cell_group[tier.cells]
+            first = np.flatnonzero(np.diff(cell_group, prepend=-1))  # of each group
+            # A sum of +inf (must be kept) and -inf (must not be) is not a number, and
+            # not asked for: upper bounds, and so `known`, end before any cell's -inf.
+            with np.errstate(invalid="ignore"):
+                of_tier = np.add.reduceat(tier.best, first, axis=0, dtype=np.float64)
+            group, j = cell_group[first][:, None], np.arange(tier.best.shape[1])
+            asked = j < known[group]
+            sums[(start[group] + j)[asked]] += of_tier[asked]
         return sums
 
     def table(self) -> npt.NDArray[np.float64]:

@@ -275,7 +275,12 @@ class SliceAllocator:
         return Allocation(program.lower + counts, kept, bound, starved)
 
     def _worth_knowing(self, gap: float) -> BoolArray:
-        """Find groups whose unknown slices may be worth their price, up to the gap."""
+        """Find groups whose unknown slices may belong to a better answer.
+
+        No unknown slice is worth more than the last known one of its group. Where even
+        that one misses its price by more than the gap, those behind it are in no answer
+        better than greedy: the same reason as in `core`.
+        """
         program = self.program
         unknown = ~program.complete
         if not self._prices.any() or not unknown.any():
@@ -285,24 +290,27 @@ class SliceAllocator:
         value = np.full(len(known), np.inf)
         value[known] = program.values[last[known]]
         surplus = value - program.cost @ self._prices
+        # Without a gap nothing is better, if the bound is one: it is not where a slice
+        # that is worth more than its price is unknown.
         worth: BoolArray = surplus > 0 if gap == 0.0 else surplus >= -gap
         return unknown & worth
 
     def core(self) -> list[CostClass]:
-        """List what the presolve leaves open, by cost of the slices."""
+        """List what the presolve leaves open, by cost of the slices.
+
+        The relaxation takes the slices that are worth more than their price. An answer
+        with fewer of one cost is below the bound by the surplus of those it leaves out,
+        at least, and one with more by what the further ones miss; where that is more
+        than greedy's gap, the answer is no better than greedy.
+        """
         gap = max(0.0, self.greedy.bound - self.greedy.kept)
         # What costs as much as the gap but for rounding stays open all the same.
         gap += ROUNDING * abs(self.greedy.bound)
         classes = []
         for cost in self._classes:
             values = self.program.values[self._of_cost(cost)]
-            surplus = values - cost @ self._prices  # descending
-            relaxed = int(np.searchsorted(-surplus, 0.0, side="left"))
-            above = np.cumsum(surplus[:relaxed][::-1])  # lost by taking one, two … less
-            below = np.cumsum(-surplus[relaxed:])  # lost by taking one, two … more
-            sure = relaxed - int(np.searchsorted(above, gap, side="right"))
-            last = relaxed + int(np.searchsorted(below, gap, side="right"))
-            classes.append(CostClass(tuple(cost.tolist()), sure, values[sure:last]))
+            first, end = _open_range(values - cost @ self._prices, gap)
+            classes.append(CostClass(tuple(cost.tolist()), first, values[first:end]))
         return classes
 
     def take(self, number: dict[tuple[int, ...], int], fill: bool = True) -> Allocation:
@@ -346,3 +354,17 @@ def _classes(cost: IntArray) -> tuple[IntArray, IntArray]:
         return classes[:, None], of_row
     classes, of_row = np.unique(cost, axis=0, return_inverse=True)
     return classes, of_row.reshape(-1)
+
+
+def _open_range(surplus: FloatArray, gap: float) -> tuple[int, int]:
+    """Find the least and the greatest number of slices whose loss is within the gap.
+
+    `surplus` is what the slices of one cost are worth above their price, descending. To
+    take those above 0 and no others loses nothing.
+    """
+    relaxed = int(np.searchsorted(-surplus, 0.0, side="left"))
+    loss_of_fewer = np.cumsum(surplus[:relaxed][::-1])  # of one, two ... slices fewer
+    loss_of_more = np.cumsum(-surplus[relaxed:])  # of one, two ... slices more
+    fewer = int(np.searchsorted(loss_of_fewer, gap, side="right"))
+    more = int(np.searchsorted(loss_of_more, gap, side="right"))
+    return relaxed - fewer, relaxed + more

@@ -23,20 +23,54 @@ def all_sizes(sizes: Any) -> Any:
     return sizes
 
 
-def _no_length(proxy: Any) -> int:
-    # What unpacks a proxy asks for its length first, and goes on after this error only.
-    raise TypeError(f"the number of axes of {proxy} is not known")
+class _Unpackable(fx.Proxy):
+    """A traced value whose shape can be unpacked, as in ``y.view(*x.shape, -1)``."""
+
+    def __len__(self) -> int:
+        # Before Python unpacks it asks for the length, to reserve memory. It does
+        # without one after a TypeError, but not after the RuntimeError of `Proxy`.
+        raise TypeError(f"the number of axes of {self} is not known")
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "shape":  # `Proxy` would make an `Attribute`, which cannot unpack
+            return self.tracer.create_proxy("call_function", getattr, (self, name), {})
+        return super().__getattr__(name)
 
 
-def _attribute(proxy: Any, name: str) -> Any:
-    if name == "shape":
-        return proxy.tracer.create_proxy("call_function", getattr, (proxy, name), {})
-    return fx.Proxy.__getattr__(proxy, name)
+class _Tracer(fx.Tracer):
+    """Records a network in steps: its layers, and what is done between them.
 
+    Parameters
+    ----------
+    leaves : tuple of types
+        Modules to record as one step, beside those of torch and spikingjelly.
+    """
 
-_Unpackable: Any = type(
-    "_Unpackable", (fx.Proxy,), {"__len__": _no_length, "__getattr__": _attribute}
-)
+    def __init__(self, leaves: tuple[type[nn.Module], ...]) -> None:
+        super().__init__()
+        self._leaves = leaves
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Whether a module is one step; parameters are named as in torch."""
+        kind = type(m)
+        if parametrize.is_parametrized(m):  # torch made a class of its own of it
+            kind = kind.__mro__[1]
+        known = kind.__module__.startswith(_LEAF_PACKAGES)
+        return isinstance(m, self._leaves) or (
+            known and not isinstance(m, nn.Sequential)
+        )
+
+    def proxy(self, node: fx.Node) -> Any:
+        """Stand for the value of a step."""
+        return _Unpackable(node, self)
+
+    def iter(self, obj: Any) -> Iterator[Any]:
+        """Unpack shapes into one value that stands for all sizes; refuse the rest."""
+        if is_shape(obj.node) or _is_rest_of_shape(obj.node):
+            sizes = self.create_proxy("call_function", all_sizes, (obj,), {})
+            return iter((sizes,))
+        refused: Iterator[Any] = super().iter(obj)
+        return refused
 
 
 def trace(
@@ -60,28 +94,7 @@ def trace(
     """
     shared: dict[int, Any] = {id(p): p for p in network.parameters()}
     root = copy.deepcopy(network, shared | _detached(network))
-    tracer: Any = fx.Tracer()
-    refuse = tracer.iter
-
-    def is_leaf(module: nn.Module, _: str) -> bool:
-        kind = type(module)
-        if parametrize.is_parametrized(module):  # torch made a class of its own of it
-            kind = kind.__mro__[1]
-        known = kind.__module__.startswith(_LEAF_PACKAGES)
-        return isinstance(module, leaves) or (
-            known and not isinstance(module, nn.Sequential)
-        )
-
-    def unpack(sizes: Any) -> Iterator[Any]:
-        if is_shape(sizes.node) or _is_rest_of_shape(sizes.node):
-            rest = tracer.create_proxy("call_function", all_sizes, (sizes,), {})
-            return iter((rest,))
-        refused: Iterator[Any] = refuse(sizes)
-        return refused
-
-    tracer.is_leaf_module = is_leaf
-    tracer.iter = unpack
-    tracer.proxy = lambda node: _Unpackable(node, tracer)
+    tracer: Any = _Tracer(leaves)
     return root, tracer.trace(root)
 
 

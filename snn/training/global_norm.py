@@ -59,16 +59,22 @@ class _Normalize(torch.autograd.Function):
         (gradient,) = gradients
         x, weight, mean, inverse, count = ctx.saved_tensors
         axes, shape = _axes_and_shape(x)
+
+        def of_channel(values: torch.Tensor) -> torch.Tensor:
+            return values.view(shape)
+
         # In place: large new tensors cost more than the arithmetic.
-        normalized = (x - mean.view(shape)).mul_(inverse.view(shape))
-        local = torch.stack([gradient.sum(axes), (gradient * normalized).sum(axes)])
-        means = local.clone()
+        normalized = (x - of_channel(mean)).mul_(of_channel(inverse))
+        of_bias = gradient.sum(axes)
+        of_weight = (gradient * normalized).sum(axes)
+        means = torch.stack([of_bias, of_weight])
         dist.all_reduce(means)
-        means /= count
-        of_x = normalized.mul_(-means[1].view(shape)).add_(gradient)
-        of_x.sub_(means[0].view(shape)).mul_((weight * inverse).view(shape))
+        mean_gradient, mean_product = means / count
+        # `normalized` is not needed any more: it becomes the gradient.
+        of_x = normalized.mul_(of_channel(-mean_product)).add_(gradient)
+        of_x.sub_(of_channel(mean_gradient)).mul_(of_channel(weight * inverse))
         # Those of weight and bias are summed with all other gradients.
-        return of_x, local[1], local[0], None, None
+        return of_x, of_weight, of_bias, None, None
 
 
 def _batch_norm(
@@ -103,19 +109,22 @@ def _global_moments(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Mean and variance of every channel, and how many values they are of.
 
-    Moments of the processes are put together, not sums of squares, whose difference
-    would lose digits.
+    The variance of all values is the mean of those of the processes and of their
+    means' squared distances to the mean of all, by the values of each process. A
+    difference of sums of squares would lose digits.
     """
     axes, shape = _axes_and_shape(x)
-    mean = x.mean(axes)
+    own_mean = x.mean(axes)
     # `torch.var_mean` takes ten times as long on CPUs.
-    variance = (x - mean.view(shape)).square_().mean(axes)
-    local = torch.cat([mean, variance, x.new_tensor([x.numel() / x.shape[1]])])
-    gathered = [torch.empty_like(local) for _ in range(dist.get_world_size())]
-    dist.all_gather(gathered, local)
-    all_moments = torch.stack(gathered)
-    counts = all_moments[:, -1:]
-    means, variances = all_moments[:, :-1].chunk(2, dim=1)
+    own_variance = (x - own_mean.view(shape)).square_().mean(axes)
+    own_count = x.new_tensor([x.numel() / x.shape[1]])
+    # One message: a row of means, then variances, then the count from each process.
+    own = torch.cat([own_mean, own_variance, own_count])
+    gathered = [torch.empty_like(own) for _ in range(dist.get_world_size())]
+    dist.all_gather(gathered, own)
+    rows = torch.stack(gathered)
+    counts = rows[:, -1:]
+    means, variances = rows[:, :-1].chunk(2, dim=1)
     count = counts.sum()
     mean = (means * counts).sum(0) / count
     variance = ((variances + (means - mean).square()) * counts).sum(0) / count

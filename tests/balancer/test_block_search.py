@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balancer import PEMap, RetentionProblem, solve
-from balancer.order import block_search as order_blocks
+from balancer.order import block_search
 from balancer.order.block_search import BlockSearch
 from balancer.order.clock import SearchClock
 
@@ -141,7 +141,7 @@ def test_the_same_seed_kicks_the_same():
 
 def test_a_kick_that_was_worse_is_undone(monkeypatch):
     """At no temperature the search always stands at the best order it has found."""
-    monkeypatch.setattr(order_blocks, "TEMPERATURE", 0.0)
+    monkeypatch.setattr(block_search, "TEMPERATURE", 0.0)
     search = started(large(), work_limit=0.02)
     search.descend()
     search.kick(1e9)

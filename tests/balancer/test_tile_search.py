@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balancer import Cancellation, PEMap, RetentionProblem
-from balancer.order import tile_bound
-from balancer.order import tile_search as order_tiles
+from balancer.order import tile_bound, tile_search
 from balancer.order.clock import SearchClock
 from balancer.order.tile_program import TileProgram
 from balancer.order.tile_search import MOVES, TileSearch
@@ -152,7 +151,7 @@ def test_a_cancelled_search_keeps_a_bound_that_holds(monkeypatch):
     for after in range(1, 12):
         program, truth = program_of(7, channels=10, pes=2, budget=22)
         cancellation, looks = Cancellation(), []
-        assign = order_tiles.assign
+        assign = tile_search.assign
 
         def counted(*given, looks=looks, after=after, stop=cancellation, do=assign):
             looks.append(given)
@@ -160,11 +159,11 @@ def test_a_cancelled_search_keeps_a_bound_that_holds(monkeypatch):
                 stop.cancel()
             return do(*given)
 
-        monkeypatch.setattr(order_tiles, "assign", counted)
+        monkeypatch.setattr(tile_search, "assign", counted)
         search = started(program, cancellation=cancellation)
         first = search.best.kept
         search.run()
-        monkeypatch.setattr(order_tiles, "assign", assign)
+        monkeypatch.setattr(tile_search, "assign", assign)
         assert len(looks) <= after + 1
         assert first <= search.best.kept <= truth * (1 + 1e-9)
         assert search.bound >= truth * (1 - 1e-9)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hwmodel import Accelerator, LayerWorkload, evaluate
-from hwmodel.compute import CHUNK
+from hwmodel.barriers import CHUNK
 from hwmodel.inputs import block_images, patches
 
 RNG = np.random.default_rng(4)

@@ -48,7 +48,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/balancer/test_order.py",
     ),
     # Cycles and energy
-    "hwmodel/{counts,compute,latency,energy}.py": (
+    "hwmodel/{counts,barriers,compute,latency,energy}.py": (
         "tests/hwmodel/test_counts.py",
         "tests/hwmodel/test_compute.py",
         "tests/hwmodel/test_latency.py",
@@ -74,6 +74,7 @@ TUNING = {
     "DEPTH_IN_LARGEST_LOADS",
     "DEPTH_IN_MEAN_LOADS",
     "ENTRIES_PER_WORK",
+    "HALVE_EVERY",
     "KICKED_BLOCKS",
     "KICKED_CHANNELS",
     "LEAST_DEPTH",
