@@ -13,7 +13,7 @@ from hwmodel.report import Report, rows_to_csv
 RATIOS = ("cycles", "energy_pj", "edp_js", "idle_pe_cycles")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ReportComparison:
     """Reports side by side, with ratios to the first.
 
@@ -43,6 +43,11 @@ class ReportComparison:
 
     labels: tuple[str, ...]
     reports: tuple[Report, ...]
+
+    def __repr__(self) -> str:
+        pairs = zip(self.labels, self.reports, strict=True)
+        lines = (f"  {label}: {one.cycles:,.0f} cycles" for label, one in pairs)
+        return "\n".join((f"ReportComparison({len(self.reports)} reports)", *lines))
 
     def __post_init__(self) -> None:
         if not self.reports or len(self.labels) != len(self.reports):

@@ -21,7 +21,7 @@ from hwmodel.energy import Energy
 from hwmodel.layer_report import Basis, LayerReport, cycle_columns
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """A network on one accelerator.
 
@@ -47,6 +47,21 @@ class Report:
     accelerator: Accelerator
     layers: tuple[LayerReport, ...]
     inferences: int = 1
+
+    def __repr__(self) -> str:
+        unit = self.accelerator.energy_unit
+        lines = (
+            f"  {layer.name}: {layer.nonzeros} weights, {layer.cycles:,.0f} cycles, "
+            f"{layer.energy_pj:,.0f} {unit}, utilization {layer.mu:.3f}"
+            for layer in self.layers
+        )
+        return "\n".join(
+            (
+                f"Report({self.accelerator.name}, {', '.join(self.basis)}): "
+                f"{self.cycles:,.0f} cycles, {self.energy_pj:,.0f} {unit}",
+                *lines,
+            )
+        )
 
     @cached_property
     def activity(self) -> Activity:

@@ -20,7 +20,7 @@ Pair: TypeAlias = tuple[int, int]
 PairField: TypeAlias = Literal["stride", "padding", "dilation"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class LayerWorkload:
     """One layer, its mask, and what is known about its input.
 
@@ -136,6 +136,16 @@ class LayerWorkload:
             raise self._error(
                 f"`rate_mode` is {self.rate_mode!r}; accepted: 'bound', 'sample'"
             )
+
+    def __repr__(self) -> str:
+        known = "spikes" if self.spikes is not None else "a spike rate"
+        if self.spikes is None and self.spike_rate is None:
+            known = "no spikes"
+        weights = "x".join(map(str, self.mask.shape))
+        return (
+            f"LayerWorkload({self.name}, {int(self.mask.sum())} of {weights} weights, "
+            f"input {self.input_shape}, {self.steps} time steps, {known})"
+        )
 
     # ---------------------------------------------------------------------- geometry
 

@@ -146,3 +146,17 @@ def test_layers_with_different_batches_are_refused():
         evaluate([conv, fc], Accelerator.load("u-ticket"))
     with pytest.raises(WorkloadError, match="at least one"):
         evaluate([], Accelerator.load("u-ticket"))
+
+
+def test_what_is_printed_is_read_at_a_glance():
+    """Workloads, reports and comparisons print a few lines, and never an array."""
+    reports = [evaluate(network(0.2), Accelerator.load(n)) for n in ("u-ticket", "eie")]
+    compared = ReportComparison(("u-ticket", "eie"), tuple(reports))
+    for said, lines in (
+        (repr(network(0.2)[0]), 1),
+        (repr(reports[0]), 1 + len(reports[0].layers)),
+        (repr(compared), 3),
+    ):
+        assert len(said.splitlines()) == lines
+        assert "array(" not in said
+        assert max(map(len, said.splitlines())) < 140
