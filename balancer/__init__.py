@@ -44,8 +44,9 @@ if TYPE_CHECKING:
         shipped_ticket,
     )
     from balancer.hardware import HardwareModel, LayerCost, LayersOnHardware, MaskCost
-    from balancer.maps.kinds import MapKind, map_kinds, register_map
+    from balancer.maps.kinds import MapKind
     from balancer.maps.pe_map import PEMap
+    from balancer.maps.registry import map_kinds, register_map
     from balancer.maps.schedule import Schedule
     from balancer.metrics import (
         LoadMetrics,
@@ -186,11 +187,11 @@ _HOMES = {
     "latency_frontier": "balancer.network.frontier",
     "lth_mask": "balancer.baselines",
     "lth_sorted_schedule": "balancer.baselines",
-    "map_kinds": "balancer.maps.kinds",
+    "map_kinds": "balancer.maps.registry",
     "network_eta": "balancer.metrics",
     "network_utilization": "balancer.metrics",
     "open_ticket": "balancer.files.ticket",
-    "register_map": "balancer.maps.kinds",
+    "register_map": "balancer.maps.registry",
     "register_solver": "balancer.solvers",
     "save_masks": "balancer.files.ticket",
     "shipped_ticket": "balancer.files.ticket",

@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from balancer import BalancerError, PEMap
-from balancer.maps.kinds import find_kind, map_kinds
+from balancer.maps.registry import find_kind, map_kinds
 from hwmodel.errors import AcceleratorError
 
 Skip = Literal["none", "weight", "spike", "dual"]

@@ -1,8 +1,8 @@
-"""The PE maps that have a name: one entry makes a map known everywhere.
+"""What is known of a PE map that has a name: one entry makes it known everywhere.
 
 Text, help, what is permuted and geometry of a map stand together in one `MapKind`. The
-maps that come with the package are registered in `layouts`, those of a user by
-`register_map`; nothing else in the packages lists maps.
+maps that come with the package are those of `layouts`, those of a user come by
+`registry.register_map`; nothing else in the packages lists maps.
 """
 
 from __future__ import annotations
@@ -11,16 +11,8 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
-import numpy.typing as npt
-
-from balancer.errors import BalancerError
-from balancer.maps.labels import labelled
-from balancer.maps.layout import LayerShape, Layout
-
-Labels: TypeAlias = tuple[npt.ArrayLike, npt.ArrayLike]
-"""Group and PE of every weight, as `PEMap.from_labels` takes them."""
+from balancer.maps.layout import Layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +65,8 @@ class MapKind:
         return {name: int(number) for name, number in found.groupdict().items()}
 
 
-_KINDS: list[MapKind] = []
+KINDS: list[MapKind] = []
+"""All of them; read them from `registry`, which knows that they are complete."""
 
 
 def map_kind(
@@ -86,88 +79,7 @@ def map_kind(
     """Make a function that cuts layers known as a PE map; see `MapKind`."""
 
     def register(cut: Callable[..., Layout]) -> Callable[..., Layout]:
-        _KINDS.append(MapKind(spec, help, cut, order_axis, prescribes_loads))
+        KINDS.append(MapKind(spec, help, cut, order_axis, prescribes_loads))
         return cut
 
     return register
-
-
-def register_map(
-    name: str,
-    labels: Callable[[tuple[int, ...], int], Labels],
-    help: str = "a map of your own",
-) -> None:
-    """Give a name to a PE map of your own.
-
-    `PEMap.parse`, `balance_network`, accelerators and lottery runs of this process then
-    know it as they know those that come with the package.
-
-    Parameters
-    ----------
-    name : str
-        What it is called: letters, digits and underscores.
-    labels : callable
-        Takes the shape of the weights and the number of PEs; returns group and PE of
-        every weight, as `PEMap.from_labels` takes them.
-    help : str
-        What it means, in a few words.
-
-    Raises
-    ------
-    BalancerError
-        A name that is taken or no name.
-
-    Examples
-    --------
-    Every PE takes every P-th input channel, one output channel after another:
-
-    >>> import numpy as np
-    >>> from balancer import PEMap, register_map
-    >>> def dealt(shape, pes):
-    ...     channel, row = np.indices(shape)[:2]
-    ...     return channel, row % pes
-    >>> register_map("dealt_inputs", dealt)
-    >>> PEMap.parse("dealt_inputs", (32, 64, 3, 3), pes=16).groups
-    32
-    """
-    if not re.fullmatch(r"[a-z]\w*", name):
-        raise BalancerError(
-            f"map name {name!r}: a lower-case letter, then letters, digits and "
-            "underscores are needed"
-        )
-    if any(kind.numbers(name) is not None for kind in _KINDS):
-        raise BalancerError(f"a PE map named {name!r} exists already")
-
-    def cut(layer: LayerShape, pes: int) -> Layout:
-        return labelled(*labels(layer.shape, pes), pes=pes, shape=layer.shape)[1]
-
-    _KINDS.append(MapKind(name, help, cut))
-
-
-def map_kinds() -> tuple[MapKind, ...]:
-    """All PE maps that have a name, in the order in which they were registered.
-
-    Examples
-    --------
-    >>> from balancer import map_kinds
-    >>> [kind.shown for kind in map_kinds()][:3]
-    ['output_channel', 'input_channel', 'interleaved']
-    """
-    return tuple(_KINDS)
-
-
-def find_kind(spec: str) -> tuple[MapKind, dict[str, int]]:
-    """Find the map that a text names, and the numbers in the text.
-
-    Raises
-    ------
-    BalancerError
-        A text that names no map.
-    """
-    text = spec.strip().lower().replace("-", "_")
-    for kind in _KINDS:
-        numbers = kind.numbers(text)
-        if numbers is not None:
-            return kind, numbers
-    accepted = ", ".join(kind.shown for kind in _KINDS)
-    raise BalancerError(f"unknown PE map {spec!r}; accepted: {accepted}")

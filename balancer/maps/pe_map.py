@@ -18,14 +18,12 @@ from dataclasses import dataclass
 import numpy.typing as npt
 
 from balancer.errors import BalancerError
-from balancer.maps import layouts  # registers the maps that have a name
-from balancer.maps.kinds import MapKind, find_kind, map_kinds
+from balancer.maps.kinds import MapKind
 from balancer.maps.labels import labelled
 from balancer.maps.layer_cells import LayerCells
 from balancer.maps.layout import LayerShape, whole_number
+from balancer.maps.registry import find_kind, map_kinds
 from balancer.maps.schedule import Schedule
-
-__all__ = ["PEMap", "layouts"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -170,7 +170,9 @@ class NetworkProgram:
         units = np.ceil(np.ldexp(cost, exponent)).astype(np.int64)
         left = limit - sum(c.base(resource) for c in self._costs)
         most = int(units @ upper)
-        budget = min(math.ldexp(left, exponent), most)
+        # In units a very large limit would be beyond all floats.
+        enough = left >= math.ldexp(most, -exponent)
+        budget = most if enough else math.ldexp(left, exponent)
         # Rounding up must not forbid the floors, which are within the limit.
         return max(math.floor(budget), int(units @ lower)), units
 

@@ -35,8 +35,8 @@ import numpy.typing as npt
 
 from balancer.array_types import AnyArray, BoolArray, IntArray
 from balancer.errors import BalancerError
-from balancer.maps.kinds import map_kinds
 from balancer.maps.pe_map import PEMap
+from balancer.maps.registry import map_kinds
 from balancer.maps.schedule import Schedule
 from balancer.program.floors import ChannelFloors, best_of_channels
 from balancer.program.keys import mark

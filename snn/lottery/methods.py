@@ -24,7 +24,7 @@ from balancer import (
     u_ticket_mask,
 )
 from balancer.array_types import BoolArray
-from balancer.maps.kinds import find_kind
+from balancer.maps.registry import find_kind
 from balancer.program.keys import mark
 from snn.array_types import Masks
 from snn.lottery.pruning import (

@@ -396,3 +396,12 @@ def test_a_network_that_breaks_its_budgets_is_found_out(damage, message):
     solution.verify()
     with pytest.raises(VerificationError, match=message):
         replace(solution, **damage).verify()
+
+
+def test_a_budget_beyond_all_cycles_limits_nothing():
+    """The largest number of cycles keeps what no limit keeps."""
+    layers = {"a": np.arange(32.0).reshape(4, 8), "b": np.ones((4, 8))}
+    costs = {name: LayerCost(cycles_per_slice=9, base_cycles=3) for name in layers}
+    program = {"budget": 24, "pes": 4, "scope": "global", "costs": costs}
+    limited = balance_network(layers, latency_budget=1e300, **program)
+    assert limited.kept == balance_network(layers, **program).kept

@@ -1,0 +1,99 @@
+"""The PE maps that have a name: those of the package, and those of its users."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy.typing as npt
+
+from balancer.errors import BalancerError
+from balancer.maps import layouts  # noqa: F401 (its maps are registered there)
+from balancer.maps.kinds import KINDS, MapKind
+from balancer.maps.labels import labelled
+from balancer.maps.layout import LayerShape, Layout
+
+Labels: TypeAlias = tuple[npt.ArrayLike, npt.ArrayLike]
+"""Group and PE of every weight, as `PEMap.from_labels` takes them."""
+
+
+def register_map(
+    name: str,
+    labels: Callable[[tuple[int, ...], int], Labels],
+    help: str = "a map of your own",
+) -> None:
+    """Give a name to a PE map of your own.
+
+    `PEMap.parse`, `balance_network`, accelerators and lottery runs of this process then
+    know it as they know those that come with the package.
+
+    Parameters
+    ----------
+    name : str
+        What it is called: letters, digits and underscores.
+    labels : callable
+        Takes the shape of the weights and the number of PEs; returns group and PE of
+        every weight, as `PEMap.from_labels` takes them.
+    help : str
+        What it means, in a few words.
+
+    Raises
+    ------
+    BalancerError
+        A name that is taken or no name.
+
+    Examples
+    --------
+    Every PE takes every P-th input channel, one output channel after another:
+
+    >>> import numpy as np
+    >>> from balancer import PEMap, register_map
+    >>> def dealt(shape, pes):
+    ...     channel, row = np.indices(shape)[:2]
+    ...     return channel, row % pes
+    >>> register_map("dealt_inputs", dealt)
+    >>> PEMap.parse("dealt_inputs", (32, 64, 3, 3), pes=16).groups
+    32
+    """
+    if not re.fullmatch(r"[a-z]\w*", name):
+        raise BalancerError(
+            f"map name {name!r}: a lower-case letter, then letters, digits and "
+            "underscores are needed"
+        )
+    if any(kind.numbers(name) is not None for kind in KINDS):
+        raise BalancerError(f"a PE map named {name!r} exists already")
+
+    def cut(layer: LayerShape, pes: int) -> Layout:
+        return labelled(*labels(layer.shape, pes), pes=pes, shape=layer.shape)[1]
+
+    KINDS.append(MapKind(name, help, cut))
+
+
+def map_kinds() -> tuple[MapKind, ...]:
+    """All PE maps that have a name, in the order in which they were registered.
+
+    Examples
+    --------
+    >>> from balancer import map_kinds
+    >>> [kind.shown for kind in map_kinds()][:3]
+    ['output_channel', 'input_channel', 'interleaved']
+    """
+    return tuple(KINDS)
+
+
+def find_kind(spec: str) -> tuple[MapKind, dict[str, int]]:
+    """Find the map that a text names, and the numbers in the text.
+
+    Raises
+    ------
+    BalancerError
+        A text that names no map.
+    """
+    text = spec.strip().lower().replace("-", "_")
+    for kind in KINDS:
+        numbers = kind.numbers(text)
+        if numbers is not None:
+            return kind, numbers
+    accepted = ", ".join(kind.shown for kind in KINDS)
+    raise BalancerError(f"unknown PE map {spec!r}; accepted: {accepted}")
