@@ -13,7 +13,6 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from balancer.defaults import DEFAULT_MAP, DEFAULT_PES
 from balancer.errors import BalancerError
 from hwmodel.defaults import DEFAULT_ACCELERATOR
-from snn.lottery.methods import check_map, get_method
 from snn.training.config import TrainingConfig
 
 # These say where things are and how they are shown, not what the result is.
@@ -124,6 +123,9 @@ class LotteryConfig(TrainingConfig):
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:
+        # Here, because they load the solvers, which `lottery --help` can do without.
+        from snn.lottery.methods import check_map, get_method
+
         get_method(self.method)
         check_map(self.method, self.map)
         if self.rewind > 1 and self.rewind != int(self.rewind):
