@@ -140,7 +140,10 @@ class BalanceReport:
             shares = ", ".join(f"{x.name} {x.after.occupancy:.0%}" for x in partial)
             yield f"PEs that hold weights: {shares}; the others are idle by structure."
         if revived := sum(layer.revived for layer in layers):
-            yield f"{revived} of the kept weights were pruned before (revived)."
+            yield (
+                f"{revived} of the kept weights were pruned before (revived) and are "
+                "zero here: train again with these masks."
+            )
         if dead := sum(layer.solution.dead_channels for layer in layers):
             yield f"{dead} output channels keep no weight."
         if dense := [layer.name for layer in layers if layer.is_dense]:
