@@ -132,7 +132,7 @@ def apply_order(
     --------
     >>> import torch
     >>> from torch import nn
-    >>> from snn.apply_order import apply_order
+    >>> from snn import apply_order
     >>> network = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
     >>> applied = apply_order(network, {"0": [2, 0, 1]})
     >>> bool((applied.network[0].weight == network[0].weight[[2, 0, 1]]).all())

@@ -78,6 +78,13 @@ def load_data(
     DataError
         Unknown or missing data, images or labels that do not fit, or sizes that leave
         some class without training images.
+
+    Examples
+    --------
+    >>> from snn import load_data
+    >>> data = load_data("digits", train_size=100)
+    >>> data.input_shape, data.classes, len(data.train)
+    ((1, 8, 8), 10, 100)
     """
     if not 0 <= validation < 1:
         raise DataError(f"`validation` is {validation}; a share from 0 to below 1")

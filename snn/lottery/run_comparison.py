@@ -87,6 +87,21 @@ def compare_methods(
         or no run that ended well.
     ConfigError
         A method or seed that no run can have.
+
+    Examples
+    --------
+    >>> from snn import LotteryConfig, compare_methods
+    >>> config = LotteryConfig(
+    ...     network="4c3-mp2-fc10",
+    ...     timesteps=1,
+    ...     train_size=50,
+    ...     epochs=1,
+    ...     rewind=0,
+    ...     rounds=1,
+    ... )
+    >>> comparison = compare_methods(config, ["lth", "optimal"], seeds=[0])
+    >>> [run.method for run in comparison.runs]
+    ['lth', 'optimal']
     """
     configs = _configs(config, methods, seeds, jobs)
     ended = dict(_run_all(configs, Path(root), jobs, progress or (lambda _: None)))

@@ -35,6 +35,15 @@ def layer_geometry(network: nn.Module, example: torch.Tensor) -> list[dict[str, 
         without time and batch; ``stride``, ``padding`` and ``dilation``, two numbers
         each; ``groups``; ``analog``, whether it sees the images, where `example` holds
         images. All of it can be written as JSON.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from snn import build_network, layer_geometry
+    >>> network = build_network("8c3-mp2-fc10", (1, 8, 8), classes=10, timesteps=2)
+    >>> layers = layer_geometry(network, torch.rand(1, 1, 8, 8))
+    >>> [(layer["name"], layer["input_shape"]) for layer in layers]
+    [('features.0', [1, 8, 8]), ('classifier', [128])]
     """
     inputs: dict[str, torch.Size] = {}
     hooks = [

@@ -170,6 +170,13 @@ def build_network(
     ------
     ModelError
         An unknown name or text, or images too small for it.
+
+    Examples
+    --------
+    >>> from snn import build_network
+    >>> network = build_network("8c3-mp2-fc10", (1, 8, 8), classes=10, timesteps=2)
+    >>> tuple(network.classifier.weight.shape)
+    (10, 128)
     """
     shape = _checked_shape(input_shape)
     for name, number in (("classes", classes), ("timesteps", timesteps)):

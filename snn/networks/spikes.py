@@ -50,6 +50,15 @@ def input_rates(network: nn.Module, batches: Iterable[torch.Tensor]) -> Rates:
     ------
     SpikeError
         There are no batches, or a layer has negative inputs.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from snn import build_network, input_rates
+    >>> network = build_network("8c3-mp2-fc10", (1, 8, 8), classes=10, timesteps=2)
+    >>> rates = input_rates(network, [torch.rand(4, 1, 8, 8)])
+    >>> {name: rate.shape for name, rate in rates.items()}
+    {'classifier': (2, 128)}
     """
     shapes: dict[str, list[int]] = {}
     counts: dict[str, npt.NDArray[np.int64]] = {}
@@ -107,6 +116,15 @@ def record_spikes(
     ------
     SpikeError
         There are no images, or a layer has negative inputs.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from snn import build_network, record_spikes
+    >>> network = build_network("8c3-mp2-fc10", (1, 8, 8), classes=10, timesteps=2)
+    >>> spikes = record_spikes(network, torch.rand(4, 1, 8, 8))
+    >>> {name: one.shape for name, one in spikes.items()}
+    {'classifier': (2, 4, 128)}
     """
     if not images.numel():
         raise SpikeError("`images` are empty; one image at least is needed")

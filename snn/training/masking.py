@@ -31,6 +31,13 @@ def prunable_layers(network: nn.Module) -> dict[str, nn.Module]:
     dict of str to Module
         By module name, in the order of the network's modules; a module that is used
         under several names appears under its first.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from snn import prunable_layers
+    >>> list(prunable_layers(nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU())))
+    ['0']
     """
     return {
         name: module
@@ -63,6 +70,19 @@ def keep_masks(
     ------
     MaskError
         Unknown or missing names, wrong shapes or types.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from snn import keep_masks
+    >>> network = torch.nn.Sequential(torch.nn.Linear(2, 1, bias=False))
+    >>> sgd = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+    >>> mask = torch.tensor([[True, False]]).numpy()
+    >>> with keep_masks(sgd, network, {"0": mask}):
+    ...     network(torch.ones(1, 2)).sum().backward()
+    ...     sgd.step()
+    >>> float(network[0].weight[0, 1])
+    0.0
     """
     pruned = _pruned(network, masks)
 
