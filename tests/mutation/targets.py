@@ -14,6 +14,11 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/balancer/test_solvers.py",
         "tests/balancer/test_order.py",
     ),
+    "balancer/program/dual.py": (
+        "tests/balancer/test_dual.py",
+        "tests/balancer/test_slice_program.py",
+        "tests/balancer/test_budgets.py",
+    ),
     "balancer/program/*.py": (
         "tests/balancer/test_rounding.py",
         "tests/balancer/test_ranking.py",
