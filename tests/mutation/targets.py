@@ -10,9 +10,11 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "balancer/program/{problem,floors,load_limits,validation,keys}.py": (
         "tests/balancer/test_problem.py",
         "tests/balancer/test_floors.py",
+        "tests/balancer/test_rounding.py",
         "tests/balancer/test_solution.py",
+        "tests/balancer/test_solving.py",
+        "tests/balancer/test_network.py",
         "tests/balancer/test_solvers.py",
-        "tests/balancer/test_order.py",
     ),
     "balancer/program/dual.py": (
         "tests/balancer/test_dual.py",
@@ -42,13 +44,21 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/balancer/test_budgets.py",
     ),
     # The order of the channels
-    "balancer/order/*.py": (
-        "tests/balancer/test_assignment.py",
-        "tests/balancer/test_clock.py",
+    "balancer/order/block_search.py": (
+        "tests/balancer/test_block_search.py",
+        "tests/balancer/test_order.py",
+    ),
+    "balancer/order/{tile_search,tile_bound,tile_program}.py": (
         "tests/balancer/test_tile_program.py",
         "tests/balancer/test_tile_bound.py",
         "tests/balancer/test_tile_search.py",
+        "tests/balancer/test_order.py",
+    ),
+    "balancer/order/*.py": (
+        "tests/balancer/test_assignment.py",
+        "tests/balancer/test_clock.py",
         "tests/balancer/test_block_search.py",
+        "tests/balancer/test_tile_search.py",
         "tests/balancer/test_solving.py",
         "tests/balancer/test_order.py",
     ),
