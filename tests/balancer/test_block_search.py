@@ -41,7 +41,9 @@ def layers(draw, most=8):
 
 
 def started(drawn, **limits):
+    """Begin a search with far more work than it needs, lest a fault make it endless."""
     weights, block, order, loads = drawn
+    limits = {"work_limit": 0.1} | limits
     return BlockSearch(weights, block, order, loads, SearchClock(search_of(**limits)))
 
 
