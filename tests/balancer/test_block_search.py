@@ -230,13 +230,14 @@ def test_what_every_exchange_is_worth_is_known(drawn):
 
 @pytest.mark.parametrize("entries", [1, 3000, 50_000])
 def test_the_pieces_of_the_work_change_nothing(monkeypatch, entries):
-    """In whatever pieces blocks are evaluated, the descent is the same."""
+    """In whatever pieces blocks are evaluated, descent and work are the same."""
     whole = started(large())
     whole.descend()
     monkeypatch.setattr(block_search, "CHUNK_ENTRIES", entries)
     pieces = started(large())
     pieces.descend()
     np.testing.assert_array_equal(pieces.order, whole.order)
+    assert pieces._clock._entries == whole._clock._entries
     np.testing.assert_allclose(pieces._replaced, whole._replaced, rtol=1e-5)
     np.testing.assert_allclose(pieces._worth, whole._worth, rtol=1e-6)
 
