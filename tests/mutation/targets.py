@@ -25,6 +25,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/balancer/test_rounding.py",
         "tests/balancer/test_ranking.py",
         "tests/balancer/test_slice_program.py",
+        "tests/balancer/test_layer_slices.py",
         "tests/balancer/test_solution.py",
         "tests/balancer/test_solvers.py",
         "tests/balancer/test_budgets.py",
