@@ -276,3 +276,13 @@ def test_a_descent_without_gain_looks_at_everything_once():
     search = BlockSearch(*drawn, clock)
     search.descend()
     assert clock._entries == 2 * channels**2 * rows + channels**2
+
+
+def test_blocks_may_have_any_ascending_numbers():
+    """Numbers that are left out, of blocks without channels, change nothing."""
+    weights, block, order, loads = large()
+    plain = started((weights, block, order, loads))
+    plain.descend()
+    gaps = started((weights, 3 * block + 2, order, loads))
+    gaps.descend()
+    np.testing.assert_array_equal(gaps.order, plain.order)

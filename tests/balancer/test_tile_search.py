@@ -50,7 +50,19 @@ def loads_of_programs(draw):
 @given(loads_of_programs())
 def test_moves_are_all_that_bounds_and_budget_allow(drawn):
     """Slices move between any two tiles, but for tiles that are alike only once."""
-    program, loads = drawn
+    check_moves(*drawn)
+
+
+@pytest.mark.parametrize(
+    "loads", [[1, 1, 2, 3], [3, 2, 1, 1], [1, 2, 2, 2], [4, 1, 1, 1], [2, 2, 2, 2]]
+)
+def test_moves_between_tiles_some_of_which_are_alike(loads):
+    """Wherever those that are alike stand, they give to and take from each other."""
+    program, _ = program_of(0, channels=8, pes=2, weights=6, budget=24)
+    check_moves(program, np.array(loads))
+
+
+def check_moves(program, loads):
     search = TileSearch(program, SearchClock(search_of()))
 
     def alike(split):
