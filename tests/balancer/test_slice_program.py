@@ -259,6 +259,7 @@ def test_a_table_counts_the_slices_below_the_lower_bounds_in_any_case():
     np.testing.assert_array_equal(program.values, [5, 2, 8, 4])
     np.testing.assert_array_equal(program.counts, [2, 2])
     assert program.base == 9
+    assert program.complete.all()
     # 7 - 2 leave room for one slice of each group: the densities are 2.5, 1 and 2.67.
     greedy = SliceAllocator(program).greedy
     np.testing.assert_array_equal(greedy.loads, [2, 1])
