@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balancer import PEMap, RetentionProblem, solve
-from balancer.order import block_search
+from balancer.order import block_search, optimize
 from balancer.order.block_search import BlockSearch
 from balancer.order.clock import SearchClock
 
@@ -286,3 +286,30 @@ def test_blocks_may_have_any_ascending_numbers():
     gaps = started((weights, 3 * block + 2, order, loads))
     gaps.descend()
     np.testing.assert_array_equal(gaps.order, plain.order)
+
+
+@pytest.mark.parametrize("pattern", [True, False])
+def test_kicks_follow_a_descent_after_which_the_loads_stay(monkeypatch, pattern):
+    """The last of all descents is kicked, whether it was a gain or not, and no other.
+
+    In n:m maps loads never change: there is one descent, and it is kicked.
+    """
+    steps = []
+
+    class Told(BlockSearch):
+        def descend(self):
+            steps.append("descend")
+            super().descend()
+
+        def kick(self, bound):
+            steps.append("kick")
+            super().kick(bound)
+
+    monkeypatch.setattr(optimize, "BlockSearch", Told)
+    scores = np.random.default_rng(6).exponential(size=(6, 24))
+    shape = scores.shape
+    pe_map = PEMap.n_m(shape, 1, 4) if pattern else PEMap.input_channel(shape, 6)
+    problem = RetentionProblem(scores, pe_map, 36, order="optimized")
+    solve(problem, work_limit=0.02)
+    assert steps[-2:] == ["descend", "kick"]
+    assert not pattern or len(steps) == 2
