@@ -10,7 +10,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "balancer/program/{problem,floors,load_limits,validation,keys}.py": (
         "tests/balancer/test_problem.py",
         "tests/balancer/test_floors.py",
-        "tests/balancer/test_rounding.py",
+        "tests/balancer/test_ranking.py",
         "tests/balancer/test_solution.py",
         "tests/balancer/test_solving.py",
         "tests/balancer/test_network.py",
@@ -58,6 +58,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "balancer/order/*.py": (
         "tests/balancer/test_assignment.py",
         "tests/balancer/test_clock.py",
+        "tests/balancer/test_tile_program.py",
         "tests/balancer/test_block_search.py",
         "tests/balancer/test_tile_search.py",
         "tests/balancer/test_solving.py",
