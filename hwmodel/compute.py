@@ -118,9 +118,6 @@ def _with_input(
         cycles = np.broadcast_to(of_sample, (len(images), len(of_sample)))
         passes = array.blocks_of(workload.runs) * workload.pixels * len(images)
         working = int(loads.sum()) * passes
-    down, right = workload.pairs("padding")
-    height, width = workload.image[1:]
-    unpadded = steps[..., down : down + height, right : right + width]
     return Compute(
         cycles=cycles,
         present=_present(array, pe_map),
@@ -128,7 +125,7 @@ def _with_input(
         gated=working - busy,
         operations=whole(float(kept @ met_by_step)),
         fan_out=whole(readers * met_by_step.sum()),
-        spikes=unpadded.sum(dtype=np.int64 if exact else np.float64).item(),
+        spikes=steps.sum(dtype=np.int64 if exact else np.float64).item(),
     )
 
 

@@ -84,13 +84,12 @@ class BlockSearch:
         self._weights = best[:, :, :depth]
         sums = np.cumsum(self._weights, axis=2)
         self._sums = np.ascontiguousarray(np.moveaxis(sums, 2, 0))  # X: [s - 1, j, r]
-        ends = np.flatnonzero(np.diff(block, append=block[-1] + 1)) + 1
-        self._members = np.split(order, ends[:-1])
+        self._members = np.split(order, np.flatnonzero(np.diff(block)) + 1)
         self._block = np.empty(channels, dtype=np.int64)
-        self._block[order] = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
-        self._worth = np.zeros(len(ends))
+        self._block[order] = np.unique(block, return_inverse=True)[1]
+        self._worth = np.zeros(len(self._members))
         self._replaced = np.zeros((channels, channels), dtype=np.float32)  # V
-        self._all = np.arange(len(ends))
+        self._all = np.arange(len(self._members))
         self.order = order
         """The best order so far: schedule position -> channel."""
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balancer import PEMap, RetentionProblem, solve
-from balancer.order import block_search
+from balancer.order import block_search, optimize
 from balancer.order.block_search import BlockSearch
 from balancer.order.clock import SearchClock
 
@@ -41,7 +41,9 @@ def layers(draw, most=8):
 
 
 def started(drawn, **limits):
+    """Begin a search with far more work than it needs, lest a fault make it endless."""
     weights, block, order, loads = drawn
+    limits = {"work_limit": 0.1} | limits
     return BlockSearch(weights, block, order, loads, SearchClock(search_of(**limits)))
 
 
@@ -205,3 +207,109 @@ def test_the_order_is_a_local_optimum_before_any_kick(monkeypatch, pattern):
         for order in ("fixed", "sorted", "optimized")
     }
     assert kept["optimized"] > 1.02 * max(kept["fixed"], kept["sorted"])
+
+
+@given(layers())
+def test_what_every_exchange_is_worth_is_known(drawn):
+    """V: the block of one channel with another one in its place, from the definition.
+
+    And so it stays when exchanges have changed some of the blocks.
+    """
+    weights, block, _, loads = drawn
+    search = started(drawn)
+    search.descend()
+    if not loads.any() or block[-1] == 0:
+        return
+    for i in range(len(block)):
+        mine = search.order[block == search._block[i]]
+        for j in np.flatnonzero(search._block != search._block[i]):
+            other = np.where(mine == i, j, mine)
+            expected = worth(weights, np.zeros(len(mine)), other, loads)
+            assert search._replaced[i, j] == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize("entries", [1, 3000, 50_000])
+def test_the_pieces_of_the_work_change_nothing(monkeypatch, entries):
+    """In whatever pieces blocks are evaluated, descent and work are the same."""
+    whole = started(large())
+    whole.descend()
+    monkeypatch.setattr(block_search, "CHUNK_ENTRIES", entries)
+    pieces = started(large())
+    pieces.descend()
+    np.testing.assert_array_equal(pieces.order, whole.order)
+    assert pieces._clock._entries == whole._clock._entries
+    np.testing.assert_allclose(pieces._replaced, whole._replaced, rtol=1e-5)
+    np.testing.assert_allclose(pieces._worth, whole._worth, rtol=1e-6)
+
+
+def test_of_exchanges_that_meet_the_best_is_made_and_the_others_wait():
+    """Pairs of blocks share none, greatest gain first; the blocks left out wait."""
+    search = started(large())
+    search._evaluate(search._all)
+    gain = search._replaced + search._replaced.T
+    of_channel = search._worth[search._block]
+    gain = gain - of_channel[:, None] - of_channel
+    gain[search._block[:, None] == search._block] = -np.inf
+    exchanges, waiting = search._best_exchanges(search._all)
+    made = [set(search._block[[i, j]].tolist()) for i, j in exchanges]
+    assert sum(map(len, made)) == len(set().union(*made)) == 2 * len(made)
+    gains = [gain[i, j] for i, j in exchanges]
+    assert gains == sorted(gains, reverse=True)
+    assert gains[0] == pytest.approx(gain.max())
+    assert gains[-1] > 0
+    rest = [
+        set(search._block[[i, gain[i].argmax()]].tolist())
+        for i in range(len(gain))
+        if gain[i].max() > 1e-3
+    ]
+    assert all(any(one & other for other in made) for one in rest)
+    assert set(waiting.tolist()) >= set().union(
+        *(one for one in rest if one not in made)
+    )
+
+
+def test_a_descent_without_gain_looks_at_everything_once():
+    """Work: V adds up to s = 0, 1 of a row for all pairs, and every pair has a gain."""
+    channels, rows = 6, 3
+    drawn = np.ones((channels, rows, 1)), np.arange(6) // 2, np.arange(6), np.full(3, 1)
+    clock = SearchClock(search_of())
+    search = BlockSearch(*drawn, clock)
+    search.descend()
+    assert clock._entries == 2 * channels**2 * rows + channels**2
+
+
+def test_blocks_may_have_any_ascending_numbers():
+    """Numbers that are left out, of blocks without channels, change nothing."""
+    weights, block, order, loads = large()
+    plain = started((weights, block, order, loads))
+    plain.descend()
+    gaps = started((weights, 3 * block + 2, order, loads))
+    gaps.descend()
+    np.testing.assert_array_equal(gaps.order, plain.order)
+
+
+@pytest.mark.parametrize("pattern", [True, False])
+def test_kicks_follow_a_descent_after_which_the_loads_stay(monkeypatch, pattern):
+    """The last of all descents is kicked, whether it was a gain or not, and no other.
+
+    In n:m maps loads never change: there is one descent, and it is kicked.
+    """
+    steps = []
+
+    class Told(BlockSearch):
+        def descend(self):
+            steps.append("descend")
+            super().descend()
+
+        def kick(self, bound):
+            steps.append("kick")
+            super().kick(bound)
+
+    monkeypatch.setattr(optimize, "BlockSearch", Told)
+    scores = np.random.default_rng(6).exponential(size=(6, 24))
+    shape = scores.shape
+    pe_map = PEMap.n_m(shape, 1, 4) if pattern else PEMap.input_channel(shape, 6)
+    problem = RetentionProblem(scores, pe_map, 36, order="optimized")
+    solve(problem, work_limit=0.02)
+    assert steps[-2:] == ["descend", "kick"]
+    assert not pattern or len(steps) == 2

@@ -129,8 +129,8 @@ def test_large_layers_are_bounded_too(monkeypatch, splits):
     monkeypatch.setattr(tile_program, "LEAST_DEPTH", 0)
     monkeypatch.setattr(tile_bound, "MOST_SPLITS", splits)
     rng = np.random.default_rng(4)
-    optimal = 0
-    for _ in range(100):
+    optimal, times = 0, repeated(100)
+    for _ in range(times):
         values = layer_scores(rng, (int(rng.integers(4, 11)), 6))
         budget = int(rng.integers(1, values.size // 2))
         pe_map = PEMap.output_channel(values.shape, 3)
@@ -141,7 +141,7 @@ def test_large_layers_are_bounded_too(monkeypatch, splits):
         truth = best_tiling(values, tiles, budget)
         assert solution.kept <= truth * (1 + 1e-9) <= solution.bound * (1 + 2e-9)
         optimal += bool(np.isclose(solution.kept, truth, rtol=1e-9))
-    assert optimal >= 85
+    assert optimal >= 0.85 * times
 
 
 def test_n_m_blocks_equal_exhaustive_search():

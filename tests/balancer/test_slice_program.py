@@ -7,7 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balancer.program.slice_program import SliceAllocator, SliceProgram
+from balancer.program.slice_program import (
+    SliceAllocator,
+    SliceProgram,
+    _open_range,
+)
 
 
 @st.composite
@@ -211,3 +215,52 @@ def test_layers_join_into_one_program():
     nothing = SliceProgram.join([], np.array([3]))
     assert SliceAllocator(nothing).greedy.kept == 0.0
     assert nothing.cost.shape == (0, 1)
+
+
+@given(st.lists(st.integers(-4, 4), max_size=8), st.integers(0, 9))
+def test_open_are_all_numbers_whose_loss_is_within_the_gap(surplus, gap):
+    """Against the loss of every number: least and greatest that may still be best."""
+    falling = np.array(sorted(surplus, reverse=True), dtype=np.float64)
+    most = falling[falling > 0].sum()
+    open_numbers = [
+        n for n in range(len(falling) + 1) if most - falling[:n].sum() <= gap
+    ]
+    assert _open_range(falling, gap) == (min(open_numbers), max(open_numbers))
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_is_worth_nothing_takes_no_room_from_what_is():
+    """Slices without worth and price come last, and divide nothing by zero aloud."""
+    # The second budget alone is scarce. One slice of 3 leaves one of it, for the 1; the
+    # first budget has room for two slices, not for those of no worth besides.
+    program = SliceProgram(
+        values=np.array([3.0, 3, 1, 0, 0]),
+        counts=np.array([2, 1, 2]),
+        cost=np.array([[1, 2], [1, 1], [1, 0]]),
+        lower=np.zeros(3, dtype=np.int64),
+        complete=np.ones(3, dtype=bool),
+        budget=np.array([2, 3]),
+        base=0.0,
+    )
+    greedy = SliceAllocator(program).greedy
+    np.testing.assert_array_equal(greedy.loads, [1, 1, 0])
+    assert (greedy.kept, greedy.bound) == (4, pytest.approx(4.5))
+
+
+def test_a_table_counts_the_slices_below_the_lower_bounds_in_any_case():
+    """Between its bounds a group's slices are free; those below are its base."""
+    program = SliceProgram.of_table(
+        np.array([[9.0, 5, 2], [8, 4, 1]]),
+        cost=np.array([2, 3]),
+        lower=np.array([1, 0]),
+        upper=np.array([3, 2]),
+        budget=7,
+    )
+    np.testing.assert_array_equal(program.values, [5, 2, 8, 4])
+    np.testing.assert_array_equal(program.counts, [2, 2])
+    assert program.base == 9
+    assert program.complete.all()
+    # 7 - 2 leave room for one slice of each group: the densities are 2.5, 1 and 2.67.
+    greedy = SliceAllocator(program).greedy
+    np.testing.assert_array_equal(greedy.loads, [2, 1])
+    assert (greedy.kept, greedy.bound) == (22, 22)

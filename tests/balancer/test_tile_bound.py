@@ -248,3 +248,29 @@ def test_descending_heeds_the_clock():
     clock = SearchClock(search_of(work_limit=1.0))
     TileBound(program, start).descend(start.kept, 50, clock)
     assert clock.progress > 0
+
+
+@given(programs(), st.data())
+def test_splits_that_lose_as_much_as_the_gap_are_affordable(drawn, data):
+    """All within the budget whose losses add up to the gap at most, equality included.
+
+    Of interchangeable tiles, the one with more slices comes first.
+    """
+    _, program, start, _ = drawn
+    bound = TileBound(program, start)
+    losses = [worth.max() - worth for worth in bound.best.worth]
+    gap = data.draw(st.sampled_from([0.0, *np.concatenate(losses).tolist()]))
+
+    def listed(loads):
+        lost = 0.0
+        for tiles, loss in zip(bound.classes, losses, strict=True):
+            mine = loads[tiles.tiles]
+            if (np.diff(mine) > 0).any():
+                return False
+            for load in mine:
+                lost += loss[load - tiles.lower]
+        return lost <= gap
+
+    expected = [tuple(loads.tolist()) for loads in all_splits(program) if listed(loads)]
+    found = [tuple(loads.tolist()) for loads in bound._affordable_splits(gap)]
+    assert sorted(found) == sorted(expected)

@@ -27,6 +27,8 @@ def program_of(seed, channels=8, pes=3, weights=5, budget=17, **options):
 
 
 def started(program, **limits):
+    """Begin a search with far more work than it needs, lest a fault make it endless."""
+    limits = {"work_limit": 0.01} | limits
     search = TileSearch(program, SearchClock(search_of(**limits)))
     search.begin(np.arange(len(program.totals)))
     return search
@@ -48,7 +50,19 @@ def loads_of_programs(draw):
 @given(loads_of_programs())
 def test_moves_are_all_that_bounds_and_budget_allow(drawn):
     """Slices move between any two tiles, but for tiles that are alike only once."""
-    program, loads = drawn
+    check_moves(*drawn)
+
+
+@pytest.mark.parametrize(
+    "loads", [[1, 1, 2, 3], [3, 2, 1, 1], [1, 2, 2, 2], [4, 1, 1, 1], [2, 2, 2, 2]]
+)
+def test_moves_between_tiles_some_of_which_are_alike(loads):
+    """Wherever those that are alike stand, they give to and take from each other."""
+    program, _ = program_of(0, channels=8, pes=2, weights=6, budget=24)
+    check_moves(program, np.array(loads))
+
+
+def check_moves(program, loads):
     search = TileSearch(program, SearchClock(search_of()))
 
     def alike(split):
@@ -167,3 +181,39 @@ def test_a_cancelled_search_keeps_a_bound_that_holds(monkeypatch):
         assert len(looks) <= after + 1
         assert first <= search.best.kept <= truth * (1 + 1e-9)
         assert search.bound >= truth * (1 - 1e-9)
+
+
+def test_alternating_ends_where_neither_tiles_nor_loads_can_be_bettered():
+    """Its answer has the best loads for its tiles, and the best tiles for its loads."""
+    gains = 0
+    for seed in range(12):
+        program, _ = program_of(seed, channels=9, pes=2, budget=20)
+        search = started(program)
+        first = search.best.kept
+        improved = search._alternate(search.best.loads)
+        assert improved == (search.best.kept > first)
+        gains += improved
+        kept = search.best.kept
+        best_loads = program.with_best_loads(search.best.tile)
+        assert best_loads is None or best_loads.kept <= kept * (1 + 1e-9)
+        assert search._assigned(search.best.loads).kept <= kept * (1 + 1e-9)
+    assert gains >= 6
+
+
+def test_choosing_tiles_is_work_for_every_channel_and_tile():
+    """The clock counts an entry for each pair of them."""
+    program, _ = program_of(1, channels=8, pes=3)
+    clock = SearchClock(search_of())
+    search = TileSearch(program, clock)
+    search._assigned(program.lower)
+    assert clock._entries == 8 * 3
+
+
+def test_a_search_without_work_left_claims_only_the_first_bound():
+    """Nothing is bounded or moved any more; the answer it began with stays."""
+    program, _ = program_of(5)
+    search = started(program, work_limit=0.0)
+    first = search.best
+    search.run()
+    assert search.best.kept >= first.kept
+    assert search.bound == program.bound

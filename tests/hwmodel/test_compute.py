@@ -106,3 +106,12 @@ def test_every_barrier_costs_its_overhead(barrier, overheads, skip):
     )
     more = dear.cycles.compute - plain.cycles.compute
     assert more == 2 * 5 * overheads
+
+
+def test_an_input_that_very_many_outputs_read_counts_them_all():
+    """2**16 kept weights of one input, more than 16 bits can hold."""
+    spikes = np.ones((1, 1, 1, 1, 1), dtype=bool)
+    mask = np.ones((2**16, 1, 1, 1), dtype=bool)
+    done = activity(LayerWorkload("wide", mask, (1, 1, 1), spikes=spikes))
+    assert done.operations.accumulates == done.operations.fan_out == 2**16
+    assert done.cycles.busy == 2**16

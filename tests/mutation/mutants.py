@@ -20,7 +20,9 @@ see. The operators:
 
 No mutants, because no test could or should notice: docstrings, annotations, imports,
 decorators, assertions (they narrow types), texts of errors, the log, arguments that are
-checks or types (``strict``, ``dtype``, ...), and constants that only tune.
+checks or types (``strict``, ``dtype``, ...), warnings that are silenced, constants that
+only tune, and what is computed from one of them: a product of tuning constant and layer
+size is tuned as much as the constant.
 """
 
 from __future__ import annotations
@@ -331,6 +333,9 @@ class _Finder(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_BinOp(self, node: ast.BinOp) -> None:
+        names = {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
+        if names & set(self.tuning):
+            return
         if type(node.op) in ARITHMETIC:
             old, new = ARITHMETIC[type(node.op)]
             self._swap_between("arithmetic", node.left, node.right, old, new)
@@ -373,6 +378,8 @@ class _Finder(ast.NodeVisitor):
         called = node.func
         name = called.attr if isinstance(called, ast.Attribute) else ""
         name = called.id if isinstance(called, ast.Name) else name
+        if name == "errstate":
+            return
         if name in EXTREMUM:
             stop = self._stop(called)
             self._add("extremum", stop - len(name.encode()), stop, EXTREMUM[name])

@@ -60,3 +60,15 @@ def test_leaving_out_keeps_the_program_whole():
 def test_what_no_test_should_notice_stays(source):
     """Texts, types, checks and constants that only tune have no mutants."""
     assert mutants("m.py", source, tuning={"MOST"}) == []
+
+
+def test_what_is_computed_from_a_tuning_constant_only_tunes():
+    """A product with one has no mutants; what is beside it has."""
+    changed = mutants("m.py", "x = max(a, MOST // (2 * b))", tuning={"MOST"})
+    assert [m.mutated for m in changed] == ["x = min(a, MOST // (2 * b))"]
+
+
+def test_silenced_warnings_are_no_behaviour():
+    """Which warnings are silenced has no mutants."""
+    source = "with np.errstate(divide='ignore'):\n    x = a / b"
+    assert [m.operator for m in mutants("m.py", source)] == ["arithmetic"]

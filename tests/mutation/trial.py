@@ -28,7 +28,7 @@ from .mutants import Mutant
 
 MEMORY_BYTES = 4 * 2**30
 # Of what the tests take without a change, plus some seconds for starting.
-CPU_TIMES, CPU_SECONDS = 3, 5
+CPU_TIMES, CPU_SECONDS = 2, 5
 WALL_TIMES, WALL_SECONDS = 6, 60
 PASSED, FAILED, INTERRUPTED, INTERNAL = 0, 1, 2, 3
 
