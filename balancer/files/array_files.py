@@ -16,8 +16,10 @@ import numpy.typing as npt
 
 from balancer.array_types import AnyArray
 from balancer.errors import TicketError
+from balancer.files.number_formats import widen
 
 METADATA = "__metadata__"  # the array of an .npz file that holds the metadata as JSON
+NUMBERS = "biufc"  # NumPy's kinds of numbers: bool, integers, floating, complex
 
 
 class ArrayFile(Protocol):
@@ -47,15 +49,28 @@ class SafetensorsFile:
     def read(self, name: str) -> AnyArray:
         """Load one array."""
         with self._opened() as file:
-            kind = file.get_slice(name).get_dtype()
+            stored = file.get_slice(name)
+            kind, shape = str(stored.get_dtype()), stored.get_shape()
             try:
                 array: AnyArray = file.get_tensor(name)
-            except TypeError as error:
-                raise TicketError(
-                    f"{name} is {kind}, which NumPy lacks; store it as F32",
-                    about=self.path,
-                ) from error
+            except (TypeError, AttributeError) as error:  # NumPy lacks this kind
+                numbers = widen(kind, self._bytes_of(name))
+                if numbers is None:
+                    raise TicketError(
+                        f"{name} is {kind}, which is not read; store it as F32, F16, "
+                        "BF16 or F8_E4M3",
+                        about=self.path,
+                    ) from error
+                return numbers.reshape(shape)
             return array
+
+    def _bytes_of(self, name: str) -> bytes:
+        """Read an array as it is stored; that the header is valid is known."""
+        with self.path.open("rb") as stream:
+            header = int.from_bytes(stream.read(8), "little")
+            first, last = json.loads(stream.read(header))[name]["data_offsets"]
+            stream.seek(8 + header + first)
+            return stream.read(last - first)
 
     def metadata(self) -> dict[str, Any]:
         """Return the ticket's metadata, or else the file's."""
@@ -107,7 +122,13 @@ class NpzFile:
         """Load one array."""
         with self._readable(), np.load(self.path, allow_pickle=False) as arrays:
             array: AnyArray = arrays[name]
-            return array
+        if array.dtype.kind not in NUMBERS:
+            raise TicketError(
+                f"{name} is an array of {array.dtype}, and no numbers; store it as "
+                "float32",
+                about=self.path,
+            )
+        return array
 
     def metadata(self) -> dict[str, Any]:
         """Return the ticket's metadata, if there is any."""

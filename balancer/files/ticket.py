@@ -25,6 +25,7 @@ from balancer.array_types import AnyArray, BoolArray
 from balancer.errors import BalancerError, TicketError, naming
 from balancer.files.array_files import ArrayFile, open_arrays, save_arrays
 from balancer.maps.schedule import Schedule
+from balancer.program.validation import magnitudes
 
 # Orders of output and of input channels, by the axis of the weights.
 ORDER_ROLES = ("order", "input_order")
@@ -97,7 +98,7 @@ class TicketLayer:
         if "score" in self.roles:
             scores = self._array("score")
         elif weight is not None:
-            scores = np.abs(weight)
+            scores = magnitudes(weight)
         else:
             raise self._error("it has a mask, but neither weights nor scores")
         mask = self.read_mask(scores if weight is None else weight)

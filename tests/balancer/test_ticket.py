@@ -1,6 +1,5 @@
 """Tickets are read layer by layer, never unpickled, and written whole or not at all."""
 
-import json
 import os
 import struct
 
@@ -146,16 +145,11 @@ def test_pickled_objects_are_never_loaded(tmp_path):
     assert not marker.exists()
 
 
-def test_types_that_numpy_lacks_are_named(tmp_path):
-    """A bfloat16 array is refused with what to store instead."""
-    header = json.dumps(
-        {"a.weight": {"dtype": "BF16", "shape": [2, 2], "data_offsets": [0, 8]}}
-    ).encode()
-    path = tmp_path / "bf16.safetensors"
-    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
-    [layer] = open_ticket(path).layers
-    with pytest.raises(TicketError, match="BF16, which NumPy lacks; store it as F32"):
-        layer.read()
+def test_the_least_integer_has_a_magnitude(tmp_path):
+    """A weight of -128 in int8 scores 128."""
+    weights = np.array([[-128, 127], [0, -1]], np.int8)
+    [layer] = open_ticket(written(tmp_path, {"a.weight": weights})).layers
+    assert layer.read().scores.tolist() == [[128, 127], [0, 1]]
 
 
 def test_one_layer_is_read_without_the_others(tmp_path):

@@ -1,0 +1,91 @@
+"""Arrays are read in every format of numbers that has an exact meaning."""
+
+import json
+import math
+import struct
+
+import numpy as np
+import pytest
+
+from balancer import TicketError, open_ticket
+from balancer.files.array_files import SafetensorsFile
+
+
+def stored(path, kind, numbers, shape, name="a.weight"):
+    """Write one array of a kind that NumPy may lack."""
+    data = {"dtype": kind, "shape": shape, "data_offsets": [0, len(numbers)]}
+    header = json.dumps({"__metadata__": {"by": "hand"}, name: data}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + numbers)
+    return path
+
+
+def float_of(code, exponent_bits, fraction_bits):
+    """Value of a small floating-point number, as IEEE 754 defines it."""
+    bias = 2 ** (exponent_bits - 1) - 1
+    exponent = code >> fraction_bits & 2**exponent_bits - 1
+    fraction = (code & 2**fraction_bits - 1) / 2**fraction_bits
+    sign = -1.0 if code >> exponent_bits + fraction_bits else 1.0
+    if exponent == 0:
+        return sign * fraction * 2.0 ** (1 - bias)
+    return sign * (1 + fraction) * 2.0 ** (exponent - bias)
+
+
+def e4m3(code):
+    """No infinity: the largest exponent is a number but for the last fraction."""
+    return math.nan if code & 127 == 127 else float_of(code, 4, 3)
+
+
+def e5m2(code):
+    """As in IEEE 754, infinity and what is no number."""
+    if code & 127 > 124:
+        return math.nan
+    infinite = math.copysign(math.inf, float_of(code, 5, 2))
+    return infinite if code & 127 == 124 else float_of(code, 5, 2)
+
+
+def e8m0(code):
+    """A power of two."""
+    return math.nan if code == 255 else 2.0 ** (code - 127)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [("F8_E4M3", e4m3), ("F8_E5M2", e5m2), ("F8_E8M0", e8m0)]
+)
+def test_every_fp8_number_is_widened_exactly(tmp_path, kind, value):
+    """All 256 codes of a kind mean what its definition says."""
+    path = stored(tmp_path / "w.safetensors", kind, bytes(range(256)), [16, 16])
+    read = SafetensorsFile(path).read("a.weight")
+    assert (read.dtype, read.shape) == (np.float32, (16, 16))
+    expected = np.array([value(code) for code in range(256)], np.float32)
+    np.testing.assert_array_equal(read.ravel(), expected)
+
+
+def test_bf16_is_widened_exactly(tmp_path):
+    """Every bf16 number is the float32 with zeros behind it, and scores as it."""
+    numbers = np.array([1.5, -2.0, 0.0, -3e38, 1e-40, 0.1], np.float32)
+    upper = (numbers.view(np.uint32) >> 16).astype("<u2")
+    path = stored(tmp_path / "w.safetensors", "BF16", upper.tobytes(), [2, 3])
+    expected = (upper.astype(np.uint32) << 16).view(np.float32).reshape(2, 3)
+    assert expected[0].tolist() == [1.5, -2.0, 0.0]
+    read = open_ticket(path).layers[0].read()
+    np.testing.assert_array_equal(read.scores, np.abs(expected))
+    np.testing.assert_array_equal(read.mask, expected != 0)
+
+
+def test_formats_without_a_meaning_here_are_named(tmp_path):
+    """An array of 4-bit numbers is refused in a line with file, name and kind."""
+    path = stored(tmp_path / "four.safetensors", "F4", bytes(8), [4, 4])
+    [layer] = open_ticket(path).layers
+    with pytest.raises(TicketError, match="F4, which is not read; store it") as caught:
+        layer.read()
+    assert all(name in str(caught.value) for name in ("four.safetensors", "a.weight"))
+
+
+@pytest.mark.parametrize("role", ["weight", "mask"])
+def test_arrays_that_are_no_numbers_are_named(tmp_path, role):
+    """Raw bytes (void), as NumPy stores bf16 without its package, are refused."""
+    arrays = {"a.weight": np.ones((4, 4)), f"a.{role}": np.zeros((4, 4), "V2")}
+    np.savez(tmp_path / "void.npz", **arrays)
+    [layer] = open_ticket(tmp_path / "void.npz").layers
+    with pytest.raises(TicketError, match=rf"void.npz: a.{role} is an array of \|V2"):
+        layer.read()
