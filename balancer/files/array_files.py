@@ -20,6 +20,7 @@ from balancer.files.number_formats import widen
 
 METADATA = "__metadata__"  # the array of an .npz file that holds the metadata as JSON
 NUMBERS = "biufc"  # NumPy's kinds of numbers: bool, integers, floating, complex
+_KINDS = {"B": "b", "I": "i", "U": "u", "C": "c"}  # by the first letter in safetensors
 
 
 class ArrayFile(Protocol):
@@ -27,6 +28,9 @@ class ArrayFile(Protocol):
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of every array."""
+
+    def kinds(self) -> dict[str, str]:
+        """Kind of every array's numbers, as NumPy's ``dtype.kind``."""
 
     def read(self, name: str) -> AnyArray:
         """Load one array."""
@@ -45,6 +49,12 @@ class SafetensorsFile:
         """Shape of every array."""
         with self._opened() as file:
             return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 (no mapping)
+
+    def kinds(self) -> dict[str, str]:
+        """Kind of every array's numbers; those that NumPy lacks are floating."""
+        with self._opened() as file:
+            found = {key: file.get_slice(key).get_dtype() for key in file.keys()}  # noqa: SIM118
+        return {key: _kind(str(kind)) for key, kind in found.items()}
 
     def read(self, name: str) -> AnyArray:
         """Load one array."""
@@ -97,9 +107,17 @@ class NpzFile:
     path: Path
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every array, from the headers alone."""
+        """Shape of every array."""
+        return {name: shape for name, (shape, _) in self._headers().items()}
+
+    def kinds(self) -> dict[str, str]:
+        """Kind of every array's numbers."""
+        return {name: dtype.kind for name, (_, dtype) in self._headers().items()}
+
+    def _headers(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+        """Read the shape and the type of every array alone."""
         with self._readable(), zipfile.ZipFile(self.path) as archive:
-            found = {}
+            found: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
             for member in archive.namelist():
                 with archive.open(member) as stream:
                     version = np.lib.format.read_magic(stream)
@@ -115,7 +133,13 @@ class NpzFile:
                         "unpickled; store numbers",
                         about=self.path,
                     )
-                found[member.removesuffix(".npy")] = shape
+                name = member.removesuffix(".npy")
+                if name in found:
+                    raise TicketError(
+                        f"holds two arrays called {name}; one is accepted",
+                        about=self.path,
+                    )
+                found[name] = shape, dtype
             return found
 
     def read(self, name: str) -> AnyArray:
@@ -158,6 +182,12 @@ class ArraysInMemory:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of every array."""
         return {name: np.shape(array) for name, array in self.arrays.items()}
+
+    def kinds(self) -> dict[str, str]:
+        """Kind of every array's numbers."""
+        return {
+            name: np.asarray(array).dtype.kind for name, array in self.arrays.items()
+        }
 
     def read(self, name: str) -> AnyArray:
         """Return one array."""
@@ -221,6 +251,11 @@ _READERS: dict[str, Callable[[Path], ArrayFile]] = {
 }
 WRITTEN_FORMATS = tuple(_READERS)
 READER_GROUP = "balancer.readers"
+
+
+def _kind(name: str) -> str:
+    """Kind of numbers by their name in safetensors; BF16 is no bool."""
+    return "f" if name == "BF16" else _KINDS.get(name[:1], "f")
 
 
 def _decoded(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,11 +19,16 @@ def widen(kind: str, stored: bytes) -> AnyArray | None:
 def _bf16(stored: bytes) -> AnyArray:
     """Take the upper half of a float32."""
     upper = np.frombuffer(stored, "<u2").astype(np.uint32)
-    return np.left_shift(upper, 16).view(np.float32)
+    numbers: AnyArray = np.left_shift(upper, 16).view(np.float32)
+    return numbers
 
 
 def _from_table(table: Callable[[], AnyArray]) -> Callable[[bytes], AnyArray]:
-    return lambda stored: table()[np.frombuffer(stored, np.uint8)]
+    def decode(stored: bytes) -> AnyArray:
+        numbers: AnyArray = table()[np.frombuffer(stored, np.uint8)]
+        return numbers
+
+    return decode
 
 
 @cache
@@ -34,14 +39,16 @@ def _e4m3() -> AnyArray:
     scale = np.ldexp(1.0, np.maximum(exponent, 1) - 10)
     value = (fraction + 8 * (exponent > 0)) * scale
     value[code & 127 == 127] = np.nan
-    return np.where(code < 128, value, -value).astype(np.float32)
+    numbers: AnyArray = np.where(code < 128, value, -value).astype(np.float32)
+    return numbers
 
 
 @cache
 def _e5m2() -> AnyArray:
     """Take the upper half of a float16."""
     upper = np.arange(256, dtype=np.uint16)
-    return np.left_shift(upper, 8).view(np.float16).astype(np.float32)
+    numbers: AnyArray = np.left_shift(upper, 8).view(np.float16).astype(np.float32)
+    return numbers
 
 
 @cache

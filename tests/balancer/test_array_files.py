@@ -3,12 +3,18 @@
 import json
 import math
 import struct
+import zipfile
 
 import numpy as np
 import pytest
 
 from balancer import TicketError, open_ticket
-from balancer.files.array_files import SafetensorsFile
+from balancer.files.array_files import (
+    ArraysInMemory,
+    SafetensorsFile,
+    open_arrays,
+    save_arrays,
+)
 
 
 def stored(path, kind, numbers, shape, name="a.weight"):
@@ -89,3 +95,27 @@ def test_arrays_that_are_no_numbers_are_named(tmp_path, role):
     [layer] = open_ticket(tmp_path / "void.npz").layers
     with pytest.raises(TicketError, match=rf"void.npz: a.{role} is an array of \|V2"):
         layer.read()
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
+def test_kinds_of_numbers_are_known_without_reading(tmp_path, suffix):
+    """Kinds are those of the arrays, whatever the file's format."""
+    kinds = {"b": np.bool_, "i": np.int8, "u": np.uint8, "f": np.float16}
+    arrays = {kind: np.ones((2, 2), dtype) for kind, dtype in kinds.items()}
+    path = tmp_path / f"w{suffix}"
+    save_arrays(path, arrays, {})
+    for file in (open_arrays(path), ArraysInMemory(arrays)):
+        found = file.kinds()
+        assert {name: found[name] for name in kinds} == {name: name for name in kinds}
+    bf16 = stored(tmp_path / "bf16.safetensors", "BF16", bytes(8), [2, 2])
+    assert SafetensorsFile(bf16).kinds() == {"a.weight": "f"}
+
+
+def test_two_members_of_one_name_are_refused(tmp_path):
+    """An .npz file whose members `a` and `a.npy` would be one array is refused."""
+    path = tmp_path / "twice.npz"
+    np.savez(path, a=np.ones((2, 2)))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("a", archive.read("a.npy"))
+    with pytest.raises(TicketError, match=r"twice\.npz: holds two arrays called a;"):
+        open_ticket(path)
