@@ -16,11 +16,16 @@ import numpy.typing as npt
 
 from balancer.array_types import AnyArray
 from balancer.errors import TicketError
-from balancer.files.number_formats import widen
+from balancer.files.safetensors_files import (
+    INDEX,
+    SafetensorsFile,
+    ShardedFile,
+    is_index,
+    ticket_metadata,
+)
 
 METADATA = "__metadata__"  # the array of an .npz file that holds the metadata as JSON
 NUMBERS = "biufc"  # NumPy's kinds of numbers: bool, integers, floating, complex
-_KINDS = {"B": "b", "I": "i", "U": "u", "C": "c"}  # by the first letter in safetensors
 
 
 class ArrayFile(Protocol):
@@ -37,67 +42,6 @@ class ArrayFile(Protocol):
 
     def metadata(self) -> dict[str, Any]:
         """Return what the file says about itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class SafetensorsFile:
-    """A .safetensors file."""
-
-    path: Path
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every array."""
-        with self._opened() as file:
-            return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 (no mapping)
-
-    def kinds(self) -> dict[str, str]:
-        """Kind of every array's numbers; those that NumPy lacks are floating."""
-        with self._opened() as file:
-            found = {key: file.get_slice(key).get_dtype() for key in file.keys()}  # noqa: SIM118
-        return {key: _kind(str(kind)) for key, kind in found.items()}
-
-    def read(self, name: str) -> AnyArray:
-        """Load one array."""
-        with self._opened() as file:
-            stored = file.get_slice(name)
-            kind, shape = str(stored.get_dtype()), stored.get_shape()
-            try:
-                array: AnyArray = file.get_tensor(name)
-            except (TypeError, AttributeError) as error:  # NumPy lacks this kind
-                numbers = widen(kind, self._bytes_of(name))
-                if numbers is None:
-                    raise TicketError(
-                        f"{name} is {kind}, which is not read; store it as F32, F16, "
-                        "BF16 or F8_E4M3",
-                        about=self.path,
-                    ) from error
-                return numbers.reshape(shape)
-            return array
-
-    def _bytes_of(self, name: str) -> bytes:
-        """Read an array as it is stored; that the header is valid is known."""
-        with self.path.open("rb") as stream:
-            header = int.from_bytes(stream.read(8), "little")
-            first, last = json.loads(stream.read(header))[name]["data_offsets"]
-            stream.seek(8 + header + first)
-            return stream.read(last - first)
-
-    def metadata(self) -> dict[str, Any]:
-        """Return the ticket's metadata, or else the file's."""
-        with self._opened() as file:
-            return _decoded(file.metadata() or {})
-
-    @contextmanager
-    def _opened(self) -> Iterator[Any]:
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(self.path, "numpy") as file:
-                yield file
-        except (SafetensorError, OSError) as error:
-            raise TicketError(
-                f"no readable safetensors file ({error})", about=self.path
-            ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +101,7 @@ class NpzFile:
     def metadata(self) -> dict[str, Any]:
         """Return the ticket's metadata, if there is any."""
         with self._readable(), np.load(self.path, allow_pickle=False) as arrays:
-            return _decoded(
+            return ticket_metadata(
                 json.loads(str(arrays[METADATA])) if METADATA in arrays else {}
             )
 
@@ -210,10 +154,28 @@ def open_arrays(path: Path) -> ArrayFile:
     TicketError
         An unknown suffix, or no such file.
     """
-    reader = _READERS.get(path.suffix.lower()) or _installed_reader(path)
+    reader = _reader_of(path)
     if not path.is_file():
         raise TicketError("no such file", about=path)
     return reader(path)
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """Name the files that a ticket is read from: an index comes with its shards.
+
+    Raises
+    ------
+    TicketError
+        An index that cannot be read.
+    """
+    shards = ShardedFile(path).paths() if is_index(path) else ()
+    return (path, *shards)
+
+
+def _reader_of(path: Path) -> Callable[[Path], ArrayFile]:
+    if is_index(path):
+        return ShardedFile
+    return _READERS.get(path.suffix.lower()) or _installed_reader(path)
 
 
 def _installed_reader(path: Path) -> Callable[[Path], ArrayFile]:
@@ -227,7 +189,7 @@ def _installed_reader(path: Path) -> Callable[[Path], ArrayFile]:
 def formats() -> tuple[str, ...]:
     """Suffixes of the files that can be read."""
     installed = sorted({f".{entry.name}" for entry in entry_points(group=READER_GROUP)})
-    return (*_READERS, *installed)
+    return (*_READERS, f"{INDEX}.json", *installed)
 
 
 def save_arrays(
@@ -251,17 +213,3 @@ _READERS: dict[str, Callable[[Path], ArrayFile]] = {
 }
 WRITTEN_FORMATS = tuple(_READERS)
 READER_GROUP = "balancer.readers"
-
-
-def _kind(name: str) -> str:
-    """Kind of numbers by their name in safetensors; BF16 is no bool."""
-    return "f" if name == "BF16" else _KINDS.get(name[:1], "f")
-
-
-def _decoded(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Metadata of the ticket in a file's metadata, whose values are texts."""
-    try:
-        ticket = json.loads(metadata["ticket"])
-    except (KeyError, TypeError, ValueError):
-        return dict(metadata)
-    return ticket if isinstance(ticket, dict) else dict(metadata)

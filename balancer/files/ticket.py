@@ -7,7 +7,7 @@ a weight, and ``NAME.weight_orig`` with ``NAME.weight_mask``, or any other param
 two dimensions are no layers, nor are tables of bool or integers under other names, and
 factors of weights. ``NAME.carried`` and ``NAME.rates`` are left to
 `snn.lottery.round_tickets`.
-Formats: ``.safetensors`` and ``.npz``; nothing is ever unpickled.
+Formats: ``.safetensors``, alone or in shards, and ``.npz``; nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -283,8 +283,9 @@ def open_ticket(path: str | os.PathLike[str]) -> Ticket:
     Parameters
     ----------
     path : str or path
-        A .safetensors or .npz file, or one of a format that an installed package reads:
-        state dicts of torch (.pt, .pth) with the extra ``snn``.
+        A .safetensors or .npz file, the .safetensors.index.json of a checkpoint in
+        shards, or a file of a format that an installed package reads: state dicts of
+        torch (.pt, .pth) with the extra ``snn``.
 
     Raises
     ------

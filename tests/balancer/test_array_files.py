@@ -11,10 +11,10 @@ import pytest
 from balancer import TicketError, open_ticket
 from balancer.files.array_files import (
     ArraysInMemory,
-    SafetensorsFile,
     open_arrays,
     save_arrays,
 )
+from balancer.files.safetensors_files import SafetensorsFile
 
 
 def stored(path, kind, numbers, shape, name="a.weight"):
@@ -119,3 +119,64 @@ def test_two_members_of_one_name_are_refused(tmp_path):
         archive.writestr("a", archive.read("a.npy"))
     with pytest.raises(TicketError, match=r"twice\.npz: holds two arrays called a;"):
         open_ticket(path)
+
+
+def sharded(folder, **weight_map):
+    """Write two shards of one array each, and an index of them."""
+    for name, shard in (("a", "one"), ("b", "two")):
+        arrays = {f"{name}.weight": np.full((4, 4), ord(name), np.float32)}
+        save_arrays(folder / f"{shard}.safetensors", arrays, {})
+    index = folder / "model.safetensors.index.json"
+    shards = {"b.weight": "two.safetensors", "a.weight": "one.safetensors"}
+    content = {"metadata": {"total_size": 128}, "weight_map": shards | weight_map}
+    index.write_text(json.dumps(content))
+    return index
+
+
+def test_an_index_of_shards_is_one_ticket(tmp_path):
+    """The arrays come from the files that the index names, in its order."""
+    ticket = open_ticket(sharded(tmp_path))
+    assert [layer.name for layer in ticket.layers] == ["b", "a"]
+    assert [layer.read().scores.max() for layer in ticket.layers] == [98, 97]
+    assert ticket.metadata == {"total_size": 128}
+    assert open_arrays(tmp_path / "model.safetensors.index.json").kinds()["a.weight"]
+
+
+def test_variants_of_an_index_are_read(tmp_path):
+    """An index may name its variant before or after `index`, but is called an index."""
+    index = sharded(tmp_path)
+    for name in ("m.fp16.safetensors.index.json", "m.safetensors.index.fp16.json"):
+        index = index.rename(tmp_path / name)
+        assert len(open_ticket(index).layers) == 2
+    with pytest.raises(TicketError, match=r"accepted: .*\.safetensors\.index\.json"):
+        open_ticket(index.rename(tmp_path / "index.json"))
+
+
+@pytest.mark.parametrize("shard", ["../one.safetensors", "/one.safetensors", "", 3])
+def test_an_index_names_files_beside_it(tmp_path, shard):
+    """A shard elsewhere, or one without a name, is refused."""
+    index = sharded(tmp_path, **{"c.weight": shard})
+    with pytest.raises(TicketError, match=r"index\.json: its file of c\.weight is"):
+        open_ticket(index)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"weight_map": []}', "[" * 9999])
+def test_an_index_without_a_map_is_refused(tmp_path, content):
+    """JSON of another kind is no index, in a line that names the file."""
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(content)
+    with pytest.raises(TicketError, match=r"index\.json: (is no index|no readable)"):
+        open_ticket(index)
+
+
+def test_missing_shards_and_arrays_are_named(tmp_path):
+    """All the files that are missing are named, or the array that is in none."""
+    index = sharded(tmp_path, **{"c.weight": "two.safetensors"})
+    with pytest.raises(TicketError, match=r"c\.weight is not in two\.safetensors"):
+        open_ticket(index)
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.safetensors").unlink()
+    with pytest.raises(TicketError, match="are missing") as caught:
+        open_ticket(index)
+    for name in (index.name, "one.safetensors", "two.safetensors"):
+        assert name in str(caught.value)

@@ -8,8 +8,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from balancer import Schedule, TicketError, open_ticket, save_masks, shipped_ticket
-from balancer.files.array_files import SafetensorsFile, save_arrays
+from balancer.files.array_files import save_arrays
 from balancer.files.atomic import replacing
+from balancer.files.safetensors_files import SafetensorsFile
 
 RNG = np.random.default_rng(0)
 DENSE = RNG.standard_normal((4, 3, 3, 3)).astype(np.float32)
