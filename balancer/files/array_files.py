@@ -16,8 +16,16 @@ import numpy.typing as npt
 
 from balancer.array_types import AnyArray
 from balancer.errors import TicketError
+from balancer.files.safetensors_files import (
+    INDEX,
+    SafetensorsFile,
+    ShardedFile,
+    is_index,
+    ticket_metadata,
+)
 
 METADATA = "__metadata__"  # the array of an .npz file that holds the metadata as JSON
+NUMBERS = "biufc"  # NumPy's kinds of numbers: bool, integers, floating, complex
 
 
 class ArrayFile(Protocol):
@@ -25,6 +33,9 @@ class ArrayFile(Protocol):
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of every array."""
+
+    def kinds(self) -> dict[str, str]:
+        """Kind of every array's numbers, as NumPy's ``dtype.kind``."""
 
     def read(self, name: str) -> AnyArray:
         """Load one array."""
@@ -34,57 +45,23 @@ class ArrayFile(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class SafetensorsFile:
-    """A .safetensors file."""
-
-    path: Path
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every array."""
-        with self._opened() as file:
-            return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 (no mapping)
-
-    def read(self, name: str) -> AnyArray:
-        """Load one array."""
-        with self._opened() as file:
-            kind = file.get_slice(name).get_dtype()
-            try:
-                array: AnyArray = file.get_tensor(name)
-            except TypeError as error:
-                raise TicketError(
-                    f"{name} is {kind}, which NumPy lacks; store it as F32",
-                    about=self.path,
-                ) from error
-            return array
-
-    def metadata(self) -> dict[str, Any]:
-        """Return the ticket's metadata, or else the file's."""
-        with self._opened() as file:
-            return _decoded(file.metadata() or {})
-
-    @contextmanager
-    def _opened(self) -> Iterator[Any]:
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(self.path, "numpy") as file:
-                yield file
-        except (SafetensorError, OSError) as error:
-            raise TicketError(
-                f"no readable safetensors file ({error})", about=self.path
-            ) from error
-
-
-@dataclass(frozen=True, slots=True)
 class NpzFile:
     """A .npz file; arrays of Python objects are refused."""
 
     path: Path
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every array, from the headers alone."""
+        """Shape of every array."""
+        return {name: shape for name, (shape, _) in self._headers().items()}
+
+    def kinds(self) -> dict[str, str]:
+        """Kind of every array's numbers."""
+        return {name: dtype.kind for name, (_, dtype) in self._headers().items()}
+
+    def _headers(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+        """Read the shape and the type of every array alone."""
         with self._readable(), zipfile.ZipFile(self.path) as archive:
-            found = {}
+            found: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
             for member in archive.namelist():
                 with archive.open(member) as stream:
                     version = np.lib.format.read_magic(stream)
@@ -100,19 +77,31 @@ class NpzFile:
                         "unpickled; store numbers",
                         about=self.path,
                     )
-                found[member.removesuffix(".npy")] = shape
+                name = member.removesuffix(".npy")
+                if name in found:
+                    raise TicketError(
+                        f"holds two arrays called {name}; one is accepted",
+                        about=self.path,
+                    )
+                found[name] = shape, dtype
             return found
 
     def read(self, name: str) -> AnyArray:
         """Load one array."""
         with self._readable(), np.load(self.path, allow_pickle=False) as arrays:
             array: AnyArray = arrays[name]
-            return array
+        if array.dtype.kind not in NUMBERS:
+            raise TicketError(
+                f"{name} is an array of {array.dtype}, and no numbers; store it as "
+                "float32",
+                about=self.path,
+            )
+        return array
 
     def metadata(self) -> dict[str, Any]:
         """Return the ticket's metadata, if there is any."""
         with self._readable(), np.load(self.path, allow_pickle=False) as arrays:
-            return _decoded(
+            return ticket_metadata(
                 json.loads(str(arrays[METADATA])) if METADATA in arrays else {}
             )
 
@@ -138,6 +127,12 @@ class ArraysInMemory:
         """Shape of every array."""
         return {name: np.shape(array) for name, array in self.arrays.items()}
 
+    def kinds(self) -> dict[str, str]:
+        """Kind of every array's numbers."""
+        return {
+            name: np.asarray(array).dtype.kind for name, array in self.arrays.items()
+        }
+
     def read(self, name: str) -> AnyArray:
         """Return one array."""
         return np.asarray(self.arrays[name])
@@ -159,10 +154,28 @@ def open_arrays(path: Path) -> ArrayFile:
     TicketError
         An unknown suffix, or no such file.
     """
-    reader = _READERS.get(path.suffix.lower()) or _installed_reader(path)
+    reader = _reader_of(path)
     if not path.is_file():
         raise TicketError("no such file", about=path)
     return reader(path)
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """Name the files that a ticket is read from: an index comes with its shards.
+
+    Raises
+    ------
+    TicketError
+        An index that cannot be read.
+    """
+    shards = ShardedFile(path).paths() if is_index(path) else ()
+    return (path, *shards)
+
+
+def _reader_of(path: Path) -> Callable[[Path], ArrayFile]:
+    if is_index(path):
+        return ShardedFile
+    return _READERS.get(path.suffix.lower()) or _installed_reader(path)
 
 
 def _installed_reader(path: Path) -> Callable[[Path], ArrayFile]:
@@ -176,7 +189,7 @@ def _installed_reader(path: Path) -> Callable[[Path], ArrayFile]:
 def formats() -> tuple[str, ...]:
     """Suffixes of the files that can be read."""
     installed = sorted({f".{entry.name}" for entry in entry_points(group=READER_GROUP)})
-    return (*_READERS, *installed)
+    return (*_READERS, f"{INDEX}.json", *installed)
 
 
 def save_arrays(
@@ -200,12 +213,3 @@ _READERS: dict[str, Callable[[Path], ArrayFile]] = {
 }
 WRITTEN_FORMATS = tuple(_READERS)
 READER_GROUP = "balancer.readers"
-
-
-def _decoded(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Metadata of the ticket in a file's metadata, whose values are texts."""
-    try:
-        ticket = json.loads(metadata["ticket"])
-    except (KeyError, TypeError, ValueError):
-        return dict(metadata)
-    return ticket if isinstance(ticket, dict) else dict(metadata)

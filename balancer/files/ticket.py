@@ -2,17 +2,19 @@
 
 A ticket holds for each layer NAME the arrays ``NAME.weight``, ``NAME.mask`` and
 ``NAME.score`` (last non-zero magnitudes), any of them alone or together; a bare NAME is
-a weight, and ``NAME.weight_orig`` with ``NAME.weight_mask`` is what
-`torch.nn.utils.prune` leaves. Arrays with fewer than two dimensions are no layers.
-``NAME.carried`` and ``NAME.rates`` are left to `snn.lottery.round_tickets`.
-Formats: ``.safetensors`` and ``.npz``; nothing is ever unpickled.
+a weight, and ``NAME.weight_orig`` with ``NAME.weight_mask``, or any other parameter's
+``_orig`` with ``_mask``, is what `torch.nn.utils.prune` leaves. Arrays with fewer than
+two dimensions are no layers, nor are tables of bool or integers under other names, and
+factors of weights. ``NAME.carried`` and ``NAME.rates`` are left to
+`snn.lottery.round_tickets`.
+Formats: ``.safetensors``, alone or in shards, and ``.npz``; nothing is ever unpickled.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from importlib import resources
 from math import prod
@@ -24,25 +26,9 @@ import numpy as np
 from balancer.array_types import AnyArray, BoolArray
 from balancer.errors import BalancerError, TicketError, naming
 from balancer.files.array_files import ArrayFile, open_arrays, save_arrays
+from balancer.files.layer_roles import ORDER_ROLES, LayerRoles
 from balancer.maps.schedule import Schedule
-
-# Orders of output and of input channels, by the axis of the weights.
-ORDER_ROLES = ("order", "input_order")
-
-# What the last part of an array's name says about it; anything else is a weight.
-_ROLES = {
-    "weight": "weight",
-    "weight_orig": "unpruned",
-    "weight_mask": "mask",
-    "mask": "mask",
-    "score": "score",
-    "order": "order",
-    "input_order": "input_order",
-    "carried": "carried",
-    "rates": "rates",
-}
-# What lottery runs add to a layer, and what says nothing about its shape.
-_HISTORY = ("carried", "rates")
+from balancer.program.validation import magnitudes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,7 +83,7 @@ class TicketLayer:
         if "score" in self.roles:
             scores = self._array("score")
         elif weight is not None:
-            scores = np.abs(weight)
+            scores = magnitudes(weight)
         else:
             raise self._error("it has a mask, but neither weights nor scores")
         mask = self.read_mask(scores if weight is None else weight)
@@ -200,11 +186,14 @@ class Ticket:
         What the file says about itself (architecture, data set, accuracy, …).
     source : str or None
         Name of the file, if the ticket comes from one.
+    left_out : dict of str to str
+        Arrays of two or more dimensions that are no weights, and what they are.
     """
 
     layers: tuple[TicketLayer, ...]
     metadata: dict[str, Any]
     source: str | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, file: ArrayFile) -> Ticket:
@@ -213,25 +202,27 @@ class Ticket:
         Raises
         ------
         TicketError
-            No array has two or more dimensions.
+            No array has two or more dimensions, or two claim to be the same of a layer.
         """
-        roles: dict[str, dict[str, str]] = {}
-        shapes: dict[str, tuple[int, ...]] = {}
-        for key, shape in file.shapes().items():
-            stem, _, last = key.rpartition(".")
-            role = _ROLES.get(last) if stem else None
-            name = stem if role else key
-            if role in (*ORDER_ROLES, *_HISTORY):
-                roles.setdefault(name, {})[role] = key
-            elif len(shape) >= 2:
-                roles.setdefault(name, {})[role or "weight"] = key
-                shapes.setdefault(name, shape)
-        if not shapes:
-            raise TicketError("holds no weights or masks of two or more dimensions")
+        found = LayerRoles.of(file)
+        if not found.shapes:
+            others = "; " + _said(found.left_out) if found.left_out else ""
+            raise TicketError(
+                f"holds no weights or masks of two or more dimensions{others}"
+            )
         return cls(
-            tuple(TicketLayer(n, shapes[n], roles[n], file) for n in shapes),
+            tuple(
+                TicketLayer(name, shape, found.arrays[name], file)
+                for name, shape in found.shapes.items()
+            ),
             file.metadata(),
+            left_out=found.left_out,
         )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the list of layers might hide, a sentence each."""
+        return (f"{_said(self.left_out)}.",) if self.left_out else ()
 
     @property
     def about(self) -> dict[str, Any]:
@@ -281,14 +272,20 @@ class Ticket:
         )
 
 
+def _said(left_out: Mapping[str, str]) -> str:
+    kinds = ", ".join(f"{name} ({kind})" for name, kind in left_out.items())
+    return f"left out, being no weights: {kinds}"
+
+
 def open_ticket(path: str | os.PathLike[str]) -> Ticket:
     """List the layers of a file; their arrays stay on the disk where they can.
 
     Parameters
     ----------
     path : str or path
-        A .safetensors or .npz file, or one of a format that an installed package reads:
-        state dicts of torch (.pt, .pth) with the extra ``snn``.
+        A .safetensors or .npz file, the .safetensors.index.json of a checkpoint in
+        shards, or a file of a format that an installed package reads: state dicts of
+        torch (.pt, .pth) with the extra ``snn``.
 
     Raises
     ------

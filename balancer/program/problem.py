@@ -30,7 +30,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeAlias, get_args
 
-import numpy as np
 import numpy.typing as npt
 
 from balancer.array_types import AnyArray, BoolArray, IntArray
@@ -46,6 +45,7 @@ from balancer.program.validation import (
     checked_counts,
     checked_mask,
     checked_scores,
+    magnitudes,
 )
 
 Order: TypeAlias = Literal["fixed", "sorted", "optimized"]
@@ -165,7 +165,7 @@ class RetentionProblem:
 
         Parameters as in the class, but for `weights`: array_like of float.
         """
-        return cls(np.abs(np.asarray(weights)), pe_map, budget, **more)
+        return cls(magnitudes(weights), pe_map, budget, **more)
 
     @property
     def least(self) -> int:

@@ -38,6 +38,19 @@ def checked_scores(scores: npt.ArrayLike, shape: tuple[int, ...]) -> AnyArray:
     return array
 
 
+def magnitudes(weights: npt.ArrayLike) -> AnyArray:
+    """Return the absolute values of weights; those of integers as floats.
+
+    The magnitude of the least integer, as of -128 in int8, is none of its type.
+    """
+    array = np.asarray(weights)
+    if array.dtype.kind in "iu":
+        narrow = array.dtype.itemsize <= 2  # float32 holds these exactly
+        array = array.astype(np.float32 if narrow else np.float64)
+    found: AnyArray = np.abs(array)
+    return found
+
+
 def _largest(array: AnyArray) -> float:
     """Largest entry; infinity if any is negative, infinite or NaN."""
     # Positive floats are ordered as the integers of the same bits, and all other floats

@@ -65,6 +65,8 @@ class BalanceReport:
         Name of the ticket's file.
     about : mapping
         What the ticket says of its network.
+    ticket_notes : tuple of str
+        What the ticket's list of layers might hide.
     hardware : HardwareUse or None
         Cycles and energy before and after.
     hardware_note : str or None
@@ -84,6 +86,7 @@ class BalanceReport:
     settings: Mapping[str, Any]
     source: str | None
     about: Mapping[str, Any]
+    ticket_notes: tuple[str, ...]
     hardware: HardwareUse | None
     hardware_note: str | None
     baselines: Mapping[str, tuple[BaselineRow, ...]]
@@ -150,6 +153,7 @@ class BalanceReport:
             yield f"Dense, as before: {', '.join(dense)}; use --sparsity to prune."
         for name, reason in solution.fallback_reasons.items():
             yield f"{name}: answered by greedy: {reason}."
+        yield from self.ticket_notes
 
     def to_dict(self, files: BalanceFiles | None = None) -> dict[str, Any]:
         """Return the report as JSON holds it, with the paths of its files if given."""

@@ -128,6 +128,7 @@ def balance_ticket(
         settings=_settings(job, hardware, layers, skip),
         source=ticket.source,
         about=ticket.about,
+        ticket_notes=ticket.notes,
         hardware=use,
         hardware_note=_note(meter, use is not None),
         baselines={name: watch.baselines[name] for name in names if compare},

@@ -39,8 +39,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         type=Path,
         metavar="TICKET",
-        help="weights and masks: .safetensors, .npz, or a torch state dict (.pt, "
-        ".pth); default: the ticket that comes with the package",
+        help="weights and masks: .safetensors, .npz, the .safetensors.index.json of a "
+        "checkpoint in shards, or a torch state dict (.pt, .pth); default: the ticket "
+        "that comes with the package",
     )
     scope = parser.add_mutually_exclusive_group()
     scope.add_argument(

@@ -66,12 +66,14 @@ class Evaluate(Command[Evaluated]):
         reports, labels, notes = [], [], []
         for path in [args.ticket or shipped_ticket(), *filter(None, [args.compare])]:
             with naming(path):
-                network = _workloads(open_ticket(path), args, spikes)
+                ticket = open_ticket(path)
+                network = _workloads(ticket, args, spikes)
                 for accelerator in described:
                     reports.append(evaluate(network.workloads, accelerator))
                     labels.append(path.name if args.compare else accelerator.name)
             if network.assumption:
                 notes.append(f"{path.name}: {network.assumption}.")
+            notes += [f"{path.name}: {note}" for note in ticket.notes]
         if len(reports) == 1:
             return Evaluated(reports[0], notes)
         return Evaluated(ReportComparison(tuple(labels), tuple(reports)), notes)

@@ -23,7 +23,7 @@ from balancer import Schedule, __version__
 from balancer.errors import TicketError
 from balancer.files.array_files import open_arrays, save_arrays
 from balancer.files.atomic import replacing
-from balancer.files.ticket import ORDER_ROLES
+from balancer.files.layer_roles import ORDER_ROLES
 from snn.array_types import Scores
 from snn.lottery.config import NOT_IN_DIGEST, LotteryConfig
 from snn.lottery.pruning import Pruned

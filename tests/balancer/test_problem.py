@@ -113,6 +113,9 @@ def test_weights_are_scored_by_magnitude():
     weights = np.arange(-12.0, 12).reshape(SHAPE)
     problem = RetentionProblem.from_weights(weights, TILES, 4)
     np.testing.assert_array_equal(problem.scores, np.abs(weights))
+    weights = np.full(SHAPE, -128, np.int8)  # whose magnitude is no int8
+    problem = RetentionProblem.from_weights(weights, TILES, 4)
+    assert (problem.scores == 128).all()
 
 
 @pytest.mark.parametrize(

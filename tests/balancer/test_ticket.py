@@ -1,6 +1,5 @@
 """Tickets are read layer by layer, never unpickled, and written whole or not at all."""
 
-import json
 import os
 import struct
 
@@ -9,8 +8,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from balancer import Schedule, TicketError, open_ticket, save_masks, shipped_ticket
-from balancer.files.array_files import SafetensorsFile, save_arrays
+from balancer.files.array_files import save_arrays
 from balancer.files.atomic import replacing
+from balancer.files.safetensors_files import SafetensorsFile
 
 RNG = np.random.default_rng(0)
 DENSE = RNG.standard_normal((4, 3, 3, 3)).astype(np.float32)
@@ -36,6 +36,9 @@ def written(tmp_path, arrays, suffix=".safetensors"):
         ({"kernel": PRUNED}, "kernel", np.abs(PRUNED), MASK),
         ({"a.weight_orig": DENSE, "a.weight_mask": MASK * 1.0}, "a", SCORE, MASK),
         ({"a.score": SCORE, "a.mask": MASK}, "a", SCORE, MASK),
+        ({"a.w_l0_orig": DENSE, "a.w_l0_mask": MASK * 1.0}, "a.w_l0", SCORE, MASK),
+        ({"w_orig": DENSE, "w_mask": MASK}, "w", SCORE, MASK),
+        ({"w": PRUNED, "w_mask": MASK}, "w", np.abs(PRUNED), MASK),
     ],
 )  # fmt: skip
 def test_every_kind_of_layer_is_understood(
@@ -146,16 +149,90 @@ def test_pickled_objects_are_never_loaded(tmp_path):
     assert not marker.exists()
 
 
-def test_types_that_numpy_lacks_are_named(tmp_path):
-    """A bfloat16 array is refused with what to store instead."""
-    header = json.dumps(
-        {"a.weight": {"dtype": "BF16", "shape": [2, 2], "data_offsets": [0, 8]}}
-    ).encode()
-    path = tmp_path / "bf16.safetensors"
-    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
-    [layer] = open_ticket(path).layers
-    with pytest.raises(TicketError, match="BF16, which NumPy lacks; store it as F32"):
+def test_what_prune_leaves_of_one_parameter_does_not_hide_another(tmp_path):
+    """`_orig` and `_mask` belong together by parameter; alone they are bare names."""
+    arrays = {
+        "rnn.weight_ih_l0_mask": MASK * 1.0,
+        "rnn.weight_ih_l0_orig": DENSE,
+        "rnn.weight_hh_l0": DENSE,
+        "lone_orig": DENSE,
+    }
+    ticket = open_ticket(written(tmp_path, arrays))
+    assert {layer.name: set(layer.roles) for layer in ticket.layers} == {
+        "rnn.weight_ih_l0": {"unpruned", "mask"},
+        "rnn.weight_hh_l0": {"weight"},
+        "lone_orig": {"weight"},
+    }
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
+def test_buffers_are_no_layers_and_are_named(tmp_path, suffix):
+    """Tables of bool and integers and factors of weights are left out, and said so."""
+    buffers = {
+        "attn.bias": (np.tril(np.ones((4, 4), np.bool_)), "bool"),
+        "table": (np.arange(16).reshape(4, 4), "integers"),
+        "packed.qweight": (np.ones((4, 4), np.int32), "integers"),
+        "c.weight_g": (np.ones((4, 1, 1, 1), np.float32), "factors of weights"),
+        "c.weight_scale": (np.ones((4, 1), np.float32), "factors of weights"),
+    }
+    arrays = {name: array for name, (array, _) in buffers.items()}
+    weights = {
+        "c.weight_v": DENSE,
+        "quantized.weight": np.full((4, 4), -3, np.int8),
+        "quantized.in_proj_weight": np.full((4, 4), 3, np.uint8),
+    }
+    ticket = open_ticket(written(tmp_path, arrays | weights, suffix))
+    names = {layer.name for layer in ticket.layers}
+    assert names == {"c.weight_v", "quantized", "quantized.in_proj_weight"}
+    left_out = {name: kind for name, kind in ticket.left_out.items() if name in buffers}
+    assert left_out == {name: kind for name, (_, kind) in buffers.items()}
+    [note] = ticket.notes
+    assert note.startswith("left out, being no weights: ")
+    assert "attn.bias (bool)" in note
+    with pytest.raises(TicketError, match=r"no weights or masks.*attn\.bias \(bool\)"):
+        open_ticket(written(tmp_path, arrays, suffix))
+
+
+def test_texts_are_no_layers(tmp_path):
+    """Arrays of texts and dates stand beside the weights without being any."""
+    arrays = {
+        "a.weight": PRUNED,
+        "classes": np.array([["cat", "dog"]]),
+        "made": np.zeros((1, 1), "datetime64[D]"),
+    }
+    np.savez(tmp_path / "w.npz", **arrays)
+    ticket = open_ticket(tmp_path / "w.npz")
+    assert [layer.name for layer in ticket.layers] == ["a"]
+    assert set(ticket.left_out) == {"classes", "made"}
+
+
+@pytest.mark.parametrize(
+    ("names", "role"),
+    [(("a.weight", "a"), "weight"), (("a.mask", "a.weight_mask"), "mask")],
+)
+def test_two_arrays_in_one_role_are_refused(tmp_path, names, role):
+    """Which of two weights or masks of one layer is meant is not guessed."""
+    path = written(tmp_path, dict.fromkeys(names, MASK * 1.0))
+    with pytest.raises(
+        TicketError, match=f"both claim to be the {role} of layer a"
+    ) as e:
+        open_ticket(path)
+    assert all(name in str(e.value) for name in (path.name, *names))
+
+
+def test_bool_weights_are_a_mask(tmp_path):
+    """`NAME.weight` of bool says what is kept: masks saved under the weights' names."""
+    [layer] = open_ticket(written(tmp_path, {"a.weight": MASK})).layers
+    np.testing.assert_array_equal(layer.read_mask(), MASK)
+    with pytest.raises(TicketError, match="neither weights nor scores"):
         layer.read()
+
+
+def test_the_least_integer_has_a_magnitude(tmp_path):
+    """A weight of -128 in int8 scores 128."""
+    weights = np.array([[-128, 127], [0, -1]], np.int8)
+    [layer] = open_ticket(written(tmp_path, {"a.weight": weights})).layers
+    assert layer.read().scores.tolist() == [[128, 127], [0, 1]]
 
 
 def test_one_layer_is_read_without_the_others(tmp_path):

@@ -16,9 +16,33 @@ def net():
     )
 
 
-@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"state_dict": s, "epoch": 3}])
+def optimizer_state():
+    """What Adam keeps of a network after one step: tensors by number."""
+    model = torch.nn.Linear(8, 4)
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.ones(1, 8)).sum().backward()
+    optimizer.step()
+    return optimizer.state_dict()
+
+
+CHECKPOINTS = {
+    "bare": lambda state: state,
+    "lightning": lambda state: {"state_dict": state, "epoch": 3},
+    "tutorial": lambda state: {
+        "model_state_dict": state,
+        "optimizer_state_dict": optimizer_state(),
+    },
+    "model_state": lambda state: {"model_state": state, "step": 7},
+    "ema": lambda state: {"ema": {"0.weight": torch.zeros(2, 2)}, "model": state},
+    "in each other": lambda state: {"net": {"state_dict": state}},
+    "unusual": lambda state: {"weights": state, "loss": torch.tensor(0.5)},
+    "extra state": lambda state: {**state, "_extra_state": {"x": torch.ones(2, 2)}},
+}
+
+
+@pytest.mark.parametrize("wrap", CHECKPOINTS.values(), ids=CHECKPOINTS)
 def test_state_dicts_are_tickets(tmp_path, wrap):
-    """Convolutions and linear layers are found, alone or in a checkpoint."""
+    """Convolutions and linear layers are found, alone or in any kind of checkpoint."""
     model = net()
     torch.save(wrap(model.state_dict()), tmp_path / "net.pt")
     layers = {layer.name: layer for layer in open_ticket(tmp_path / "net.pt").layers}
@@ -40,11 +64,120 @@ def test_pruned_modules_keep_their_scores(tmp_path):
     assert (read.scores[~read.mask] > 0).all()
 
 
-def test_bfloat16_is_read(tmp_path):
-    """Half-precision weights are scored as float32."""
-    torch.save({"w": torch.full((4, 4), 1.5, dtype=torch.bfloat16)}, tmp_path / "w.pt")
-    scores = open_ticket(tmp_path / "w.pt").layers[0].read().scores
-    np.testing.assert_array_equal(scores, np.full((4, 4), 1.5, dtype=np.float32))
+def saved(tmp_path, tensor):
+    """The layers of a file with one dense layer, and one with a given tensor."""
+    path = tmp_path / "w.pt"
+    torch.save({"a.weight": torch.ones(4, 4), "b.weight": tensor}, path)
+    return open_ticket(path).layers
+
+
+SPARSE = torch.tensor([[1.5, 0.0, 0.0, -2.0], [0.0, 0.0, 0.25, 0.0]])
+QUIET = (
+    "ignore::UserWarning"  # torch says that sparse and quantized tensors are new, old
+)
+KINDS = {
+    "bfloat16": lambda t: t.bfloat16(),
+    "float16": lambda t: t.half(),
+    "fp8 e4m3": lambda t: t.to(torch.float8_e4m3fn),
+    "fp8 e5m2": lambda t: t.to(torch.float8_e5m2),
+    "quantized": lambda t: torch.quantize_per_tensor(t, 0.25, 0, torch.qint8),
+    "quantized by channel": lambda t: torch.quantize_per_channel(
+        t, torch.tensor([0.5, 0.25]), torch.tensor([0, 0]), 0, torch.qint8
+    ),
+    "COO": lambda t: t.to_sparse(),
+    "COO of bfloat16": lambda t: t.bfloat16().to_sparse(),
+    "CSR": lambda t: t.to_sparse_csr(),
+    "CSC": lambda t: t.to_sparse_csc(),
+    "BSR": lambda t: t.to_sparse_bsr((2, 2)),
+    "conjugate": lambda t: torch.complex(t, torch.zeros(2, 4)).conj(),
+    "negative": lambda t: torch.complex(torch.zeros(2, 4), t).conj().imag,
+    "transposed": lambda t: t.t().contiguous().t(),
+    "parameter": torch.nn.Parameter,
+}
+
+
+@pytest.mark.filterwarnings(QUIET)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_tensor_is_read(tmp_path, kind):
+    """What NumPy lacks is widened, dequantized or made dense: the numbers stay."""
+    layers = saved(tmp_path, KINDS[kind](SPARSE))
+    assert [layer.name for layer in layers] == ["a", "b"]
+    read = layers[1].read()
+    np.testing.assert_array_equal(read.scores, SPARSE.abs().numpy())
+    np.testing.assert_array_equal(read.mask, SPARSE.numpy() != 0)
+    assert read.scores.flags.c_contiguous
+
+
+def test_expanded_tensors_are_read(tmp_path):
+    """A tensor whose rows share their memory has as many weights as it shows."""
+    read = saved(tmp_path, torch.arange(4.0).expand(3, 4))[1].read()
+    np.testing.assert_array_equal(read.scores, np.tile(np.arange(4.0), (3, 1)))
+
+
+@pytest.mark.filterwarnings(QUIET)
+def test_quantized_networks_are_read(tmp_path):
+    """Quantized linear layers, which torch packs into tuples, are layers as others."""
+    from torch.ao.nn import quantized
+
+    model = torch.nn.Sequential(quantized.Linear(8, 4), quantized.Conv2d(3, 4, 3))
+    torch.save(model.state_dict(), tmp_path / "net.pt")
+    layers = open_ticket(tmp_path / "net.pt").layers
+    assert [(x.name, x.shape) for x in layers] == [("0", (4, 8)), ("1", (4, 3, 3, 3))]
+    expected = model[0].weight().dequantize().abs().numpy()
+    np.testing.assert_array_equal(layers[0].read().scores, expected)
+
+
+@pytest.mark.filterwarnings(QUIET)
+def test_tensors_without_numbers_are_named(tmp_path):
+    """A meta tensor spoils its own layer alone, in a line with file and name."""
+    first, second = saved(tmp_path, torch.empty(4, 4, device="meta"))
+    assert first.read().mask.all()
+    with pytest.raises(TicketError, match=r"w\.pt: b\.weight is a meta tensor"):
+        second.read()
+    parts = [torch.ones(2, 2), torch.ones(3, 2)]
+    with pytest.raises(TicketError, match=r"w\.pt: b\.weight is a nested tensor"):
+        saved(tmp_path, torch.nested.nested_tensor(parts))
+
+
+@pytest.mark.skipif(
+    not hasattr(torch, "float4_e2m1fn_x2"), reason="a newer torch has this format"
+)
+def test_formats_without_a_meaning_here_are_named(tmp_path):
+    """4-bit numbers are refused in a line with file, name and kind."""
+    packed = torch.zeros(4, 4, dtype=torch.uint8).view(torch.float4_e2m1fn_x2)
+    with pytest.raises(TicketError, match=r"w\.pt: b\.weight is torch\.float4_e2m1fn"):
+        saved(tmp_path, packed)[1].read()
+
+
+@pytest.mark.parametrize("names", [("generator", "critic"), ("model", "state_dict")])
+def test_several_mappings_of_tensors_are_named(tmp_path, names):
+    """Which of two networks is meant is not guessed."""
+    torch.save(dict.fromkeys(names, net().state_dict()), tmp_path / "two.pt")
+    with pytest.raises(TicketError, match="several mappings of tensors") as caught:
+        open_ticket(tmp_path / "two.pt")
+    assert all(name in str(caught.value) for name in ("two.pt", *names))
+
+
+def test_arrays_by_layer_are_layers(tmp_path):
+    """A mapping for each layer, as tools store masks, is one ticket."""
+    mask = torch.eye(4).bool()
+    content = {"conv": {"weight": mask, "bias": None}, "fc": {"weight": ~mask}}
+    torch.save(content, tmp_path / "masks.pt")
+    layers = open_ticket(tmp_path / "masks.pt").layers
+    assert [layer.name for layer in layers] == ["conv", "fc"]
+    np.testing.assert_array_equal(layers[1].read_mask(), ~mask.numpy())
+
+
+def test_checkpoints_without_weights_say_what_they_hold(tmp_path):
+    """Without a mapping of tensors the error says which keys there are and are read."""
+    torch.save({"epoch": 3, "optimizer": optimizer_state()}, tmp_path / "c.pt")
+    with pytest.raises(TicketError, match=r"model_state_dict.*its keys: epoch, optim"):
+        open_ticket(tmp_path / "c.pt")
+    endless = {}
+    endless["model"] = {"state_dict": endless, "w": torch.ones(2, 2)}
+    torch.save(endless, tmp_path / "endless.pt")
+    with pytest.raises(TicketError, match="mappings deep"):
+        open_ticket(tmp_path / "endless.pt")
 
 
 def test_code_in_a_file_is_never_run(tmp_path):
