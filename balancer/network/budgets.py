@@ -21,12 +21,14 @@ from balancer.errors import BalancerError, InfeasibleError
 from balancer.hardware import LayerCost, Resource, is_number
 from balancer.network.request import BUDGETS
 from balancer.program.layer_slices import LayerSlices, settle
-from balancer.program.rounding import relative_gap, rounded_bound
+from balancer.program.rounding import is_reached, relative_gap, rounded_bound
 from balancer.program.slice_program import Allocation, SliceAllocator
 
-# Costs become whole units, rounded up, of which all slices together take less than
-# 2**UNIT_BITS: sums stay exact in 64 bits, and costs that are whole numbers stay whole.
+# Costs become whole units, of which all slices together take less than 2**UNIT_BITS:
+# sums stay exact in doubles, and costs that are whole numbers stay whole. Other costs
+# take nearly as many bits as whole numbers have.
 UNIT_BITS = 50
+MOST_UNIT_BITS = 61
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +93,15 @@ class NetworkProgram:
         return np.split(loads, self._ends)[:-1]
 
     def settle(
-        self, nonzeros: int, limits: Mapping[Resource, float] | None = None
+        self,
+        nonzeros: int,
+        limits: Mapping[Resource, float] | None = None,
+        strict: bool = False,
     ) -> SliceAllocator:
         """Presolve the program with a budget of non-zeros and limits of what else.
+
+        Costs that are no whole units are rounded down, so that nothing within the
+        limits is forbidden; or up if it is `strict`, so that nothing else is allowed.
 
         Raises
         ------
@@ -103,7 +111,7 @@ class NetworkProgram:
         budgets, columns = [nonzeros], []
         for resource, limit in (limits or {}).items():
             self._require(resource, limit)
-            budget, column = self._in_units(resource, limit)
+            budget, column = self._in_units(resource, limit, strict)
             budgets.append(budget)
             columns.append(column)
         further = np.stack(columns, axis=1) if columns else None
@@ -123,6 +131,14 @@ class NetworkProgram:
             )
         bound = rounded_bound(allocation.bound, allocation.kept)
         return Tradeoff(allocation.kept, bound, sum(nonzeros), cycles, energy, limit)
+
+    def exceeds(self, allocation: Allocation, limits: Mapping[Resource, float]) -> bool:
+        """Whether an allocation takes more than a limit, but for rounding."""
+        spent = self.tradeoff(allocation)
+        return not all(
+            is_reached(limit, getattr(spent, resource))
+            for resource, limit in limits.items()
+        )
 
     def least(self, resource: Resource) -> float:
         """Cycles or energy that the floors of all layers need."""
@@ -151,7 +167,9 @@ class NetworkProgram:
             "`channel_floor` and `min_load`"
         )
 
-    def _in_units(self, resource: Resource, limit: float) -> tuple[int, IntArray]:
+    def _in_units(
+        self, resource: Resource, limit: float, strict: bool
+    ) -> tuple[int, IntArray]:
         """State a limit and the cost of each group's slices in whole units."""
         assert self._costs is not None  # the caller checks that they are given
         empty = np.empty(0)
@@ -167,8 +185,14 @@ class NetworkProgram:
             )
         )
         exponent = UNIT_BITS - math.frexp(float(cost @ upper))[1]
-        units = np.ceil(np.ldexp(cost, exponent)).astype(np.int64)
+        exact = np.ldexp(cost, exponent)
+        if (exact != np.floor(exact)).any():
+            exponent += MOST_UNIT_BITS - UNIT_BITS
+            exact = np.ldexp(cost, exponent)
+        units = (np.ceil(exact) if strict else np.floor(exact)).astype(np.int64)
         left = limit - sum(c.base(resource) for c in self._costs)
+        if not strict:  # what adds up to the limit may be above it in the last digits
+            left += limit * (8 + len(pairs)) * np.finfo(np.float64).eps
         most = int(units @ upper)
         # In units a very large limit would be beyond all floats.
         enough = left >= math.ldexp(most, -exponent)

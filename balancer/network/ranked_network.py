@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from math import prod
 from typing import cast
@@ -20,7 +20,7 @@ from balancer.program.problem import RetentionProblem
 from balancer.program.slice_program import Allocation, SliceAllocator
 from balancer.program.validation import budget_of_sparsity
 from balancer.solvers import SliceSolver
-from balancer.solvers.solution import Termination
+from balancer.solvers.solution import Termination, proven
 from balancer.solving import ask
 
 
@@ -119,7 +119,14 @@ class RankedNetwork:
 
         Returns allocation, termination, solver, and the reason for a fallback.
         """
-        return self._ask(self.program.settle(self.budget, limits))
+        found = self._ask(self.program.settle(self.budget, limits))
+        if not self.program.exceeds(found[0], limits):
+            return found
+        bound = found[0].bound
+        found = self._ask(self.program.settle(self.budget, limits, strict=True))
+        allocation, termination, solver, reason = found
+        ending = proven(termination, allocation.kept, bound)
+        return replace(allocation, bound=bound), ending, solver, reason
 
     def _ask(
         self, allocator: SliceAllocator

@@ -139,7 +139,7 @@ def settle(
     while True:
         programs = [own.program() for own in slices]
         joint = SliceProgram.join(programs, limits, further_cost)
-        allocator = SliceAllocator(joint)
+        allocator = SliceAllocator(joint.affordable())
         exhausted = allocator.greedy.exhausted
         if not exhausted.any():
             return allocator

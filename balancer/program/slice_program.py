@@ -24,13 +24,15 @@ This is resource allocation with separable concave returns (Fox 1966,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from balancer.array_types import BoolArray, FloatArray, IntArray
 from balancer.program.dual import Dual
 from balancer.program.rounding import ROUNDING
+
+NO_LIMIT = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,6 +98,27 @@ class SliceProgram:
             complete=np.ones(len(upper), dtype=bool),
             budget=np.array([budget]),
             base=float(values[below].sum()),
+        )
+
+    def affordable(self) -> SliceProgram:
+        """Leave out the slices that no answer can take.
+
+        Those are the slices with which their group alone would exceed a budget. However
+        much they are worth, they must neither loosen the bound nor set a scale.
+        """
+        free = self.budget - self.lower @ self.cost
+        most = np.where(self.cost > 0, free // np.maximum(1, self.cost), NO_LIMIT)
+        largest: IntArray = most.min(axis=1, initial=NO_LIMIT)
+        if (self.counts < largest).all():
+            return self
+        counts = np.minimum(self.counts, np.maximum(0, largest))
+        first = np.cumsum(self.counts) - self.counts
+        position = np.arange(len(self.values)) - np.repeat(first, self.counts)
+        return replace(
+            self,
+            values=self.values[position < np.repeat(counts, self.counts)],
+            counts=counts,
+            complete=self.complete | (counts >= largest),
         )
 
     @classmethod

@@ -6,16 +6,19 @@ slices nor anything derived from them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from balancer.array_types import BoolArray
+from balancer.array_types import BoolArray, FloatArray
 from balancer.errors import SolverUnavailableError
 from balancer.program.problem import RetentionProblem
+from balancer.program.rounding import ROUNDING
 from balancer.solvers import or_tools
 from balancer.solvers.limits import Search
-from balancer.solvers.solution import Answer
+from balancer.solvers.solution import Answer, Termination, proven
 
 # Python fills a model with a few hundred thousand booleans a second, and CP-SAT finds
 # nothing in a larger one anyway.
@@ -84,14 +87,47 @@ class BinarySolver:
             for i in np.flatnonzero(problem.forced).tolist():
                 model.add(keep[i] == 1)
 
-        scores = problem.scores.reshape(-1).astype(np.float64)
-        scaled = or_tools.Scaled.of(scores, self.integer_bits)
-        model.maximize(cp_model.LinearExpr.weighted_sum(keep, scaled.values))
         if hint is not None:
             for variable, value in zip(keep, hint.reshape(-1).tolist(), strict=True):
                 model.add_hint(variable, value)
-        outcome = or_tools.maximize(model, search, scaled.real)
-        mask = np.array(outcome.values(keep), dtype=bool).reshape(pe_map.shape)
-        kept = float(scores[mask.reshape(-1)].sum())
-        bound = scaled.real_bound(outcome.bound, kept)
-        return Answer(mask, bound, outcome.termination)
+        scores = problem.scores.reshape(-1).astype(np.float64)
+        answer = self._search(model, keep, scores, search)
+        return replace(answer, mask=answer.mask.reshape(pe_map.shape))
+
+    def _search(
+        self, model: Any, keep: list[Any], scores: FloatArray, search: Search
+    ) -> Answer:
+        """Search a model whose booleans are worth some scores."""
+        weighted_sum = or_tools.load().LinearExpr.weighted_sum
+        best = out = np.zeros(len(keep), dtype=bool)
+        kept_by_best, bound = -np.inf, np.inf
+        ending: Termination | None = None
+        while True:
+            begun = time.perf_counter()
+            scaled = or_tools.Scaled.of(np.where(out, 0.0, scores), self.integer_bits)
+            model.maximize(weighted_sum(keep, scaled.values))
+            try:
+                outcome = or_tools.maximize(model, search, scaled.real)
+            except SolverUnavailableError:
+                if ending is None:
+                    raise
+                return Answer(best, bound, Termination.TIME_LIMIT)
+            mask = np.array(outcome.values(keep), dtype=bool)
+            kept = float(scores[mask].sum())
+            if kept > kept_by_best:
+                best, kept_by_best = mask, kept
+            bound = min(bound, scaled.real_bound(outcome.bound, kept))
+            bound = max(kept_by_best, bound)
+            ending = proven(outcome.termination, kept_by_best, bound)
+            if not or_tools.is_too_coarse(outcome, kept_by_best, bound):
+                break
+            # No mask keeps a weight beyond the bound, but for rounding.
+            beyond = ~out & (scores > bound * (1 + ROUNDING))
+            search = search.after(time.perf_counter() - begun, outcome.work)
+            if not beyond.any() or search.why_not() is not None:
+                break
+            for i in np.flatnonzero(beyond).tolist():
+                model.add(keep[i] == 0)
+            out = out | beyond
+            model.clear_objective()
+        return Answer(best, bound, ending)

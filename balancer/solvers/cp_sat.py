@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,13 +12,13 @@ from balancer.array_types import BoolArray
 from balancer.errors import SolverUnavailableError
 from balancer.program.layer_slices import LayerSlices, settle
 from balancer.program.problem import RetentionProblem
-from balancer.program.rounding import is_reached
-from balancer.program.slice_program import Allocation, SliceAllocator
+from balancer.program.rounding import ROUNDING, is_reached
+from balancer.program.slice_program import Allocation, CostClass, SliceAllocator
 from balancer.solvers import or_tools
 from balancer.solvers.binary import BinarySolver
 from balancer.solvers.greedy import GreedySolver
 from balancer.solvers.limits import Search
-from balancer.solvers.solution import Answer, Termination
+from balancer.solvers.solution import Answer, Termination, proven
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,40 @@ class CpSatSolver:
     def _search_core(
         self, allocator: SliceAllocator, search: Search
     ) -> tuple[Allocation, Termination]:
+        core, best, bound = allocator.core(), allocator.greedy, allocator.greedy.bound
+        ending: Termination | None = None
+        while True:
+            begun = time.perf_counter()
+            try:
+                found, of_core, sure, outcome = self._search(core, allocator, search)
+            except SolverUnavailableError:
+                if ending is None:
+                    raise
+                return replace(best, bound=bound), Termination.TIME_LIMIT
+            best = max(found, best, key=lambda one: one.kept)
+            bound = max(best.kept, min(bound, sure + of_core))
+            ending = proven(outcome.termination, best.kept, bound)
+            if not or_tools.is_too_coarse(outcome, best.kept, bound):
+                break
+            # Where the sums may be off by rounding, a slice stays.
+            most = bound * (1 + ROUNDING) - sure
+            shorter = [_within(c, most) for c in core]
+            search = search.after(time.perf_counter() - begun, outcome.work)
+            same = all(map(_as_long, core, shorter))
+            if same or search.why_not() is not None:
+                break
+            core = shorter
+        return replace(best, bound=bound), ending
+
+    def _search(
+        self, core: Sequence[CostClass], allocator: SliceAllocator, search: Search
+    ) -> tuple[Allocation, float, float, or_tools.Outcome]:
+        """Search some core slices.
+
+        Returns the answer, a bound on what the core slices add, what is sure without
+        them, and the outcome.
+        """
         cp_model = or_tools.load()
-        core = allocator.core()
         sure = allocator.take({c.cost: c.sure for c in core}, fill=False)
         values = np.concatenate([c.values for c in core])
         cost = np.array([c.cost for c in core])
@@ -103,13 +137,18 @@ class CpSatSolver:
             c.cost: c.sure + sum(outcome.values(chain))
             for c, chain in zip(core, chains, strict=True)
         }
-        best = max(
-            allocator.take(taken), allocator.greedy, key=lambda found: found.kept
-        )
-        of_core = scaled.real_bound(outcome.bound, best.kept - sure.kept)
-        bound = min(sure.kept + of_core, sure.bound)
-        allocation = Allocation(best.loads, best.kept, bound, best.exhausted)
-        return allocation, outcome.termination
+        found = allocator.take(taken)
+        of_core = scaled.real_bound(outcome.bound, found.kept - sure.kept)
+        return found, of_core, sure.kept, outcome
+
+
+def _within(core: CostClass, most: float) -> CostClass:
+    """Leave out the core slices with which those of one cost would exceed a bound."""
+    return replace(core, values=core.values[np.cumsum(core.values) <= most])
+
+
+def _as_long(one: CostClass, other: CostClass) -> bool:
+    return len(one.values) == len(other.values)
 
 
 def _holds_floors(mask: BoolArray, problem: RetentionProblem) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from balancer.errors import InfeasibleError, SolverUnavailableError
 from balancer.program.layer_slices import LayerSlices, settle
 from balancer.program.problem import RetentionProblem
+from balancer.program.rounding import total_score
 from balancer.program.slice_program import Allocation, SliceAllocator
 from balancer.solvers.limits import Search
 from balancer.solvers.solution import Answer, Termination
@@ -34,7 +35,8 @@ class GreedySolver:
             raise SolverUnavailableError(
                 f"slice-greedy finds no mask that keeps every channel's best: {error}"
             ) from error
-        return Answer(answer.mask, bound, answer.termination)
+        kept = total_score(problem.scores, answer.mask)
+        return Answer(answer.mask, bound, _ending(kept, bound))
 
     def _by_slices(self, problem: RetentionProblem, search: Search) -> Answer:
         slices = LayerSlices(problem)
@@ -48,5 +50,8 @@ class GreedySolver:
     ) -> tuple[Allocation, Termination]:
         """Answer one slice program."""
         greedy = allocator.greedy
-        proved = greedy.kept >= greedy.bound
-        return greedy, Termination.PROVED if proved else Termination.COMPLETED
+        return greedy, _ending(greedy.kept, greedy.bound)
+
+
+def _ending(kept: float, bound: float) -> Termination:
+    return Termination.PROVED if kept >= bound else Termination.COMPLETED

@@ -184,6 +184,14 @@ class Search:
             return "cancelled before the search began"
         return None
 
+    def after(self, seconds: float, work: float) -> Search:
+        """Return the search that is left when a first part of it has taken so much."""
+        limits = self.limits
+        left = replace(limits, time_limit=max(0.0, limits.time_limit - seconds))
+        if limits.work_limit is not None:
+            left = replace(left, work_limit=max(0.0, limits.work_limit - work))
+        return replace(self, limits=left)
+
     def report(self, kept: float, bound: float, seconds: float) -> None:
         """Tell the caller of a better answer or bound."""
         if self.progress is not None:

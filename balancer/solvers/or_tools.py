@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from balancer.errors import InfeasibleError, SolverUnavailableError
-from balancer.program.rounding import is_reached
+from balancer.program.rounding import PROOF_TOLERANCE, is_reached, relative_gap
 from balancer.solvers.limits import Search
 from balancer.solvers.solution import Termination
 
@@ -91,12 +91,22 @@ class Scaled:
     def real_bound(self, objective: float, kept: float) -> float:
         """Return the real value that no solution under an integer bound exceeds.
 
-        It is `kept`, the real value of a solution, where only rounding separates them:
-        CP-SAT has then proven that the solution is optimal.
+        It is `kept`, the real value of a solution, where only the rounding of sums
+        separates them. What was lost by rounding the values to integers stays in the
+        bound: between two solutions there may be less.
         """
-        slack = math.ldexp(self.slack, -self.exponent)
-        bound = self.real(objective) + slack
-        return kept if is_reached(kept, bound, slack) else bound
+        bound = self.real(objective) + math.ldexp(self.slack, -self.exponent)
+        return kept if is_reached(kept, bound) else bound
+
+
+def is_too_coarse(outcome: Outcome, kept: float, bound: float) -> bool:
+    """Whether the scaling alone keeps a search that is complete from a proof.
+
+    Then values beyond the bound, which are in no solution, have set the scale; the
+    search can be repeated without them.
+    """
+    proved = outcome.termination is Termination.PROVED
+    return proved and relative_gap(kept, bound) > PROOF_TOLERANCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +126,11 @@ class Outcome:
     solver: Any
     bound: float
     termination: Termination
+
+    @property
+    def work(self) -> float:
+        """Deterministic time that the search took."""
+        return float(self.solver.response_proto.deterministic_time)
 
     def values(self, variables: Sequence[Any]) -> list[bool]:
         """Values of boolean variables in the best solution."""

@@ -51,6 +51,14 @@ class Termination(StrEnum):
     CANCELLED = "cancelled"
 
 
+def proven(termination: Termination, kept: float, bound: float) -> Termination:
+    """Say why a search ended that may have proven less than it was asked."""
+    proved = termination is Termination.PROVED
+    if proved and relative_gap(kept, bound) > PROOF_TOLERANCE:
+        return Termination.COMPLETED
+    return termination
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a solver hands to `solve`.

@@ -30,14 +30,17 @@ def test_whole_values_stand_for_real_ones(values, bits):
         assert scaled.real(whole) <= one < scaled.real(whole + 1)
 
 
-def test_a_bound_is_the_score_where_rounding_alone_separates_them():
-    """Within the slack of scaling it is proven; beyond it, the bound stands."""
+def test_a_bound_carries_what_scaling_took_away():
+    """It is the score where the order of a sum alone separates them, never less."""
     scaled = or_tools.Scaled([10, 20], exponent=1, slack=1.0)
     assert scaled.real(30) == 15
-    # 15 and a half of slack are 15.5, within the slack of 15.0 and no less.
-    assert scaled.real_bound(30, 15.0) == 15.0
+    # 15 and a half of slack are 15.5: another solution may keep as much.
+    assert scaled.real_bound(30, 15.0) == 15.5
     assert scaled.real_bound(30, 14.9) == 15.5
     assert scaled.real_bound(30, 15.5) == 15.5
+    below = 15.5 * (1 - 1e-13)
+    assert scaled.real_bound(30, below) == below
+    assert scaled.real_bound(30, 15.5 * (1 - 1e-11)) == 15.5
 
 
 def one_of(weights, most):
