@@ -112,6 +112,74 @@ def test_compare_shows_every_baseline(capsys):
     assert all(out.count(method) >= 4 for method in methods)
 
 
+def ways_to_an_input():
+    """Files to write first, the ticket, and outputs that would replace an input."""
+    weights = np.ones((16, 8), np.float32)
+
+    def net(path):
+        path.parent.mkdir(exist_ok=True)
+        save_file({"a.weight": weights}, path)
+
+    def linked():
+        net(Path("net.safetensors"))
+        Path("soft.safetensors").symlink_to("net.safetensors")
+        Path("hard.safetensors").hardlink_to("net.safetensors")
+        Path("folder").symlink_to(".")
+
+    def index():
+        net(Path("shard.safetensors"))
+        content = {"weight_map": {"a.weight": "shard.safetensors"}}
+        Path("m.safetensors.index.json").write_text(json.dumps(content))
+
+    for out in (
+        *("net.safetensors", "./net.safetensors", "soft.safetensors"),
+        *("hard.safetensors", "folder/net.safetensors"),
+    ):
+        yield linked, "net.safetensors", out
+    yield linked, "soft.safetensors", "net.safetensors"
+    yield lambda: net(Path("old/masks.safetensors")), "old/masks.safetensors", "old"
+    yield index, "m.safetensors.index.json", "m.safetensors.index.npz"  # its report
+    yield index, "m.safetensors.index.json", "shard.safetensors"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links of POSIX")
+@pytest.mark.parametrize(("prepare", "given", "out"), [*ways_to_an_input()])
+def test_an_input_is_never_replaced(capsys, tmp_path, prepare, given, out):
+    """Output in the place of an input is refused before anything is done."""
+    prepare()
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    status, printed, err = run(
+        capsys, "balance", given, "--sparsity", 0.5, "--out", out
+    )
+    assert (status, printed) == (2, "")
+    assert err.count("\n") == 1
+    assert "which is the input" in err
+    assert "--out" in err
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_an_accelerator_is_never_replaced(capsys):
+    """A description of an accelerator is no place for the report."""
+    _, text, _ = run(capsys, "accelerators", "u-ticket")
+    Path("mine.json").write_text(text)
+    args = ("--accelerator", "mine.json", "--out", "mine.npz")
+    status, _, err = run(capsys, "balance", *args)
+    assert status == 2
+    assert "report would go to mine.json, which is the input" in err
+    assert Path("mine.json").read_text() == text
+
+
+def test_what_is_left_out_is_said(capsys):
+    """`balance` and `evaluate` name the buffers that they take for no layers."""
+    name = ticket(**{"a.weight": np.eye(16, 8), "a.table": np.ones((2, 2), np.int64)})
+    note = "left out, being no weights: a.table (integers)."
+    assert note in balanced(capsys, name, "--sparsity", 0.5)["notes"]
+    for command in ("balance", "evaluate"):
+        status, out, _ = run(capsys, command, name)
+        assert status == 0
+        assert note in " ".join(out.split())
+
+
 def test_global_shares_one_budget(capsys):
     """`--global --budget` bounds the sum of all layers and fills it."""
     report = balanced(capsys, "--global", "--budget", 1000)
