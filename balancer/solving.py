@@ -14,7 +14,7 @@ from balancer.errors import InfeasibleError, SolverUnavailableError
 from balancer.order.optimize import ORDER_SOLVER, start_schedule, unstructured_bound
 from balancer.order.optimize import optimize as optimize_order
 from balancer.program.problem import RetentionProblem
-from balancer.program.rounding import total_score
+from balancer.program.rounding import is_reached, total_score
 from balancer.solvers import DEFAULT, FALLBACK, Solver, get_solver
 from balancer.solvers.limits import (
     Cancellation,
@@ -144,11 +144,17 @@ def _optimized(
         search.cancellation.cancel()
         reason = "cancelled"
     logger.warning("no optimized order (%s); the sorted one is taken", reason)
+    why_not = search.why_not()
     answer, name, _ = _sorted(problem, FALLBACK, search)
+    # The sorted order's bound and proof say nothing about the others.
+    bound = unstructured_bound(problem)
     if search.cancellation.cancelled:
-        answer = replace(answer, termination=Termination.CANCELLED)
-    # The sorted order's bound says nothing about the others.
-    return replace(answer, bound=unstructured_bound(problem)), name, reason
+        ending = Termination.CANCELLED
+    elif is_reached(total_score(problem.scores, answer.mask), bound):
+        ending = Termination.PROVED
+    else:
+        ending = Termination.COMPLETED if why_not is None else Termination.TIME_LIMIT
+    return replace(answer, bound=bound, termination=ending), name, reason
 
 
 def _or_natural(

@@ -327,3 +327,16 @@ def test_bounds_that_differ_by_summation_are_the_score():
     assert rounded_bound(1 - 1e-13, 1.0) == 1.0
     assert rounded_bound(1 + 1e-11, 1.0) == 1 + 1e-11
     assert rounded_bound(0.0, 0.0) == 0.0
+
+
+def test_without_time_an_optimized_order_is_no_proof():
+    """The fallback proves its own order alone; all orders only at their bound."""
+    alike = PEMap.output_channel((4, 5), 2)  # of one size: greedy proves its order
+    scores = np.arange(20.0).reshape(5, 4).T.copy()
+    scores[0] = scores[0, ::-1] * 3
+    one = RetentionProblem(scores, alike, 8, order="optimized")
+    solution = solve(one, time_limit=0)
+    assert solution.gap > 1e-6
+    assert solution.termination is Termination.TIME_LIMIT
+    every = RetentionProblem(scores, alike, 20, order="optimized")
+    assert solve(every, time_limit=0).termination is Termination.PROVED
