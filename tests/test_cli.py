@@ -331,7 +331,11 @@ NAN = np.full((4, 4), np.nan, dtype=np.float32)
         (["balance", "--budget", "5000"], 1, "takes 0..288"),
         (["balance", "--channel-floor", "99"], 1, "`channel_floor` need at least"),
         (["balance", "missing.npz"], 1, "missing.npz: no such file"),
-        (["balance", "folder"], 1, "accepted: .safetensors, .npz, .safetensors."),
+        (
+            ["balance", "folder"],
+            1,
+            "accepted: .safetensors, .npz, .safetensors.index.json, .pt, .pth",
+        ),
         (["balance", "text.safetensors"], 1, "text.safetensors: no readable"),
         (["balance", "nan.safetensors"], 1, "nan.safetensors: layer w: score (0, 0)"),
         (["balance", "odd.safetensors"], 1, "odd.safetensors: layer w: its"),
