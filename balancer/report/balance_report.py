@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import balancer
 from balancer.baselines import BaselineRow
@@ -47,6 +47,21 @@ class BalanceFiles:
         return {"masks": str(self.masks), "report": str(self.report)}
 
 
+class Reordered(NamedTuple):
+    """What the layers would keep with their channels in a better order.
+
+    Attributes
+    ----------
+    kept : float
+        Total score, found by a short search.
+    kept_unstructured : float
+        Total score that unstructured pruning keeps with as many non-zeros as that.
+    """
+
+    kept: float
+    kept_unstructured: float
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class BalanceReport:
     """What became of a ticket; `balance_ticket` makes it.
@@ -73,9 +88,9 @@ class BalanceReport:
         Why these are not known, or what they assume.
     baselines : mapping of str to tuple of BaselineRow
         By layer, what other methods keep; empty if that was not asked.
-    kept_if_reordered : float or None
-        Total score with the channels in a better order; None if the map has no other,
-        or if it was not asked.
+    reordered : Reordered or None
+        What a better order of the channels would keep; None if the map has no other, or
+        if it was not asked.
     frontier : tuple of Tradeoff or None
         What can be kept in fewer cycles, if that was asked.
     """
@@ -90,7 +105,7 @@ class BalanceReport:
     hardware: HardwareUse | None
     hardware_note: str | None
     baselines: Mapping[str, tuple[BaselineRow, ...]]
-    kept_if_reordered: float | None
+    reordered: Reordered | None
     frontier: tuple[Tradeoff, ...] | None
 
     @property
@@ -131,8 +146,8 @@ class BalanceReport:
         for name, other in solution.alternatives.items() if solution.limits else ():
             share = other.kept / solution.kept if solution.kept else 1.0
             yield f"{name}: {share:.4f} of this magnitude, {other.cycles:,.0f} cycles."
-        if self.kept_if_reordered and solution.kept_unstructured:
-            share = self.kept_if_reordered / solution.kept_unstructured
+        if self.reordered is not None and self.reordered.kept:
+            share = self.reordered.kept / self.reordered.kept_unstructured
             yield f"With --order optimized the network would keep {share:.4f}."
         if solution.remainder:
             why = "no further slice, one weight for every PE, fits"
@@ -169,7 +184,8 @@ class BalanceReport:
             else self.hardware.totals()
         )
         if self.request.order == "fixed" and self.request.scope == "layer":
-            network["kept_if_reordered"] = self.kept_if_reordered
+            reordered = self.reordered
+            network["kept_if_reordered"] = None if reordered is None else reordered.kept
         document = {
             "layers": [
                 row | self._more_of(layer)

@@ -11,6 +11,7 @@ from balancer.baselines import BaselineRow, compare_baselines
 from balancer.errors import BalancerError
 from balancer.files.ticket import LayerArrays, Ticket, open_ticket
 from balancer.hardware import HardwareModel, LayerCost
+from balancer.metrics import top_k_sum
 from balancer.network.balance import run_job
 from balancer.network.frontier import check_points, frontier_of
 from balancer.network.job import Given, Job
@@ -18,7 +19,7 @@ from balancer.network.network_solution import LayerResult
 from balancer.network.ranked_network import RankedNetwork
 from balancer.network.request import BalanceRequest
 from balancer.program.problem import RetentionProblem
-from balancer.report.balance_report import BalanceReport
+from balancer.report.balance_report import BalanceReport, Reordered
 from balancer.report.hardware_use import NO_HARDWARE, HardwareMeter
 from balancer.solvers.limits import Cancellation, SearchLimits
 from balancer.solving import solve
@@ -132,7 +133,7 @@ def balance_ticket(
         hardware=use,
         hardware_note=_note(meter, use is not None),
         baselines={name: watch.baselines[name] for name in names if compare},
-        kept_if_reordered=watch.kept_if_reordered(names),
+        reordered=watch.if_reordered(names),
         frontier=None if ranked is None else tuple(frontier_of(ranked, frontier or 1)),
     )
 
@@ -209,7 +210,7 @@ class _Watch:
     compare: bool
     reorder: bool
     baselines: dict[str, tuple[BaselineRow, ...]] = field(default_factory=dict)
-    reordered: dict[str, float] = field(default_factory=dict)
+    reordered: dict[str, Reordered] = field(default_factory=dict)
 
     def see(
         self, result: LayerResult, arrays: LayerArrays, problem: RetentionProblem
@@ -243,10 +244,14 @@ class _Watch:
             found = solve(problem, limits=quick, cancellation=search.cancellation)
         except BalancerError:
             return
-        self.reordered[name] = found.kept
+        best = top_k_sum(problem.allowed_scores(), found.nonzeros)
+        self.reordered[name] = Reordered(found.kept, best)
 
-    def kept_if_reordered(self, names: list[str]) -> float | None:
+    def if_reordered(self, names: list[str]) -> Reordered | None:
         """Add up the reordered layers; None if any of them is missing."""
         if not all(name in self.reordered for name in names):
             return None
-        return float(sum(self.reordered[name] for name in names))
+        return Reordered(
+            float(sum(self.reordered[name].kept for name in names)),
+            float(sum(self.reordered[name].kept_unstructured for name in names)),
+        )
