@@ -187,7 +187,7 @@ def test_a_better_order_is_told_only_where_it_was_looked_for():
 
 
 def test_what_a_better_order_keeps_is_at_most_everything():
-    """Its share is of as many non-zeros, where the fixed order cannot use its budget."""
+    """Its share is of as many non-zeros, whatever the fixed order leaves over."""
     ticket = ticket_of()
     for pes in (2, 3, 5, 7):
         for budget in (3, 9, 21):
