@@ -21,6 +21,7 @@ from balancer import (
 from balancer.metrics import top_k_sum
 from balancer.program.rounding import rounded_bound
 from balancer.solvers import get_solver
+from balancer.solvers.cp_sat import _holds_floors
 from balancer.solvers.limits import Search, SearchLimits
 from balancer.solvers.solution import Answer
 
@@ -340,3 +341,45 @@ def test_without_time_an_optimized_order_is_no_proof():
     assert solution.termination is Termination.TIME_LIMIT
     every = RetentionProblem(scores, alike, 20, order="optimized")
     assert solve(every, time_limit=0).termination is Termination.PROVED
+
+
+@pytest.mark.parametrize(
+    ("pe_map", "ending", "replaced"),
+    [
+        ("ragged", Termination.COMPLETED, True),
+        ("ragged", Termination.TIME_LIMIT, False),
+        ("even", Termination.COMPLETED, False),
+        ("inputs", Termination.COMPLETED, False),
+    ],
+)
+def test_tiles_of_unequal_size_are_held_against_the_natural_order(
+    monkeypatch, pe_map, ending, replaced
+):
+    """Only there, and only at the end of a search, may the natural order keep more."""
+    given_map = {
+        "ragged": PEMap.output_channel(SCORES.shape, 4),
+        "even": PEMap.output_channel(SCORES.shape, 1),
+        "inputs": PEMap.input_channel(SCORES.shape, 4),
+    }[pe_map]
+    nothing = np.zeros(SCORES.shape, dtype=bool)
+    poor = Answer(nothing, 1e3, ending, given_map.schedule())
+    monkeypatch.setattr(MODULE, "optimize_order", lambda *_: poor)
+    optimized = RetentionProblem(SCORES, given_map, 101, order="optimized")
+    found = solve(optimized, "greedy")
+    natural = solve(RetentionProblem(SCORES, given_map, 101), "greedy")
+    assert natural.kept > 0
+    assert found.kept == (natural.kept if replaced else 0)
+    assert found.bound == 1e3
+
+
+def test_floors_hold_if_every_channel_keeps_its_own():
+    """One that is short is enough to look further; all that are, too."""
+    floors = RetentionProblem(
+        SCORES, PEMap.output_channel(SCORES.shape, 4), 101, channel_floor=2
+    )
+    kept = np.zeros(SCORES.shape, dtype=bool)
+    assert not _holds_floors(kept, floors)
+    kept[:, :2] = True
+    assert _holds_floors(kept, floors)
+    kept[4, 0] = False
+    assert not _holds_floors(kept, floors)
