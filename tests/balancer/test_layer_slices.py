@@ -79,7 +79,8 @@ def test_settled_slices_are_ranked_as_deep_as_their_answer_needs(problem):
     """However shallow they begin, bound and mask are those of all slices."""
     slices = shallow(problem)
     settled = settle([slices], problem.budget).greedy
-    whole = SliceAllocator(LayerSlices(problem, mean_load=EVERYTHING).program()).greedy
+    every = LayerSlices(problem, mean_load=EVERYTHING)
+    whole = SliceAllocator(every.program().affordable()).greedy
     assert settled.bound == pytest.approx(whole.bound, rel=1e-9)
     assert LayerSlices(problem).bound(problem) == pytest.approx(whole.bound, rel=1e-9)
     assert settled.kept <= settled.bound * (1 + 1e-9)
