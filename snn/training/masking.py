@@ -81,7 +81,7 @@ def keep_masks(
     >>> with keep_masks(sgd, network, {"0": mask}):
     ...     network(torch.ones(1, 2)).sum().backward()
     ...     sgd.step()
-    >>> float(network[0].weight[0, 1])
+    >>> network[0].weight[0, 1].item()
     0.0
     """
     pruned = _pruned(network, masks)
