@@ -139,7 +139,7 @@ def test_published_behaviour(root):
         "learning_rate": 0.2,
         "pes": 8,
         "sparsities": None,
-        "rounds": 5,
+        "rounds": 6,
         "prune_rate": 0.4,
         "scope": "layer",
     }
@@ -149,7 +149,7 @@ def test_published_behaviour(root):
     }
     utilization = [outcome.utilization for outcome in runs["lth"]]
     assert utilization == sorted(utilization, reverse=True)
-    assert utilization[-1] < 0.9  # 0.75 to 0.81, by the processor that trains
+    assert utilization[-1] < 0.8
     assert {outcome.utilization for outcome in runs["u-ticket"]} == {1.0}
     assert runs["u-ticket-code"][-1].utilization > utilization[-1]
     lth, balanced = runs["lth"][-1], runs["u-ticket"][-1]
@@ -157,7 +157,7 @@ def test_published_behaviour(root):
     assert balanced.idle_cycles < lth.idle_cycles
     assert balanced.energy < lth.energy
     carried = load_ticket(
-        RunFolder.of(config(**fields, method="u-ticket-code"), root).ticket_path(5)
+        RunFolder.of(config(**fields, method="u-ticket-code"), root).ticket_path(6)
     ).pruned.carried
     left = sum(int(np.count_nonzero(mask)) for mask in carried.values())
     assert left < lth.nonzeros
