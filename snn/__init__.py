@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from snn.networks.geometry import layer_geometry
     from snn.networks.models import ModelError, build_network
     from snn.networks.spikes import input_rates, record_spikes
+    from snn.retraining.retrain import RetrainResult, retrain
+    from snn.retraining.ticket_accuracy import TicketAccuracy
     from snn.training.config import TrainingConfig
     from snn.training.distributed import Processes
     from snn.training.masking import keep_masks, prunable_layers
@@ -54,10 +56,12 @@ __all__ = [
     "Processes",
     "Pruned",
     "Pruning",
+    "RetrainResult",
     "RoundOutcome",
     "RunProgress",
     "Split",
     "StoreError",
+    "TicketAccuracy",
     "TrainingConfig",
     "Watcher",
     "apply_order",
@@ -70,6 +74,7 @@ __all__ = [
     "prunable_layers",
     "read_toml",
     "record_spikes",
+    "retrain",
     "run_lottery",
 ]
 
@@ -90,10 +95,12 @@ _HOMES = {
     "Processes": "snn.training.distributed",
     "Pruned": "snn.lottery.pruning",
     "Pruning": "snn.lottery.pruning",
+    "RetrainResult": "snn.retraining.retrain",
     "RoundOutcome": "snn.lottery.results",
     "RunProgress": "snn.lottery.run_comparison",
     "Split": "snn.data.image_data",
     "StoreError": "snn.lottery.store",
+    "TicketAccuracy": "snn.retraining.ticket_accuracy",
     "TrainingConfig": "snn.training.config",
     "Watcher": "snn.lottery.watcher",
     "apply_order": "snn.channels.apply_order",
@@ -106,6 +113,7 @@ _HOMES = {
     "prunable_layers": "snn.training.masking",
     "read_toml": "snn.lottery.config",
     "record_spikes": "snn.networks.spikes",
+    "retrain": "snn.retraining.retrain",
     "run_lottery": "snn.lottery.run",
 }
 __getattr__, __dir__ = lazy_attributes(__name__, _HOMES)

@@ -13,13 +13,11 @@ from torch import nn
 from snn.data.image_data import ImageData
 from snn.lottery.config import LotteryConfig
 from snn.lottery.results import RoundOutcome
+from snn.lottery.round_training import CHECKPOINT_SECONDS
 from snn.lottery.rounds import Rounds
-from snn.lottery.store import RunFolder, StoreError
+from snn.lottery.store import RunFolder
 from snn.lottery.watcher import Watcher
 from snn.training.distributed import Processes
-
-# A checkpoint is written after an epoch if the last one is older.
-CHECKPOINT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +165,6 @@ def _finished(
 ) -> list[RoundOutcome] | None:
     """Return the outcomes of a run that is finished and not wanted again."""
     finished = None
-    if processes.is_main and not restart:
-        finished = folder.finished()
-        if finished is None and folder.started and not resume:
-            raise StoreError(
-                f"{folder.path} holds an unfinished run of {folder.rounds_done} "
-                "rounds; go on with --resume, or begin again with --restart"
-            )
+    if processes.is_main:
+        finished = folder.former(resume, restart)
     return processes.broadcast(finished)
