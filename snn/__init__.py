@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from snn.data.load import load_data
     from snn.lottery.comparison import ComparisonError, MethodComparison
     from snn.lottery.config import ConfigError, LotteryConfig, read_toml
+    from snn.lottery.live_paths import live_weights
     from snn.lottery.methods import METHODS
     from snn.lottery.pruning import Pruned, Pruning
     from snn.lottery.results import LayerOutcome, RoundOutcome
@@ -70,6 +71,7 @@ __all__ = [
     "input_rates",
     "keep_masks",
     "layer_geometry",
+    "live_weights",
     "load_data",
     "prunable_layers",
     "read_toml",
@@ -109,6 +111,7 @@ _HOMES = {
     "input_rates": "snn.networks.spikes",
     "keep_masks": "snn.training.masking",
     "layer_geometry": "snn.networks.geometry",
+    "live_weights": "snn.lottery.live_paths",
     "load_data": "snn.data.load",
     "prunable_layers": "snn.training.masking",
     "read_toml": "snn.lottery.config",
