@@ -29,13 +29,19 @@ if TYPE_CHECKING:
     from snn.lottery.run import LotteryResult, run_lottery
     from snn.lottery.run_comparison import RunProgress, compare_methods
     from snn.lottery.store import StoreError
+    from snn.lottery.ticket_network import (
+        Standardization,
+        evaluate_ticket,
+        load_network,
+    )
     from snn.lottery.watcher import Watcher
     from snn.networks.geometry import layer_geometry
+    from snn.networks.layers import prunable_layers
     from snn.networks.models import ModelError, build_network
     from snn.networks.spikes import input_rates, record_spikes
     from snn.training.config import TrainingConfig
     from snn.training.distributed import Processes
-    from snn.training.masking import keep_masks, prunable_layers
+    from snn.training.masking import keep_masks
 
 __all__ = [
     "METHODS",
@@ -57,16 +63,19 @@ __all__ = [
     "RoundOutcome",
     "RunProgress",
     "Split",
+    "Standardization",
     "StoreError",
     "TrainingConfig",
     "Watcher",
     "apply_order",
     "build_network",
     "compare_methods",
+    "evaluate_ticket",
     "input_rates",
     "keep_masks",
     "layer_geometry",
     "load_data",
+    "load_network",
     "prunable_layers",
     "read_toml",
     "record_spikes",
@@ -93,17 +102,20 @@ _HOMES = {
     "RoundOutcome": "snn.lottery.results",
     "RunProgress": "snn.lottery.run_comparison",
     "Split": "snn.data.image_data",
+    "Standardization": "snn.lottery.ticket_network",
     "StoreError": "snn.lottery.store",
     "TrainingConfig": "snn.training.config",
     "Watcher": "snn.lottery.watcher",
     "apply_order": "snn.channels.apply_order",
     "build_network": "snn.networks.models",
     "compare_methods": "snn.lottery.run_comparison",
+    "evaluate_ticket": "snn.lottery.ticket_network",
     "input_rates": "snn.networks.spikes",
     "keep_masks": "snn.training.masking",
     "layer_geometry": "snn.networks.geometry",
     "load_data": "snn.data.load",
-    "prunable_layers": "snn.training.masking",
+    "load_network": "snn.lottery.ticket_network",
+    "prunable_layers": "snn.networks.layers",
     "read_toml": "snn.lottery.config",
     "record_spikes": "snn.networks.spikes",
     "run_lottery": "snn.lottery.run",

@@ -190,8 +190,8 @@ class Ticket:
     left_out : dict of str to str
         Arrays of two or more dimensions that are no weights, and what they are.
     unlisted : tuple of str
-        What would be a layer, but is not in the ticket's own list of ``layers``: weights
-        of modules that were not pruned, or of layers under another of their names.
+        What would be a layer, but is not in the ticket's own list of ``layers``:
+        weights of modules that were not pruned, or layers by another of their names.
     """
 
     layers: tuple[TicketLayer, ...]

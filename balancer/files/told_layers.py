@@ -1,4 +1,4 @@
-"""What the metadata of a ticket say of its layers: which there are, and for how long."""
+"""What the metadata of a ticket say of its layers: which there are, and how long."""
 
 from __future__ import annotations
 

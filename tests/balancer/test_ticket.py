@@ -339,5 +339,5 @@ def test_rates_tell_the_time_steps_and_cannot_contradict_them(tmp_path):
     with pytest.raises(TicketError, match=r"layer a: .* 2 time steps, but .* is 1"):
         open_ticket(told(tmp_path, {"timesteps": 1}, **rates))
     rates |= {"b.weight": PRUNED, "b.rates": np.full((3, 3), 0.1)}
-    with pytest.raises(TicketError, match="layer b: .* 3 time steps, but .* a are of"):
+    with pytest.raises(TicketError, match=r"layer b: .* 3 time steps, but .* a are of"):
         open_ticket(told(tmp_path, {}, **rates))
