@@ -11,10 +11,18 @@ from hwmodel.commands.accelerators import Accelerators
 from hwmodel.commands.balance import Balance
 from hwmodel.commands.contract import Command, Parser, UsageError, WorkFailedError
 from hwmodel.commands.evaluate import Evaluate
+from snn.commands.accuracy import accuracy_of_ticket
 from snn.commands.lottery import Lottery
+from snn.commands.retrain import Retrain
 
 PROGRAM = "balanced-sparsity"
-COMMANDS: tuple[Command[Any], ...] = (Balance(), Evaluate(), Accelerators(), Lottery())
+COMMANDS: tuple[Command[Any], ...] = (
+    Balance(accuracy_of_ticket),
+    Retrain(),
+    Evaluate(),
+    Accelerators(),
+    Lottery(),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

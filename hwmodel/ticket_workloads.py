@@ -153,7 +153,8 @@ class TicketWorkloads:
 
     def _spiking_calls(self, name: str) -> int:
         """Count the calls whose inputs the spikes of a layer are."""
-        spiking = [call.calls for call in self.calls[name] if not self._analog(call)]
+        calls = self.calls.get(name, ())
+        spiking = [call.calls for call in calls if not self._analog(call)]
         return max(1, sum(spiking))
 
     def _analog(self, call: PlacedLayer) -> bool:

@@ -29,16 +29,14 @@ if TYPE_CHECKING:
     from snn.lottery.run import LotteryResult, run_lottery
     from snn.lottery.run_comparison import RunProgress, compare_methods
     from snn.lottery.store import StoreError
-    from snn.lottery.ticket_network import (
-        Standardization,
-        evaluate_ticket,
-        load_network,
-    )
+    from snn.lottery.ticket_network import Standardization, load_network
     from snn.lottery.watcher import Watcher
     from snn.networks.geometry import layer_geometry
     from snn.networks.layers import prunable_layers
     from snn.networks.models import ModelError, build_network
     from snn.networks.spikes import input_rates, record_spikes
+    from snn.retraining.retrain import RetrainResult, retrain
+    from snn.retraining.ticket_accuracy import TicketAccuracy
     from snn.training.config import TrainingConfig
     from snn.training.distributed import Processes
     from snn.training.masking import keep_masks
@@ -60,17 +58,18 @@ __all__ = [
     "Processes",
     "Pruned",
     "Pruning",
+    "RetrainResult",
     "RoundOutcome",
     "RunProgress",
     "Split",
     "Standardization",
     "StoreError",
+    "TicketAccuracy",
     "TrainingConfig",
     "Watcher",
     "apply_order",
     "build_network",
     "compare_methods",
-    "evaluate_ticket",
     "input_rates",
     "keep_masks",
     "layer_geometry",
@@ -79,6 +78,7 @@ __all__ = [
     "prunable_layers",
     "read_toml",
     "record_spikes",
+    "retrain",
     "run_lottery",
 ]
 
@@ -99,17 +99,18 @@ _HOMES = {
     "Processes": "snn.training.distributed",
     "Pruned": "snn.lottery.pruning",
     "Pruning": "snn.lottery.pruning",
+    "RetrainResult": "snn.retraining.retrain",
     "RoundOutcome": "snn.lottery.results",
     "RunProgress": "snn.lottery.run_comparison",
     "Split": "snn.data.image_data",
     "Standardization": "snn.lottery.ticket_network",
     "StoreError": "snn.lottery.store",
+    "TicketAccuracy": "snn.retraining.ticket_accuracy",
     "TrainingConfig": "snn.training.config",
     "Watcher": "snn.lottery.watcher",
     "apply_order": "snn.channels.apply_order",
     "build_network": "snn.networks.models",
     "compare_methods": "snn.lottery.run_comparison",
-    "evaluate_ticket": "snn.lottery.ticket_network",
     "input_rates": "snn.networks.spikes",
     "keep_masks": "snn.training.masking",
     "layer_geometry": "snn.networks.geometry",
@@ -118,6 +119,7 @@ _HOMES = {
     "prunable_layers": "snn.networks.layers",
     "read_toml": "snn.lottery.config",
     "record_spikes": "snn.networks.spikes",
+    "retrain": "snn.retraining.retrain",
     "run_lottery": "snn.lottery.run",
 }
 __getattr__, __dir__ = lazy_attributes(__name__, _HOMES)

@@ -34,8 +34,18 @@ class RunArray:
         AcceleratorError
             An unknown accelerator.
         """
-        array = (config.map, config.pes)
-        return cls(*array, Hardware.if_possible(config.accelerator, *array))
+        return cls.on(config.accelerator, config.map, config.pes)
+
+    @classmethod
+    def on(cls, accelerator: str, pe_map: str, pes: int) -> RunArray:
+        """Put a PE map on an accelerator, where it can have the map.
+
+        Raises
+        ------
+        AcceleratorError
+            An unknown accelerator.
+        """
+        return cls(pe_map, pes, Hardware.if_possible(accelerator, pe_map, pes))
 
     def map_of(self, mask: npt.NDArray[Any]) -> PEMap:
         """PE map of a layer."""

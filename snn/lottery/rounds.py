@@ -19,6 +19,7 @@ from snn.lottery.methods import get_method
 from snn.lottery.pruning import Pruned, Pruning, natural_schedules
 from snn.lottery.results import RoundOutcome
 from snn.lottery.round_tickets import RoundTicket, load_state, state_of
+from snn.lottery.round_training import RoundTraining
 from snn.lottery.store import Checkpoint, RunFolder, StoreError
 from snn.lottery.ticket_network import Standardization
 from snn.lottery.timesteps import check_frames, run_timesteps
@@ -85,7 +86,7 @@ class Rounds:
             "architecture": config.network if named else type(network).__name__,
             "dataset": self.data.name,
             "input_shape": list(self.data.input_shape),
-            "standardization": used.to_json(),
+            "preprocessing": used.to_json(),
             "timesteps": self.timesteps,
             "layers": list_layers(network, calls),
         }
@@ -213,7 +214,7 @@ class Rounds:
             pe_map=self.config.map,
             pes=self.config.pes,
             revive=self.config.revive,
-            seed=_seed(self.config.seed, number),
+            seed=round_seed(self.config.seed, number),
             costs=self.costs,
             latency_budget=self.config.latency_budget,
         )
@@ -246,41 +247,30 @@ class Rounds:
     ) -> int:
         """Train a round, from its beginning or its checkpoint; count its epochs."""
         rewind_epoch = self.config.rewind_epoch
-        first = start = 0 if number == 0 else rewind_epoch
-        if checkpoint is not None:
-            self.trainer.restore(checkpoint.trainer)
-            start = checkpoint.trainer["epoch"]
-        elif number > 0:
-            self.network.load_state_dict(self._rewound())
-        elif rewind_epoch == 0:
-            self._keep_for_rewinding()
-        written = time.monotonic()
-        if self.journal is not None:
-            self.journal.rewind_to(number, start)
+        if checkpoint is None:
+            if number > 0:
+                self.network.load_state_dict(self._rewound())
+            elif rewind_epoch == 0:
+                self._keep_for_rewinding()
 
         def after_epoch(report: EpochReport) -> None:
-            nonlocal written
             if number == 0 and report.epoch == rewind_epoch:
                 self._keep_for_rewinding()
-            if self.journal is None:
-                return
-            self.journal.epoch(number, report)
-            self.watcher.epoch(number, report)
-            late = time.monotonic() - written >= checkpoint_seconds
-            if late and report.epoch < report.epochs:
-                self.folder.save_checkpoint(
-                    Checkpoint(number, pruned, self.trainer.checkpoint())
-                )
-                written = time.monotonic()
+            if self.journal is not None:
+                self.watcher.epoch(number, report)
 
-        reports = self.trainer.fit(
-            pruned.masks,
-            start=start,
-            seed=_seed(self.config.seed, number),
+        training = RoundTraining(
+            self.trainer, self.folder, self.journal, checkpoint_seconds
+        )
+        return training.train(
+            number,
+            pruned,
+            first=0 if number == 0 else rewind_epoch,
+            seed=round_seed(self.config.seed, number),
             timesteps=timesteps,
+            checkpoint=checkpoint,
             after_epoch=after_epoch,
         )
-        return (reports[-1].epoch if reports else start) - first
 
     def _checkpoint_of(self, number: int) -> Checkpoint | None:
         """Read the checkpoint of a round, if it was stopped in one."""
@@ -312,6 +302,7 @@ class Rounds:
         return self.rewind
 
 
-def _seed(seed: int, number: int) -> int:
-    """Return the seed of a round."""
-    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+def round_seed(seed: int, number: int, again: int = 0) -> int:
+    """Return the seed of a round; another one for each time that it is done again."""
+    parts = [seed, number, again] if again else [seed, number]
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])

@@ -15,13 +15,11 @@ from snn.lottery.config import LotteryConfig
 from snn.lottery.identity import StandIns
 from snn.lottery.results import RoundOutcome
 from snn.lottery.round_tickets import load_state, load_ticket
+from snn.lottery.round_training import CHECKPOINT_SECONDS
 from snn.lottery.rounds import Rounds
-from snn.lottery.store import RunFolder, StoreError
+from snn.lottery.store import RunFolder
 from snn.lottery.watcher import Watcher
 from snn.training.distributed import Processes
-
-# A checkpoint is written after an epoch if the last one is older.
-CHECKPOINT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,15 +183,10 @@ def _finished(
 ) -> LotteryResult | None:
     """Return the result of a run that is finished and not wanted again."""
     finished = None
-    if processes.is_main and not restart:
-        outcomes = folder.finished()
+    if processes.is_main:
+        outcomes = folder.former(resume, restart)
         if outcomes is not None:
             finished = LotteryResult(
                 folder.config, folder.path, tuple(outcomes), folder.notes()
-            )
-        elif folder.started and not resume:
-            raise StoreError(
-                f"{folder.path} holds an unfinished run of {folder.rounds_done} "
-                "rounds; go on with --resume, or begin again with --restart"
             )
     return processes.broadcast(finished)

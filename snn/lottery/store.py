@@ -153,6 +153,30 @@ class RunFolder:
                 "change the seed or the output folder"
             ) from error
 
+    def former(self, resume: bool, restart: bool) -> list[RoundOutcome] | None:
+        """Outcomes of a run that is finished and not wanted again.
+
+        Parameters
+        ----------
+        resume, restart : bool
+            What to do with one that is not: go on, or throw it away.
+
+        Raises
+        ------
+        StoreError
+            There is an unfinished run, and neither is asked for; a damaged report.
+        """
+        if restart:
+            return None
+        finished = self.finished()
+        if finished is None and self.started and not resume:
+            done = f" of {self.rounds_done} rounds" if self.rounds_done else ""
+            raise StoreError(
+                f"{self.path} holds an unfinished run{done}; go on with --resume, or "
+                "begin again with --restart"
+            )
+        return finished
+
     def begin(self, anew: bool = False) -> None:
         """Write the configuration, and remove what a kill left half-written.
 

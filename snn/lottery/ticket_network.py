@@ -1,10 +1,10 @@
-"""The network of a ticket: its weights, what its images need, and how well it does."""
+"""The network of a ticket: its weights, and what is done to its images."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,18 +13,15 @@ from torch import nn
 
 from balancer.errors import TicketError, naming
 from balancer.files.array_files import open_arrays
-from snn.data.image_data import ImageData
-from snn.data.load import load_data
-from snn.lottery.config import LotteryConfig
 from snn.lottery.round_tickets import load_state, load_ticket
 from snn.networks.models import build_network
-from snn.training.distributed import Processes
-from snn.training.evaluation import Evaluation, Evaluator
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Standardization:
     """What is done to images before a network sees them: (image - mean) / std.
+
+    Tickets of lottery runs record it as ``preprocessing``.
 
     Attributes
     ----------
@@ -35,7 +32,7 @@ class Standardization:
     --------
     >>> import torch
     >>> from snn import Standardization
-    >>> about = {"standardization": {"mean": [4.0], "std": [2.0]}}
+    >>> about = {"preprocessing": {"mean": [4.0], "std": [2.0]}}
     >>> Standardization.of(about)(torch.full((1, 1, 1, 1), 8.0)).item()
     2.0
     """
@@ -45,7 +42,7 @@ class Standardization:
 
     @classmethod
     def of(cls, about: Mapping[str, Any]) -> Self:
-        """Read the ``standardization`` of a ticket's metadata.
+        """Read the ``preprocessing`` of a ticket's metadata.
 
         Raises
         ------
@@ -53,13 +50,12 @@ class Standardization:
             The metadata have none.
         """
         try:
-            known = about["standardization"]
+            known = about["preprocessing"]
             return cls(torch.tensor(known["mean"]), torch.tensor(known["std"]))
         except (KeyError, TypeError, ValueError) as error:
             raise TicketError(
-                "the metadata have no `standardization` with `mean` and `std`, which "
-                "tickets of lottery runs hold since they record it; take those of the "
-                "training images (`ImageData.mean` and `.std`)"
+                "its metadata have no `preprocessing` with `mean` and `std`; take those "
+                "of the training images (`ImageData.mean` and `.std`)"
             ) from error
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
@@ -80,7 +76,7 @@ def load_network(
     """Load the network of a ticket of a lottery run, with its weights.
 
     Pruned weights are zero. The network takes images as the `Standardization` of the
-    ticket makes them.
+    ticket makes them. `TicketAccuracy` evaluates it.
 
     Parameters
     ----------
@@ -113,68 +109,27 @@ def load_network(
         stored = load_ticket(path)
         about = open_arrays(path).metadata()
         if network is None:
-            name = LotteryConfig.of(about["config"]).network
-            if about["architecture"] != name:
-                raise TicketError(
-                    f"its network is a {about['architecture']} that was given to the "
-                    "run, whose code is in no file; give it as `network`"
-                )
-            classes = len(stored.state["classifier.weight"])
-            shape = tuple(about["input_shape"])
-            network = build_network(name, shape, classes, about["timesteps"])
+            refuse_unknown_network(about)
+            network = build_network(
+                about["architecture"],
+                tuple(about["input_shape"]),
+                len(stored.state["classifier.weight"]),
+                about["timesteps"],
+            )
         load_state(network, stored.state)
     return network
 
 
-def evaluate_ticket(
-    ticket: str | os.PathLike[str],
-    *,
-    network: nn.Module | None = None,
-    data: ImageData | None = None,
-) -> Evaluation:
-    """Evaluate the network of a ticket of a lottery run on test images.
-
-    Parameters
-    ----------
-    ticket : str or path
-        A ``round-NN.safetensors`` of a run folder.
-    network, data : optional
-        What the run was given instead of its configuration's. Images are standardized
-        as in the run, whatever `data` say.
-
-    Returns
-    -------
-    Evaluation
-        Loss and accuracy on the test images.
+def refuse_unknown_network(about: Mapping[str, Any]) -> None:
+    """Refuse a ticket whose network only its run was given.
 
     Raises
     ------
     TicketError
-        As `load_network` does.
-    DataError
-        Data that cannot be loaded.
-
-    Examples
-    --------
-    >>> from balancer import shipped_ticket
-    >>> from snn import evaluate_ticket
-    >>> evaluation = evaluate_ticket(shipped_ticket())
-    >>> round(evaluation.accuracy, 2), evaluation.images
-    (0.94, 359)
+        Its architecture is not that of its configuration.
     """
-    network = load_network(ticket, network)
-    about = open_arrays(Path(ticket)).metadata()
-    config = LotteryConfig.of(about["config"])
-    if data is None:
-        data = load_data(
-            config.dataset,
-            train_size=config.train_size,
-            validation=config.validation,
-            seed=config.seed,
-            timesteps=config.timesteps,
+    if about["architecture"] != about["config"]["network"]:
+        raise TicketError(
+            f"its network, {about['architecture']}, was given to the run, and its code "
+            "is in no file; give it as `network`"
         )
-    if "standardization" in about:
-        used = Standardization.of(about)
-        data = replace(data, mean=used.mean, std=used.std)
-    evaluator = Evaluator(network, data, config, Processes())
-    return evaluator.evaluate(data.test, about["timesteps"])

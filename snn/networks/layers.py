@@ -81,7 +81,6 @@ def geometry_of(layer: nn.Module, shape: tuple[int, ...] | None) -> Geometry:
         return Geometry(shape, (1, 1), (0, 0), (1, 1))
     numbers: list[Any] = [layer.stride, _padding(layer), layer.dilation]
     if isinstance(layer, nn.Conv1d):
-        shape = None if shape is None else (shape[0], 1, *shape[1:])
         numbers = [(rest, *one) for rest, one in zip((1, 0, 1), numbers, strict=True)]
     stride, padding, dilation = (tuple(one) for one in numbers)
     return Geometry(shape, stride, padding, dilation, layer.groups)
