@@ -113,8 +113,9 @@ class Rounds:
             notes.append(f"Cycles and energy: {assumption}.")
         asked = self.config.timesteps
         if self.timesteps != asked:
+            steps = "step" if self.timesteps == 1 else "steps"
             notes.append(
-                f"The network runs {self.timesteps} time steps of its own; timesteps "
+                f"The network runs {self.timesteps} time {steps} of its own; timesteps "
                 f"{asked} is not used."
             )
         return tuple(notes)

@@ -23,6 +23,7 @@ import torch
 from balancer import Schedule
 from balancer.errors import BalancerError
 from balancer.files.atomic import replacing
+from snn.lottery.checksums import damage_of_archive
 from snn.lottery.config import LotteryConfig
 from snn.lottery.identity import StandIns
 from snn.lottery.pruning import Pruned
@@ -259,15 +260,18 @@ class RunFolder:
         path = self.path / f"{name}.pt"
         if not path.exists():
             return None
-        try:
-            loaded: dict[str, Any] = torch.load(
-                path, map_location="cpu", weights_only=True
-            )
-        except (EOFError, RuntimeError, UnpicklingError) as error:
-            raise StoreError(
-                f"{path} is damaged; begin again with --restart"
-            ) from error
-        return loaded
+        damage = damage_of_archive(path)  # torch looks at no checksum
+        if damage is None:
+            try:
+                loaded: dict[str, Any] = torch.load(
+                    path, map_location="cpu", weights_only=True
+                )
+            except (EOFError, RuntimeError, UnpicklingError) as error:
+                damage = str(error)
+            else:
+                return loaded
+        said = " ".join(damage.split())
+        raise StoreError(f"{path} is damaged ({said}); begin again with --restart")
 
     def finish(self, outcomes: list[RoundOutcome], notes: Sequence[str] = ()) -> None:
         """Write the report, which says that the run is finished."""

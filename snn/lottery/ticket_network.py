@@ -54,8 +54,8 @@ class Standardization:
             return cls(torch.tensor(known["mean"]), torch.tensor(known["std"]))
         except (KeyError, TypeError, ValueError) as error:
             raise TicketError(
-                "its metadata have no `preprocessing` with `mean` and `std`; take those "
-                "of the training images (`ImageData.mean` and `.std`)"
+                "its metadata have no `preprocessing` with `mean` and `std`; take "
+                "those of the training images (`ImageData.mean` and `.std`)"
             ) from error
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
