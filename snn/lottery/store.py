@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Self, TextIO, TypeVar
 
 import numpy as np
@@ -266,8 +265,8 @@ class RunFolder:
                 loaded: dict[str, Any] = torch.load(
                     path, map_location="cpu", weights_only=True
                 )
-            except (EOFError, RuntimeError, UnpicklingError) as error:
-                damage = str(error)
+            except Exception as error:  # as many ways as there are in pickles
+                damage = str(error) or type(error).__name__
             else:
                 return loaded
         said = " ".join(damage.split())
