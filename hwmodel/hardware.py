@@ -16,7 +16,7 @@ from balancer.maps.schedule import Schedule
 from hwmodel.accelerator import Accelerator
 from hwmodel.defaults import DEFAULT_ACCELERATOR
 from hwmodel.errors import AcceleratorError
-from hwmodel.evaluation import evaluate, evaluate_layer
+from hwmodel.evaluation import evaluate
 from hwmodel.geometry import Shapes
 from hwmodel.layer_costs import slice_costs
 from hwmodel.report import Report
@@ -46,15 +46,16 @@ class HardwareLayers:
     def slice_cost(self, name: str) -> LayerCost:
         """Say what a slice of a layer costs; raises as `slice_costs` does."""
         any_mask = np.broadcast_to(np.False_, self.workloads.shapes[name])
-        workload = self.workloads.workload(name, any_mask)
-        return slice_costs([workload], self.accelerator)[name]
+        calls = self.workloads.workloads(name, any_mask)
+        costs = [slice_costs([call], self.accelerator)[name] for call in calls]
+        return sum(costs, LayerCost())
 
     def mask_cost(
         self, name: str, mask: BoolArray, schedule: Schedule | None = None
     ) -> MaskCost:
         """Say what a mask of a layer takes, in the order of a schedule."""
-        workload = self.workloads.workload(name, mask, schedule)
-        report = evaluate_layer(workload, self.accelerator)
+        calls = self.workloads.workloads(name, mask, schedule)
+        (report,) = evaluate(calls, self.accelerator).layers
         return MaskCost(report.cycles, report.energy_pj, report.basis.value)
 
 

@@ -30,15 +30,17 @@ if TYPE_CHECKING:
     from snn.lottery.run import LotteryResult, run_lottery
     from snn.lottery.run_comparison import RunProgress, compare_methods
     from snn.lottery.store import StoreError
+    from snn.lottery.ticket_network import Standardization, load_network
     from snn.lottery.watcher import Watcher
     from snn.networks.geometry import layer_geometry
+    from snn.networks.layers import prunable_layers
     from snn.networks.models import ModelError, build_network
     from snn.networks.spikes import input_rates, record_spikes
     from snn.retraining.retrain import RetrainResult, retrain
     from snn.retraining.ticket_accuracy import TicketAccuracy
     from snn.training.config import TrainingConfig
     from snn.training.distributed import Processes
-    from snn.training.masking import keep_masks, prunable_layers
+    from snn.training.masking import keep_masks
 
 __all__ = [
     "METHODS",
@@ -61,6 +63,7 @@ __all__ = [
     "RoundOutcome",
     "RunProgress",
     "Split",
+    "Standardization",
     "StoreError",
     "TicketAccuracy",
     "TrainingConfig",
@@ -73,6 +76,7 @@ __all__ = [
     "layer_geometry",
     "live_weights",
     "load_data",
+    "load_network",
     "prunable_layers",
     "read_toml",
     "record_spikes",
@@ -101,6 +105,7 @@ _HOMES = {
     "RoundOutcome": "snn.lottery.results",
     "RunProgress": "snn.lottery.run_comparison",
     "Split": "snn.data.image_data",
+    "Standardization": "snn.lottery.ticket_network",
     "StoreError": "snn.lottery.store",
     "TicketAccuracy": "snn.retraining.ticket_accuracy",
     "TrainingConfig": "snn.training.config",
@@ -113,7 +118,8 @@ _HOMES = {
     "layer_geometry": "snn.networks.geometry",
     "live_weights": "snn.lottery.live_paths",
     "load_data": "snn.data.load",
-    "prunable_layers": "snn.training.masking",
+    "load_network": "snn.lottery.ticket_network",
+    "prunable_layers": "snn.networks.layers",
     "read_toml": "snn.lottery.config",
     "record_spikes": "snn.networks.spikes",
     "retrain": "snn.retraining.retrain",

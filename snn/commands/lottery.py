@@ -159,11 +159,14 @@ def _print_run(result: LotteryResult, args: argparse.Namespace) -> None:
             "folder": str(result.folder),
             "rounds": [outcome.to_dict() for outcome in result.outcomes],
             "ticket": str(result.ticket()),
+            "notes": list(result.notes),
         }
         print(json.dumps(document, indent=1))
         return
     for line in closing_lines(result.dense, result.last):
         say(line)
+    for note in result.notes:
+        say(note)
     say(f"ticket: {result.ticket()}")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from balancer import BalancerError, LayerCost, LoadMetrics, PEMap, kept_fraction
-from hwmodel import Hardware, Report
+from hwmodel import Hardware, LayerReport, Report
 from snn.array_types import Masks
 from snn.lottery.config import LotteryConfig
 from snn.lottery.pruning import Schedules
@@ -69,6 +69,13 @@ class RunArray:
         layers = self.hardware.layers(shapes, about)
         return {name: layers.slice_cost(name) for name in masks}
 
+    def assumption(self, masks: Masks, about: Mapping[str, Any]) -> str | None:
+        """Say what cycles assume about the layers; None if all is known."""
+        if self.hardware is None:
+            return None
+        shapes = {name: mask.shape for name, mask in masks.items()}
+        return self.hardware.layers(shapes, about).assumption
+
     def report(
         self, masks: Masks, schedules: Schedules, about: Mapping[str, Any]
     ) -> Report | None:
@@ -109,8 +116,20 @@ def layer_outcomes(
             occupancy=metrics[name].occupancy,
             kept_fraction=kept_fraction(scores[name], mask),
             spike_rate=spike_rates.get(name),
-            cycles=costs[name].cycles if name in costs else None,
-            energy=costs[name].energy_pj if name in costs else None,
+            **_costs(costs.get(name)),
         )
         for name, mask in masks.items()
     )
+
+
+def _costs(layer: LayerReport | None) -> dict[str, Any]:
+    """Cycles and energy of one call, and how many there are."""
+    if layer is None:
+        return {"cycles": None, "energy": None}
+    calls = layer.calls or 1
+    whole = isinstance(layer.cycles, int) and layer.cycles % calls == 0
+    return {
+        "cycles": layer.cycles // calls if whole else layer.cycles / calls,
+        "energy": layer.energy_pj / calls,
+        "calls": layer.calls,
+    }

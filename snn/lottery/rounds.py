@@ -21,13 +21,17 @@ from snn.lottery.results import RoundOutcome
 from snn.lottery.round_tickets import RoundTicket, load_state, state_of
 from snn.lottery.round_training import RoundTraining
 from snn.lottery.store import Checkpoint, RunFolder, StoreError
+from snn.lottery.ticket_network import Standardization
+from snn.lottery.timesteps import check_frames, run_timesteps
 from snn.lottery.watcher import Watcher
-from snn.networks.geometry import layer_geometry
+from snn.networks.calls import observe_calls
+from snn.networks.geometry import list_layers
+from snn.networks.layers import layer_notes, prunable_layers
 from snn.networks.models import build_network
 from snn.networks.spikes import mean_rates
 from snn.training.distributed import Processes
 from snn.training.journal import Journal
-from snn.training.masking import prunable_layers, update_scores
+from snn.training.masking import update_scores
 from snn.training.trainer import EpochReport, Trainer
 
 
@@ -59,6 +63,8 @@ class Rounds:
             timesteps=config.timesteps,
             augmentation=config.augmentation,
         )
+        check_frames(config, self.data)
+        named = network is None
         if network is None:
             torch.manual_seed(config.seed)
             network = build_network(
@@ -68,16 +74,21 @@ class Rounds:
                 config.timesteps,
             )
         self.network = network
-        # A network that does not know of time steps has one.
-        timed = hasattr(network, "timesteps") or self.data.events
-        self.timesteps = config.timesteps if timed else 1
         self.trainer = Trainer(network, self.data, config, processes)
         self.examiner = Examiner(self.trainer, self.array)
-        example = self.examiner.images(1, config.timesteps)
+        asked = config.timesteps if hasattr(network, "timesteps") else None
+        with self.trainer.evaluator.running(asked):
+            example = self.examiner.images(1, config.timesteps)
+            calls = observe_calls(network, example)
+        self.timesteps = run_timesteps(config, network, self.data, calls)
+        used = Standardization(self.data.mean, self.data.std)
         self.about = {
-            "architecture": config.network,
+            "architecture": config.network if named else type(network).__name__,
+            "dataset": self.data.name,
             "input_shape": list(self.data.input_shape),
-            "layers": layer_geometry(network, example),
+            "preprocessing": used.to_json(),
+            "timesteps": self.timesteps,
+            "layers": list_layers(network, calls),
         }
         layers: dict[str, Any] = dict(prunable_layers(network))
         dense = {
@@ -85,6 +96,7 @@ class Rounds:
             for name, layer in layers.items()
         }
         self.dense = Pruned(dense, dense, natural_schedules(dense, config.map))
+        self.notes = self._notes()
         # What would fail at the end should fail now.
         self.costs = None
         if config.method == "latency":
@@ -93,6 +105,20 @@ class Rounds:
             self.examiner.spikes(1, self.timesteps)
         self.journal: Journal | None = None  # of the main process
         self.rewind: dict[str, Any] | None = None
+
+    def _notes(self) -> tuple[str, ...]:
+        """Say what the numbers of this network might hide, a sentence each."""
+        notes = layer_notes(self.network)
+        if assumption := self.array.assumption(self.dense.masks, self.about):
+            notes.append(f"Cycles and energy: {assumption}.")
+        asked = self.config.timesteps
+        if self.timesteps != asked:
+            steps = "step" if self.timesteps == 1 else "steps"
+            notes.append(
+                f"The network runs {self.timesteps} time {steps} of its own; timesteps "
+                f"{asked} is not used."
+            )
+        return tuple(notes)
 
     def run(self, checkpoint_seconds: float) -> list[RoundOutcome]:
         """Do the rounds that are left."""
@@ -114,7 +140,7 @@ class Rounds:
                 count = self.config.record_images
                 spikes = self.examiner.spikes(count, self.timesteps)
                 save_spikes(self.folder.spikes_path, spikes)
-            self.folder.finish(outcomes)
+            self.folder.finish(outcomes, self.notes)
         self.processes.barrier()
         return outcomes
 

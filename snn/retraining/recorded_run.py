@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from snn.data.image_data import ImageData
 from snn.data.load import load_data
 from snn.lottery.config import LotteryConfig
 from snn.lottery.round_tickets import RoundTicket, load_state, load_ticket
+from snn.lottery.ticket_network import Standardization, refuse_unknown_network
 from snn.networks.models import build_network
 
 
@@ -98,7 +99,12 @@ class RecordedRun:
                 timesteps=config.timesteps,
                 augmentation=config.augmentation,
             )
+        if "preprocessing" in about:  # whatever the images are by themselves
+            used = Standardization.of(about)
+            data = replace(data, mean=used.mean, std=used.std)
         if network is None:
+            with naming(path):
+                refuse_unknown_network(about)
             network = fresh_network(config, data)
         with naming(path):
             load_state(network, ticket.state)
