@@ -15,7 +15,11 @@ from balancer.files.array_files import WRITTEN_FORMATS
 from balancer.files.atomic import replacing
 from balancer.files.ticket import save_masks
 from balancer.network.budgets import Tradeoff
-from balancer.network.network_solution import LayerResult, NetworkSolution
+from balancer.network.network_solution import (
+    LayerResult,
+    NetworkSolution,
+    of_unstructured,
+)
 from balancer.network.request import BalanceRequest
 from balancer.report.hardware_use import NO_HARDWARE, HardwareUse
 from balancer.solvers.limits import SearchLimits
@@ -251,8 +255,8 @@ class BalanceReport:
         lines = [f"BalanceReport({self.source or 'layers in memory'})"]
         lines += repr(self.solution).splitlines()[1:]
         lines.append(
-            f"  network: {self.solution.kept_fraction:.4f} of the unstructured "
-            f"magnitude, {self.solution.status.value}"
+            f"  network: {of_unstructured(self.solution.kept_fraction)}, "
+            f"{self.solution.status.value}"
         )
         if self.hardware is not None:
             lines.append(
