@@ -86,9 +86,9 @@ def prunings(
     return pruning
 
 
-def has_room(pruning: Pruning) -> bool:
+def has_room(pruning: Pruning, in_order: bool = True) -> bool:
     """Whether the sparsity leaves a slice to every layer."""
-    needed = sum(least_kept(pruning, name) for name in pruning.scores)
+    needed = sum(least_kept(pruning, name, in_order) for name in pruning.scores)
     return count(unstructured(pruning)) >= needed
 
 

@@ -6,8 +6,9 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
-from hwmodel.commands.console import TextTable, show
+from hwmodel.commands.console import show
 from hwmodel.commands.contract import Command
+from hwmodel.commands.text_tables import TextTable
 
 if TYPE_CHECKING:
     from hwmodel import Accelerator

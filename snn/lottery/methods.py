@@ -51,6 +51,9 @@ _ORDERED_AXES: dict[str, tuple[tuple[int, ...], str]] = {
     "optimal-order": ((0,), "optimal"),
 }
 
+# Methods that keep a slice of every layer within the budget of the network.
+ROUNDED = frozenset({"optimal", "optimal-order", "latency"})
+
 
 def get_method(name: str) -> Method:
     """Look up a method.
@@ -153,7 +156,7 @@ def top_k_per_pe(pruning: Pruning) -> Pruned:
     for name, mask in unstructured(pruning).items():
         pe_map = pruning.map_of(name)
         kept = int(np.count_nonzero(mask))
-        some = bool(candidates[name].any())
+        some = bool(candidates[name].any()) and not pruning.allow_empty
         share = max(round(kept / max(1, pe_map.n_cells)), some)
         # What may not be kept comes last, and no PE is asked for more than all have.
         usable = mark(pruning.scores[name], candidates[name], None)
@@ -234,6 +237,7 @@ def _solved(pruning: Pruning, **program: Any) -> NetworkSolution:
         pe_map=pruning.pe_map,
         pes=pruning.pes,
         nested=True,
+        allow_empty=pruning.allow_empty,
         seed=pruning.seed,
         **program,
     )

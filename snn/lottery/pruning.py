@@ -23,9 +23,15 @@ from balancer import (
 )
 from balancer.array_types import AnyArray, BoolArray
 from balancer.metrics import fraction
-from balancer.network.guard import refuse_hopeless, share_out, smallest_slice
+from balancer.network.guard import (
+    refuse_hopeless,
+    refuse_too_little,
+    share_out,
+    smallest_slice,
+)
 from balancer.program.rounding import total_score
 from snn.array_types import Masks
+from snn.lottery.config import LotteryConfig
 
 Schedules = Mapping[str, Schedule]
 Scope = Literal["global", "layer"]
@@ -53,6 +59,8 @@ class Pruning:
         The array, as in `PEMap.parse`.
     revive : bool
         Pruned weights take part again, with their last non-zero magnitude.
+    allow_empty : bool
+        Balanced methods may take the last slice of a layer.
     seed : int
         Seed of everything random.
     costs : mapping of str to LayerCost
@@ -70,6 +78,7 @@ class Pruning:
     pe_map: str = "output_channel"
     pes: int = 16
     revive: bool = False
+    allow_empty: bool = False
     seed: int = 0
     costs: Mapping[str, LayerCost] | None = None
     latency_budget: float = 1.0
@@ -146,7 +155,8 @@ def layer_budgets(
     """Round the non-zeros of unstructured masks to what balanced layers can have.
 
     A balanced layer keeps whole slices, so each is rounded to the nearest number of
-    them, but no layer loses its last one; see `balancer.network.guard.share_out`.
+    them, but no layer loses its last one unless the pruning allows it; see
+    `balancer.network.guard.share_out`.
 
     Parameters
     ----------
@@ -175,7 +185,7 @@ def layer_budgets(
 
 
 def least_kept(pruning: Pruning, name: str, in_order: bool = True) -> int:
-    """Least non-zeros of a balanced mask of a layer that is not emptied.
+    """Least non-zeros of a balanced mask of a layer; 0 if it may be emptied.
 
     Raises
     ------
@@ -183,12 +193,44 @@ def least_kept(pruning: Pruning, name: str, in_order: bool = True) -> int:
         Every balanced mask of its candidates is empty.
     """
     pe_map, candidates = pruning.map_of(name), pruning.candidates()[name]
-    if not candidates.any():
+    if pruning.allow_empty or not candidates.any():
         return 0
     offered = pe_map.cell_loads(candidates) if in_order else pe_map.cell_sizes()
     least = smallest_slice(pe_map, pe_map.least_of_group(offered))
     refuse_hopeless([] if least else [name])
     return least
+
+
+def check_room(dense: Masks, config: LotteryConfig) -> None:
+    """Refuse a run whose last sparsity has no room for a slice of every layer.
+
+    Parameters
+    ----------
+    dense : mapping of str to ndarray of bool
+        Masks of the layers before the first round.
+    config : LotteryConfig
+        The run.
+
+    Raises
+    ------
+    InfeasibleError
+        The message says which layers need how much.
+    """
+    scores = {name: mask.astype(np.float32) for name, mask in dense.items()}
+    last = Pruning(
+        scores=scores,
+        masks=dense,
+        carried=dense,
+        sparsity=config.schedule_of_sparsity[-1],
+        step=0.0,
+        scope=config.scope,
+        pe_map=config.map,
+        pes=config.pes,
+        allow_empty=config.allow_empty,
+    )
+    least = {name: least_kept(last, name) for name in dense}
+    kept = sum(int(np.count_nonzero(mask)) for mask in unstructured(last).values())
+    refuse_too_little(kept, least)
 
 
 def _slice(pe_map: PEMap) -> int:

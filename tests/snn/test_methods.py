@@ -441,8 +441,11 @@ def test_ragged_layers_are_not_emptied():
 def test_kept_magnitude_compares_at_equal_nonzeros(pruning):
     """Layer-wise pruning keeps all that can be kept, others no more."""
     layer_wise = unstructured(replace(pruning, scope="layer", revive=True))
-    assert kept_magnitude(pruning.scores, layer_wise) == pytest.approx(1.0)
-    assert kept_magnitude(pruning.scores, pruning.carried) <= 1 + 1e-12
+    scored = any(scores[layer_wise[n]].any() for n, scores in pruning.scores.items())
+    best = kept_magnitude(pruning.scores, layer_wise)
+    assert best == pytest.approx(1.0) if scored else best is None
+    share = kept_magnitude(pruning.scores, pruning.carried)
+    assert share is None or share <= 1
 
 
 def test_unknown_methods_are_named():
