@@ -20,7 +20,7 @@ from hwmodel.commands.balance_options import (
     request_of,
 )
 from hwmodel.commands.console import say, show
-from hwmodel.commands.contract import Command, UsageError, WorkFailedError, usage_errors
+from hwmodel.commands.contract import CancelledError, Command, UsageError, usage_errors
 
 if TYPE_CHECKING:
     from balancer import BalanceFiles, BalanceReport, LayerResult
@@ -99,8 +99,9 @@ class Balance(Command[Balanced]):
         else:
             _print_tables(outcome, args)
         if report.solution.cancelled:
-            raise WorkFailedError(
-                "cancelled: the masks are valid, but slice-greedy chose what was left"
+            raise CancelledError(
+                "cancelled: the masks are valid and written, but slice-greedy chose "
+                "what was left"
             )
 
 

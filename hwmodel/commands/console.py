@@ -37,10 +37,7 @@ def show(table: TextTable) -> None:
 
 def left_out_at(width: int, names: Sequence[str]) -> str:
     """Say which columns a terminal has no room for."""
-    return (
-        f"Left out at {width} columns: {', '.join(names)} (a wider terminal or --json "
-        "has them)."
-    )
+    return f"Left out at {width} columns: {', '.join(names)} (--json has all)."
 
 
 def say(text: str) -> None:

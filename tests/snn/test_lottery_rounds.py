@@ -24,7 +24,7 @@ from balancer.files.ticket import open_ticket  # noqa: E402
 from balancer.program.validation import budget_of_sparsity  # noqa: E402
 from snn.lottery.config import LotteryConfig  # noqa: E402
 from snn.lottery.hardware import RunArray, layer_outcomes  # noqa: E402
-from snn.lottery.methods import METHODS  # noqa: E402
+from snn.lottery.methods import METHODS, ROUNDED  # noqa: E402
 from snn.lottery.pruning import (  # noqa: E402
     Pruned,
     Pruning,
@@ -156,7 +156,9 @@ class Rounds(RuleBasedStateMachine):
         )
         in_order = self.method != "optimal-order"
         revived = replace(pruning, revive=True)
-        if not all(has_room(one, in_order) for one in (pruning, revived)):
+        if self.method in ROUNDED and not all(
+            has_room(one, in_order) for one in (pruning, revived)
+        ):
             return  # a run that prunes so far is refused before it begins
         self.pruning, self.sparsity = pruning, sparsity
         self.former = self.pruned
