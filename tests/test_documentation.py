@@ -28,7 +28,8 @@ from safetensors.numpy import load_file
 import cli
 from balancer import open_ticket, shipped_ticket
 from hwmodel import network_workloads, save_spikes
-from snn.commands.round_table import header_line
+from hwmodel.commands.console import PIPE_WIDTH
+from snn.commands.round_table import RoundTable
 from snn.lottery.methods import get_method
 
 ROOT = Path(__file__).parents[1]
@@ -513,7 +514,7 @@ def assert_printed(shown, printed):
 def assert_rounds(shown):
     """Rounds that a document shows have the columns that `lottery` prints today."""
     header, *rows = shown.splitlines()
-    assert header == header_line()
+    assert [header] == RoundTable(PIPE_WIDTH).header()
     assert {len(row) for row in rows if row.strip() != "..."} == {len(header)}
 
 

@@ -39,7 +39,11 @@ class Mixed(nn.Module):
         y = torch.cat([x, y], 1) if self.joins else y
         y = act(self.wide(y))
         if self.pool:
-            y = functional.avg_pool2d(y, 2) if self.plain else functional.max_pool2d(y, 2)
+            y = (
+                functional.avg_pool2d(y, 2)
+                if self.plain
+                else functional.max_pool2d(y, 2)
+            )
         return self.head(y.flatten(1))
 
 
@@ -130,7 +134,9 @@ def test_a_pruned_weight_is_live_where_it_would_help():
 
 def test_kernel_positions_that_meet_only_padding_are_dead():
     """On an image of one pixel, only the middle of a padded kernel works."""
-    network = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.Flatten(), nn.Linear(1, 1))
+    network = nn.Sequential(
+        nn.Conv2d(1, 1, 3, padding=1), nn.Flatten(), nn.Linear(1, 1)
+    )
     masks = {"0": np.ones((1, 1, 3, 3), bool), "2": np.ones((1, 1), bool)}
     live = live_weights(network, masks, torch.zeros(1, 1, 1, 1))
     assert live["0"].sum() == live["0"][0, 0, 1, 1] == 1
@@ -175,7 +181,8 @@ def test_modules_that_are_not_understood_read_everything():
     }
     masks["a"][1:] = False
     live = live_weights(network, masks, torch.zeros(1, 3, 4))
-    assert live["a"].all() and live["b"].all()
+    assert live["a"].all()
+    assert live["b"].all()
 
 
 def test_the_network_stays_as_it_was():
