@@ -46,6 +46,8 @@ def keeps_budget(
     present = int(np.count_nonzero(arrays.mask))
     if not arrays.has_mask or present == arrays.mask.size:
         return False  # nothing was pruned, as far as is known
+    if order == "sorted" and budget != present:
+        return False  # sorted by what is kept in the end
     masks = [arrays.mask] if order != "sorted" else []
     schedule = arrays.schedule_along(pe_map.order_axis)
     # The order that is there is kept with the mask that is there; see `present`.
