@@ -36,7 +36,7 @@ def layer_counts(
     ----------
     budgets : {"global", "lamp", "cycles", "layer", "erk"}
         ``global`` keeps the largest scores of all layers together. ``lamp`` ranks the
-        layer-adaptive scores of Lee et al. (arXiv 2010.07611, eq. 3),
+        layer-adaptive scores of Lee et al. (arXiv 2010.07611),
 
         .. math:: u_i = s_i^2 / \sum_{j : s_j \ge s_i} s_j^2,
 
