@@ -48,7 +48,7 @@ def gradient(trained: Trained) -> Scores:
 
     To second order, with the diagonal of the empirical Fisher matrix for the curvature,
     the loss grows by :math:`\tfrac12 w^2 E[g^2]` if the weight is removed (Fisher
-    pruning, Theis et al., arXiv 1801.05787); its root ranks alike and adds up better.
+    pruning, Theis et al., arXiv 1801.05787); its root ranks alike.
     """
     moments = trained.gradients()
     return {
