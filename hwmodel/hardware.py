@@ -11,7 +11,7 @@ import numpy as np
 
 from balancer.array_types import BoolArray
 from balancer.defaults import DEFAULT_MAP, DEFAULT_PES
-from balancer.hardware import LayerCost, MaskCost
+from balancer.hardware import LayerCost, MaskCost, PETime
 from balancer.maps.schedule import Schedule
 from hwmodel.accelerator import Accelerator
 from hwmodel.defaults import DEFAULT_ACCELERATOR
@@ -56,7 +56,15 @@ class HardwareLayers:
         """Say what a mask of a layer takes, in the order of a schedule."""
         calls = self.workloads.workloads(name, mask, schedule)
         (report,) = evaluate(calls, self.accelerator).layers
-        return MaskCost(report.cycles, report.energy_pj, report.basis.value)
+        spent = report.activity.cycles
+        time = PETime(
+            busy=spent.busy,
+            gated=spent.gated,
+            idle=spent.idle - spent.idle_structural,
+            structural=spent.idle_structural,
+            stalled=spent.waiting * self.accelerator.array.size,
+        )
+        return MaskCost(report.cycles, report.energy_pj, report.basis.value, time)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from snn.data.load import load_data
     from snn.lottery.comparison import ComparisonError, MethodComparison
     from snn.lottery.config import ConfigError, LotteryConfig, read_toml
+    from snn.lottery.live_paths import live_weights
     from snn.lottery.methods import METHODS
     from snn.lottery.pruning import Pruned, Pruning
     from snn.lottery.results import LayerOutcome, RoundOutcome
@@ -73,6 +74,7 @@ __all__ = [
     "input_rates",
     "keep_masks",
     "layer_geometry",
+    "live_weights",
     "load_data",
     "load_network",
     "prunable_layers",
@@ -114,6 +116,7 @@ _HOMES = {
     "input_rates": "snn.networks.spikes",
     "keep_masks": "snn.training.masking",
     "layer_geometry": "snn.networks.geometry",
+    "live_weights": "snn.lottery.live_paths",
     "load_data": "snn.data.load",
     "load_network": "snn.lottery.ticket_network",
     "prunable_layers": "snn.networks.layers",

@@ -104,11 +104,12 @@ def frontier_of(network: RankedNetwork, points: int) -> list[Tradeoff]:
     asked = network.job.request.limits
     limits = network.limits({name: asked[name] for name in asked if name != "cycles"})
     program = network.program
-    unlimited = program.tradeoff(network.answer(limits)[0]).cycles
+    unlimited = program.tradeoff(network.answer(limits).allocation).cycles
     assert unlimited is not None  # the costs are given
     found = []
-    for latency in np.linspace(program.least("cycles"), unlimited, points + 1)[1:]:
+    least = network.least_program.least("cycles")
+    for latency in np.linspace(least, unlimited, points + 1)[1:]:
         limits["cycles"] = float(latency)
-        allocation, *_ = network.answer(limits)
+        allocation = network.answer(limits).allocation
         found.append(program.tradeoff(allocation, float(latency)))
     return found

@@ -13,6 +13,7 @@ from balancer.array_types import AnyArray, BoolArray
 from balancer.errors import BalancerError
 from balancer.files.ticket import LayerArrays, Ticket
 from balancer.hardware import LayerCost
+from balancer.maps.schedule import Schedule
 from balancer.network.request import (
     BalanceRequest,
     GivenRequest,
@@ -41,7 +42,7 @@ class Layer(Protocol):
         """Shape of the weights."""
 
     def read(self) -> LayerArrays:
-        """Load scores and mask."""
+        """Load scores, mask and order."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +57,8 @@ class ArrayLayer:
         Non-negative saliency.
     mask : ndarray of bool, optional
         Weights that are not pruned so far; default: those whose score is not zero.
+    schedules : tuple of Schedule
+        In which orders the PEs take the channels so far; default: as they are.
 
     Examples
     --------
@@ -68,6 +71,7 @@ class ArrayLayer:
     name: str
     scores: AnyArray
     mask: BoolArray | None = None
+    schedules: tuple[Schedule, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -75,9 +79,9 @@ class ArrayLayer:
         return self.scores.shape
 
     def read(self) -> LayerArrays:
-        """Return scores and mask."""
+        """Return scores, mask and order."""
         mask = self.scores != 0 if self.mask is None else self.mask
-        return LayerArrays(self.scores, mask)
+        return LayerArrays(self.scores, mask, self.schedules)
 
 
 Layers: TypeAlias = Mapping[str, npt.ArrayLike] | Iterable[Layer] | Ticket

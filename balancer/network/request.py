@@ -52,6 +52,11 @@ class BalanceRequest:
     order : {"fixed", "sorted", "optimized"}
         Order of the channels, as in `RetentionProblem`; the global scope takes only
         ``"fixed"``.
+    allow_empty : bool
+        Let layers lose all their weights. Default: a layer whose budget has no room for
+        its smallest slice gets that much, and the layers with most non-zeros pay for
+        it; a `budget` of single layers is not exceeded, but refused. What asks for
+        nothing (``budget=0``, ``sparsity=1``, a mask that keeps no weight) gets it.
     latency_budget, energy_budget : float, optional
         Most cycles and energy of the network, with the global scope and costs: up to 1
         a fraction of what the layer-wise solution takes, above 1 in absolute terms.
@@ -77,6 +82,7 @@ class BalanceRequest:
     min_load: int | Mapping[str, int] = 0
     nested: bool = False
     order: Order = "fixed"
+    allow_empty: bool = False
     latency_budget: float | None = None
     energy_budget: float | None = None
 
@@ -177,6 +183,12 @@ class BalanceRequest:
             return None
         return int(np.count_nonzero(arrays.mask))
 
+    def may_empty(self, name: str) -> bool:
+        """Whether a layer may lose all its weights, because that was asked for."""
+        given = self.budget
+        own = given.get(name) if isinstance(given, Mapping) else given
+        return self.allow_empty or own == 0 or self.sparsity == 1
+
     def problem(
         self,
         name: str,
@@ -211,6 +223,7 @@ class GivenRequest(TypedDict, total=False):
     min_load: int | Mapping[str, int]
     nested: bool
     order: Order
+    allow_empty: bool
     latency_budget: float | None
     energy_budget: float | None
 

@@ -14,9 +14,15 @@ from balancer.baselines import BaselineRow
 from balancer.files.array_files import WRITTEN_FORMATS
 from balancer.files.atomic import replacing
 from balancer.files.ticket import save_masks
+from balancer.metrics import fraction
 from balancer.network.budgets import Tradeoff
-from balancer.network.network_solution import LayerResult, NetworkSolution
+from balancer.network.network_solution import (
+    LayerResult,
+    NetworkSolution,
+    of_unstructured,
+)
 from balancer.network.request import BalanceRequest
+from balancer.report.bottleneck import no_time_saved
 from balancer.report.hardware_use import NO_HARDWARE, HardwareUse
 from balancer.solvers.limits import SearchLimits
 
@@ -56,10 +62,18 @@ class Reordered(NamedTuple):
         Total score, found by a short search.
     kept_unstructured : float
         Total score that unstructured pruning keeps with as many non-zeros as that.
+    nonzeros : int
+        How many these are.
     """
 
     kept: float
     kept_unstructured: float
+    nonzeros: int
+
+    @property
+    def kept_fraction(self) -> float | None:
+        """Kept magnitude relative to unstructured pruning at equal non-zeros."""
+        return fraction(self.kept, self.kept_unstructured)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -154,16 +168,32 @@ class BalanceReport:
     def _notes(self) -> Iterator[str]:
         solution, layers = self.solution, self.layers
         for name, other in solution.alternatives.items() if solution.limits else ():
-            share = other.kept / solution.kept if solution.kept else 1.0
-            yield f"{name}: {share:.4f} of this magnitude, {other.cycles:,.0f} cycles."
-        if self.reordered is not None and self.reordered.kept:
-            share = self.reordered.kept / self.reordered.kept_unstructured
-            yield f"With --order optimized the network would keep {share:.4f}."
+            yield (
+                f"{name}: {_compared(other.kept, solution.kept)} magnitude, "
+                f"{other.nonzeros:,} non-zeros, {other.cycles:,.0f} cycles."
+            )
+        reordered = self.reordered
+        if reordered is not None and reordered.kept_fraction is not None:
+            yield (
+                "With --order optimized the network would keep "
+                f"{reordered.kept_fraction:.4f} ({reordered.nonzeros:,} non-zeros)."
+            )
+        if empty := [layer.name for layer in layers if layer.is_empty]:
+            names = ", ".join(empty)
+            yield f"Without any weight: {names}; the network computes nothing."
         if solution.remainder:
             why = "no further slice, one weight for every PE, fits"
             if solution.limits:
                 why = "the others bind"
-            yield f"{solution.remainder} non-zeros of the budget are left over: {why}."
+            left = [x for x in layers if x.solution.remainder]
+            parts = ", ".join(f"{x.name} {x.solution.remainder:,}" for x in left)
+            where = f" ({parts})" if parts and len(layers) > 1 else ""
+            yield (
+                f"{solution.remainder:,} non-zeros of the budget are left over{where}: "
+                f"{why}."
+            )
+        if self.hardware is not None:
+            yield from no_time_saved(layers, self.hardware)
         if partial := [layer for layer in layers if layer.after.occupancy < 1]:
             shares = ", ".join(f"{x.name} {x.after.occupancy:.0%}" for x in partial)
             yield f"PEs that hold weights: {shares}; the others are idle by structure."
@@ -269,8 +299,8 @@ class BalanceReport:
         lines = [f"BalanceReport({self.source or 'layers in memory'})"]
         lines += repr(self.solution).splitlines()[1:]
         lines.append(
-            f"  network: {self.solution.kept_fraction:.4f} of the unstructured "
-            f"magnitude, {self.solution.status.value}"
+            f"  network: {of_unstructured(self.solution.kept_fraction)}, "
+            f"{self.solution.status.value}"
         )
         if self.hardware is not None:
             lines.append(
@@ -278,3 +308,11 @@ class BalanceReport:
                 f"{self.cycles_before:,.0f} -> {self.cycles:,.0f}"
             )
         return "\n".join((*lines, *(f"  {note}" for note in self.notes)))
+
+
+def _compared(kept: float, reference: float) -> str:
+    """Say how much more or less is kept than something else."""
+    if not reference:
+        return "as much" if not kept else "more"
+    change = kept / reference - 1
+    return f"{abs(change):.2%} {'less' if change < 0 else 'more'}"

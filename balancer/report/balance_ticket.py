@@ -195,6 +195,7 @@ def _settings(
         "min_load": request.min_load,
         "nested": request.nested,
         "order": request.order,
+        "allow_empty": request.allow_empty,
         "gap_limit": limits.gap_limit,
         "layers": layers,
         "skip": skip,
@@ -226,7 +227,7 @@ class _Watch:
         """Evaluate, compare and reorder one layer."""
         name, solution = result.name, result.solution
         if self.meter is not None:
-            self.meter.see(name, arrays.mask, solution.mask, solution.schedule)
+            self.meter.see(name, arrays, solution.mask, solution.schedule)
         if self.compare:
             budget = solution.nonzeros + solution.remainder
             seed = self.job.search.limits.seed
@@ -253,13 +254,15 @@ class _Watch:
         except BalancerError:
             return
         best = top_k_sum(problem.allowed_scores(), found.nonzeros)
-        self.reordered[name] = Reordered(found.kept, best)
+        self.reordered[name] = Reordered(found.kept, best, found.nonzeros)
 
     def if_reordered(self, names: list[str]) -> Reordered | None:
         """Add up the reordered layers; None if any of them is missing."""
         if not all(name in self.reordered for name in names):
             return None
+        found = [self.reordered[name] for name in names]
         return Reordered(
-            float(sum(self.reordered[name].kept for name in names)),
-            float(sum(self.reordered[name].kept_unstructured for name in names)),
+            float(sum(one.kept for one in found)),
+            float(sum(one.kept_unstructured for one in found)),
+            sum(one.nonzeros for one in found),
         )

@@ -19,17 +19,16 @@ from hwmodel.commands.balance_options import (
     limits_of,
     request_of,
 )
-from hwmodel.commands.console import console, say, show
-from hwmodel.commands.contract import Command, UsageError, WorkFailedError, usage_errors
+from hwmodel.commands.console import say, show
+from hwmodel.commands.contract import CancelledError, Command, UsageError, usage_errors
 
 if TYPE_CHECKING:
     from balancer import BalanceFiles, BalanceReport, LayerResult
     from balancer.report.accuracy_meter import AccuracyMeter
 
-WIDE_TABLE = 128  # columns that the full table takes
 OF_THE_NAME = (  # options that name the output folder, since the result depends on them
     *("scope", "pes", "map", "sparsity", "budget", "latency_budget", "energy_budget"),
-    *("channel_floor", "nested", "order", "gap_limit"),
+    *("channel_floor", "nested", "order", "allow_empty", "gap_limit"),
     *("layers", "skip", "solver", "time_limit", "work_limit", "seed", "accelerator"),
 )
 
@@ -117,8 +116,9 @@ class Balance(Command[Balanced]):
         else:
             _print_tables(outcome, args)
         if report.solution.cancelled:
-            raise WorkFailedError(
-                "cancelled: the masks are valid, but slice-greedy chose what was left"
+            raise CancelledError(
+                "cancelled: the masks are valid and written, but slice-greedy chose "
+                "what was left"
             )
 
 
@@ -180,7 +180,7 @@ def _print_tables(outcome: Balanced, args: argparse.Namespace) -> None:
     document = report.to_dict()
     budgets = "each layer its own budget" if args.scope == "layer" else "one budget"
     say(f"{report.source}: {request.pe_map} map, {request.pes} PEs, {budgets}")
-    show(network_table(document, narrow=console().width < WIDE_TABLE))
+    show(network_table(document))
     if args.compare:
         say("\nbeside other methods")
         show(baseline_table(document))

@@ -124,6 +124,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="keep only weights of the ticket's masks: revive none",
     )
     budget.add_argument(
+        "--allow-empty",
+        action="store_true",
+        help="let layers lose all their weights; otherwise a layer without room for a "
+        "slice gets one, and the layers with most non-zeros pay for it",
+    )
+    budget.add_argument(
         "--layers", metavar="GLOB", help="balance only layers with such a name"
     )
     budget.add_argument(
@@ -242,6 +248,7 @@ def request_of(args: argparse.Namespace, array: tuple[str, int]) -> BalanceReque
             channel_floor=args.channel_floor,
             nested=args.nested,
             order=args.order,
+            allow_empty=args.allow_empty,
             latency_budget=args.latency_budget,
             energy_budget=args.energy_budget,
         )

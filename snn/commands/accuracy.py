@@ -21,7 +21,7 @@ def accuracy_of_ticket(ticket: Path, data_folder: Path | None) -> AccuracyMeter:
     BalancerError
         The ticket does not say what its network and data are, or they are not there.
     """
-    require_torch()
+    require_torch("testing a network")
     from snn.retraining.ticket_accuracy import TicketAccuracy
 
     return TicketAccuracy(ticket, data_folder=data_folder)

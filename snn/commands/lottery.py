@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hwmodel.commands.console import console as stdout_console
 from hwmodel.commands.console import say
 from hwmodel.commands.contract import Command, UsageError
 from snn.commands.config_options import add_field, given_fields
@@ -101,6 +102,13 @@ class Lottery(Command["FinishedRun | ComparedMethods"]):
         elif outcome.is_main:
             _print_run(outcome.result, args)
 
+    def interrupted(self, args: argparse.Namespace) -> str:
+        """Say how to go on: finished rounds and the last checkpoint are there."""
+        if args.compare is not None or args.resume:
+            return "the same command goes on where it stopped"
+        again = " instead of --restart" if args.restart else ""
+        return f"go on with the same options and --resume{again}"
+
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     from snn.lottery.config import LotteryConfig
@@ -186,9 +194,10 @@ def _config(args: argparse.Namespace) -> LotteryConfig:
 @contextmanager
 def _following(config: LotteryConfig, args: argparse.Namespace) -> Iterator[Watcher]:
     """Yield what prints the rounds, below a progress bar where there is a terminal."""
-    from snn.commands.round_table import header_line, round_line
+    from snn.commands.round_table import RoundTable
     from snn.lottery.watcher import Watcher
 
+    table = RoundTable(stdout_console().width)
     rounds = len(config.schedule_of_sparsity) - 1
     later = config.epochs - config.rewind_epoch
 
@@ -196,7 +205,8 @@ def _following(config: LotteryConfig, args: argparse.Namespace) -> Iterator[Watc
         def begin(self, folder: Path, config: LotteryConfig) -> None:
             if not args.json:
                 say(f"{folder}: {config.method}, seed {config.seed}")
-                say(header_line())
+                for line in table.header():
+                    say(line)
 
         def epoch(self, number: int, report: EpochReport) -> None:
             done = (number > 0) * (config.epochs + (number - 1) * later)
@@ -205,7 +215,7 @@ def _following(config: LotteryConfig, args: argparse.Namespace) -> Iterator[Watc
 
         def round(self, outcome: RoundOutcome) -> None:
             if not args.json:
-                say(round_line(outcome))
+                say(table.line(outcome))
 
     with epoch_bar(config.epochs + rounds * later) as advance:
         yield Printing()

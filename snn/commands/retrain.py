@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwmodel.commands.console import TextTable, percent, say, show, whole
+from hwmodel.commands.console import percent, say, show, whole
 from hwmodel.commands.contract import Command, UsageError
+from hwmodel.commands.text_tables import TextTable
 from snn.commands.config_options import add_field, given_fields
 from snn.commands.progress import epoch_bar
 from snn.commands.torch_needed import require_torch
@@ -85,6 +86,13 @@ class Retrain(Command["RetrainResult"]):
             "points of test accuracy against the ticket."
         )
         say(f"ticket: {outcome.ticket}")
+
+    def interrupted(self, args: argparse.Namespace) -> str:
+        """Say how to go on: the last checkpoint is there."""
+        if args.resume:
+            return "the same command goes on where it stopped"
+        again = " instead of --restart" if args.restart else ""
+        return f"go on with the same options and --resume{again}"
 
 
 def _table(result: RetrainResult) -> TextTable:

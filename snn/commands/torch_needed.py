@@ -7,7 +7,7 @@ import logging
 from hwmodel.commands.contract import UsageError
 
 
-def require_torch() -> None:
+def require_torch(what: str = "training") -> None:
     """Load torch and spikingjelly.
 
     Raises
@@ -21,6 +21,6 @@ def require_torch() -> None:
         import snn.lottery.run  # noqa: F401 (only to see whether it can be loaded)
     except ImportError as error:
         raise UsageError(
-            f"this needs torch and spikingjelly ({error}); install them with "
+            f"{what} needs torch and spikingjelly ({error}); install them with "
             "python -m pip install -e '.[snn]'"
         ) from error

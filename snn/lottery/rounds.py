@@ -15,8 +15,8 @@ from snn.data.load import load_data
 from snn.lottery.config import LotteryConfig
 from snn.lottery.examiner import Examiner
 from snn.lottery.hardware import RunArray
-from snn.lottery.methods import get_method
-from snn.lottery.pruning import Pruned, Pruning, natural_schedules
+from snn.lottery.methods import ROUNDED, get_method
+from snn.lottery.pruning import Pruned, Pruning, check_room, natural_schedules
 from snn.lottery.results import RoundOutcome
 from snn.lottery.round_tickets import RoundTicket, load_state, state_of
 from snn.lottery.round_training import RoundTraining
@@ -98,6 +98,8 @@ class Rounds:
         self.dense = Pruned(dense, dense, natural_schedules(dense, config.map))
         self.notes = self._notes()
         # What would fail at the end should fail now.
+        if config.method in ROUNDED:
+            check_room(dense, config)
         self.costs = None
         if config.method == "latency":
             self.costs = self.array.costs(dense, self.about)
@@ -215,6 +217,7 @@ class Rounds:
             pe_map=self.config.map,
             pes=self.config.pes,
             revive=self.config.revive,
+            allow_empty=self.config.allow_empty,
             seed=round_seed(self.config.seed, number),
             costs=self.costs,
             latency_budget=self.config.latency_budget,

@@ -17,6 +17,7 @@ from snn.data.image_data import ImageData
 from snn.data.load import load_data
 from snn.lottery.config import LotteryConfig
 from snn.lottery.round_tickets import RoundTicket, load_state, load_ticket
+from snn.lottery.ticket_network import refuse_unknown_network
 from snn.lottery.ticket_network import Standardization, refuse_unknown_network
 from snn.networks.models import build_network
 
@@ -87,6 +88,8 @@ class RecordedRun:
                     "the command lottery do"
                 )
             ticket = load_ticket(path)
+            if network is None:
+                refuse_unknown_network(about)
         config = LotteryConfig.of({**recorded, **changes})
         if data is None:
             data = load_data(

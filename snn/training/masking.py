@@ -76,6 +76,13 @@ def keep_masks(
         zero()  # an interrupt may have come between a step and its hook
 
 
+def layers_of_masks(network: nn.Module, masks: Masks) -> dict[str, nn.Module]:
+    """Return the layers that masks are for; see `keep_masks` for what is raised."""
+    layers = prunable_layers(network)
+    _check(layers, masks, "masks", np.bool_)
+    return layers
+
+
 def apply_masks(network: nn.Module, masks: Masks) -> None:
     """Set pruned weights to zero, once; see `keep_masks` for the parameters."""
     for weight, bits in _pruned(network, masks):
@@ -126,8 +133,7 @@ def _pruned(
     network: nn.Module, masks: Masks
 ) -> list[tuple[nn.Parameter, torch.Tensor]]:
     """Weights of the layers that lose some, and what `_zero` wants to know of them."""
-    layers = prunable_layers(network)
-    _check(layers, masks, "masks", np.bool_)
+    layers = layers_of_masks(network, masks)
     pruned = []
     for name, module in layers.items():
         if not masks[name].all():
