@@ -17,7 +17,6 @@ from snn.data.image_data import ImageData
 from snn.data.load import load_data
 from snn.lottery.config import LotteryConfig
 from snn.lottery.round_tickets import RoundTicket, load_state, load_ticket
-from snn.lottery.ticket_network import refuse_unknown_network
 from snn.lottery.ticket_network import Standardization, refuse_unknown_network
 from snn.networks.models import build_network
 
@@ -106,8 +105,6 @@ class RecordedRun:
             used = Standardization.of(about)
             data = replace(data, mean=used.mean, std=used.std)
         if network is None:
-            with naming(path):
-                refuse_unknown_network(about)
             network = fresh_network(config, data)
         with naming(path):
             load_state(network, ticket.state)
