@@ -170,8 +170,8 @@ class TileProgram:
         first = np.cumsum(self.sizes) - self.sizes
         upper = np.minimum.reduceat(self.capacity[order], first)
         upper = np.minimum(self.upper, upper)
-        belongs = tile == np.arange(len(self.sizes))[:, None]
-        sums = belongs.astype(np.float64) @ self.values
+        tiles = np.split(order, first[1:])
+        sums = np.stack([self.values[channels].sum(axis=0) for channels in tiles])
         if (self.lower > upper).any() or self.sizes @ self.lower > self.budget:
             return None
         program = SliceProgram.of_table(
@@ -194,5 +194,6 @@ def _best_slices(values: FloatArray, number: int) -> tuple[float, float]:
         return 0.0, float(flat.sum())
     if number == 0:
         return float(flat.max()), 0.0
-    best = np.partition(flat, flat.size - number)[flat.size - number :]
+    flat.partition(flat.size - number)
+    best = flat[flat.size - number :]
     return float(best[0]), float(best.sum())

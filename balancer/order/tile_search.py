@@ -61,7 +61,8 @@ class TileSearch:
             OR-Tools is missing.
         """
         assert self.best is not None
-        self._alternate(self.best.loads)
+        if not self._clock.interrupted:
+            self._alternate(self.best.loads)
         if self._done():
             return
         lagrangian = TileBound(self.program, self.best)
