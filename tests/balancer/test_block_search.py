@@ -1,5 +1,6 @@
 """The search over exchanges of input channels, step by step."""
 
+import math
 from itertools import combinations
 
 import numpy as np
@@ -9,7 +10,7 @@ from exhaustive import partitions
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balancer import PEMap, RetentionProblem, solve
+from balancer import PEMap, RetentionProblem, Termination, solve
 from balancer.order import block_search, optimize
 from balancer.order.block_search import BlockSearch
 from balancer.order.clock import SearchClock
@@ -325,3 +326,69 @@ def test_kicks_follow_a_descent_after_which_the_loads_stay(monkeypatch, pattern)
     assert steps[0] == "descend"
     assert steps[-1] == cycles[-1]
     assert not pattern or steps.count("descend") == 1
+
+
+def test_a_longer_search_begins_with_the_shorter_one():
+    """Whatever the limit, the same orders are found one after the other."""
+    heard = []
+    for work in (0.003, 0.01, 0.03):
+        heard.append([])
+        search = started(large(), work_limit=work, progress=heard[-1].append)
+        search.descend()
+        anneal(search, 1e9)
+    found = [[report.kept for report in reports] for reports in heard]
+    assert 0 < len(found[0]) < len(found[1]) < len(found[2])
+    assert found[1][: len(found[0])] == found[0]
+    assert found[2][: len(found[1])] == found[1]
+
+
+@given(
+    layers(),
+    st.sampled_from([(np.float32, -110), (np.float32, 120)])
+    | st.tuples(st.just(np.float64), st.integers(-980, 1000)),
+)
+def test_the_unit_of_the_scores_changes_nothing(drawn, scale):
+    """Scores times a power of two, near the ends of their type, have the same order."""
+    weights, block, order, loads = drawn
+    dtype, exponent = scale
+    weights = weights.astype(dtype)
+    plain = started((weights, block, order, loads))
+    scaled = started((np.ldexp(weights, exponent), block, order, loads))
+    for search in (plain, scaled):
+        search.descend()
+        search.anneal(0, np.inf)
+    np.testing.assert_array_equal(scaled.order, plain.order)
+    assert scaled.best == math.ldexp(plain.best, exponent)
+
+
+class Watched(SearchClock):
+    """A clock that counts how often it is looked at, and then stops the search."""
+
+    def __init__(self, most):
+        super().__init__(search_of())
+        self.looks, self.most, self.longest, self._last = 0, most, 0, 0
+
+    @property
+    def interrupted(self):
+        self.looks += 1
+        self.longest = max(self.longest, self._entries - self._last)
+        self._last = self._entries
+        return super().interrupted or (
+            Termination.CANCELLED if self.looks > self.most else None
+        )
+
+
+@pytest.mark.parametrize("most", [0, 1, 2, 5, 40, 200, 1000])
+def test_a_search_stops_where_it_is(monkeypatch, most):
+    """From one look at the clock to the next is one piece of work, and none follows."""
+    monkeypatch.setattr(block_search, "CHUNK_ENTRIES", 1000)
+    clock, (weights, block, order, loads) = Watched(most), large()
+    search = BlockSearch(weights, block, order, loads, clock)
+    search.descend()
+    search.anneal(0, 1e9)
+    channels, rows = weights.shape[:2]
+    steps = 2
+    assert clock.longest <= steps * channels * max(rows, channels)
+    assert clock.looks <= most + 2
+    if search.best:
+        assert search.best == pytest.approx(check_order(search, large()))

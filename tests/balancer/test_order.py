@@ -464,3 +464,45 @@ def test_without_a_search_no_other_order_exceeds_the_bound():
     fallback, best = solve(problem, time_limit=0.0), solve(problem)
     assert fallback.kept < best.kept <= fallback.bound
     assert fallback.status is Status.FEASIBLE
+
+
+@pytest.mark.parametrize("spec", ["output_channel", "grid:4x2", "input_channel", "2:4"])
+def test_more_work_never_keeps_less(spec):
+    """Both searches keep at least as much with a greater limit."""
+    rng = np.random.default_rng(8)
+    values = rng.random((32, 48)) * rng.lognormal(0, 0.5, (32, 1))
+    pe_map = PEMap.parse(spec, values.shape, 6)
+    problem = RetentionProblem(
+        values,
+        pe_map,
+        500 if pe_map.fixed_load is None else None,
+        order="optimized",
+    )
+    kept = [
+        solve(problem, work_limit=work).kept
+        for work in (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
+    ]
+    assert kept == sorted(kept)
+    assert kept[0] < kept[-1]
+
+
+@pytest.mark.parametrize("spec", ["output_channel", "grid:2x2", "input_channel", "1:3"])
+@pytest.mark.parametrize(
+    ("dtype", "exponent"), [("f4", -120), ("f4", 122), ("f8", -1000), ("f8", 1010)]
+)
+def test_the_unit_of_the_scores_changes_no_order(spec, dtype, exponent):
+    """Near the ends of their type scores have the same order, times a power of two."""
+    values = np.random.default_rng(2).random((6, 9)).astype(dtype)
+    pe_map = PEMap.parse(spec, values.shape, 3)
+    budget = 30 if pe_map.fixed_load is None else None
+
+    def solved(scores):
+        problem = RetentionProblem(scores, pe_map, budget, order="optimized")
+        return solve(problem, work_limit=0.01)
+
+    plain, scaled = solved(values), solved(np.ldexp(values, exponent))
+    np.testing.assert_array_equal(scaled.order, plain.order)
+    np.testing.assert_array_equal(scaled.mask, plain.mask)
+    assert scaled.kept == np.ldexp(plain.kept, exponent)
+    assert scaled.bound == pytest.approx(np.ldexp(plain.bound, exponent))
+    assert scaled.termination is plain.termination

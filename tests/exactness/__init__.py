@@ -1,9 +1,9 @@
 """Proofs against exact arithmetic: `python -m tests.exactness --programs 100000`.
 
 Random small programs whose scores span up to 76 decades, with ties and giants, are
-solved by every solver of every program, and by trying every mask in whole numbers of any
-length. What is called optimal must be so, up to the tolerance of a proof, and no bound
-may be below the optimum, but for the rounding of sums.
+solved by every solver of every program, and by trying every mask in whole numbers of
+any length. What is called optimal must be so, up to the tolerance of a proof, and no
+bound may be below the optimum, but for the rounding of sums.
 """
 
 from collections.abc import Iterator

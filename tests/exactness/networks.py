@@ -74,18 +74,18 @@ class Network:
                 key = nonzeros, slices
                 table[key] = max(kept, table.get(key, 0))
             tables.append([(kept, *key) for key, kept in table.items()])
-        best = None
-        for chosen in itertools.product(*tables):
-            kept, nonzeros, slices = zip(*chosen, strict=True)
-            if sum(nonzeros) <= self.budget and sum(kept) > (
-                -1 if best is None else best
-            ):
-                if all(
-                    self.takes(name, nonzeros, slices) <= Fraction(limit)
-                    for name, limit in limits.items()
-                ):
-                    best = sum(kept)
-        return best
+        possible = [
+            sum(kept)
+            for kept, nonzeros, slices in (
+                zip(*chosen, strict=True) for chosen in itertools.product(*tables)
+            )
+            if sum(nonzeros) <= self.budget
+            and all(
+                self.takes(name, nonzeros, slices) <= Fraction(limit)
+                for name, limit in limits.items()
+            )
+        ]
+        return max(possible, default=None)
 
     def check(self, solver: str) -> str | None:
         """Balance all layers together and name what is wrong with the solution."""
