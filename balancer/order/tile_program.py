@@ -108,7 +108,10 @@ class TileProgram:
         sizes = pe_map.group_sizes() // parts
         budget = problem.budget // parts
         keys = mark(problem.scores, problem.previous_mask, None)
-        deepest = int(min(problem.upper.max(), budget // sizes.min()))
+        # What no tile can afford must neither loosen the bound nor deepen the ranking.
+        room = budget - int(sizes @ problem.lower)
+        upper = np.minimum(problem.upper, problem.lower + room // sizes)
+        deepest = int(upper.max())
         depth = deepest
         if pe_map.channels * deepest > SLICES_WORTH_RANKING:
             enough = int(DEPTH_IN_LARGEST_LOADS * largest_load) + LEAST_DEPTH
@@ -135,7 +138,7 @@ class TileProgram:
             capacity=capacity,
             sizes=sizes,
             lower=problem.lower,
-            upper=np.minimum(problem.upper, depth),
+            upper=np.minimum(upper, depth),
             budget=budget,
             price=price,
             bound=best,

@@ -13,14 +13,14 @@ import numpy as np
 from .expected_work import Work
 from .layers import SOLVERS, Program, check_layer
 from .networks import SLICE_SOLVERS, Network
-from .numbers import false_claim, kept_exactly
+from .numbers import UNIT, false_claim, kept_exactly
 from .orders import Ordered
 from .two_way import BLOCK_SOLVERS, Blocks, TwoMaps
 
-__all__ = ["PROGRAMS", "check", "false_claim", "kept_exactly"]
+__all__ = ["PROGRAMS", "UNIT", "Work", "check", "false_claim", "kept_exactly"]
 
 # How many of twenty programs are of each kind.
-PROGRAMS = {"layer": 8, "global": 4, "order": 3, "two-way": 2, "blocks": 1, "work": 2}
+PROGRAMS = {"layer": 8, "global": 4, "order": 4, "two-way": 2, "blocks": 1, "work": 1}
 
 
 def check(seed: int, kinds: tuple[str, ...] = tuple(PROGRAMS)) -> list[str]:

@@ -30,6 +30,8 @@ def main() -> int:
             for one in wrong:
                 print(f"program {seed}: {one}", flush=True)
                 found[one.split(":")[0]] += 1
+            if done % 1000 == 0:
+                print(f"{done} programs so far", file=sys.stderr, flush=True)
     except KeyboardInterrupt:
         print("stopped")
     seconds = time.perf_counter() - begun
