@@ -10,10 +10,10 @@ work, up to the tolerance. In LaTeX: "Expected work" in ``docs/programs.md``.
 With a price of a non-zero, each PE's part of the linear relaxation is a knapsack that
 takes weights by score, less the price, per work, so its value is a concave function of
 its load; the best largest load balances the slopes of a group's PEs, and the price is
-found by bisection. That solves the Lagrangian dual of the relaxation, hence the
-**bound**. The **mask** leaves out the one weight of each PE that the relaxation takes
-in part, fills what the budget has left, and exchanges weights where a load is still too
-small. It is a heuristic with a gap, not a proof of optimality.
+found by bisection. These are prices of the Lagrangian dual, hence the **bound** (see
+`relaxation`). The **mask** leaves out the one weight of each PE that the relaxation
+takes in part, fills what the budget has left, and exchanges weights where a load is
+still too small. It is a heuristic with a gap, not a proof of optimality.
 """
 
 from __future__ import annotations
