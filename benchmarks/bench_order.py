@@ -150,22 +150,23 @@ def effort(works: list[float]) -> None:
     """Keep no less with more work, in both searches on twelve instances."""
     rng = np.random.default_rng(0)
     layers = {
-        "uniform 128 x 64": np.random.RandomState(1).rand(128, 64),
-        "uniform 64 x 128": np.random.RandomState(1).rand(64, 128),
-        "log-normal 96 x 200": rng.random((96, 200)) * rng.lognormal(0, 0.5, (96, 1)),
-        "heavy tails 64 x 96": np.abs(rng.standard_t(2, (64, 96))),
-    }
-    maps = {
-        "uniform 128 x 64": ("2:4", "1:4", "input_channel", "output_channel"),
-        "uniform 64 x 128": ("2:4", "output_channel", "grid:8x4"),
-        "log-normal 96 x 200": ("output_channel", "4:8", "input_channel"),
-        "heavy tails 64 x 96": ("input_channel", "output_channel"),
+        "uniform 64 x 32": (rng.random((64, 32)), ("2:4", "1:4", "input_channel")),
+        "uniform 24 x 64": (rng.random((24, 64)), ("4:8", "input_channel")),
+        "log-normal 96 x 200": (
+            rng.random((96, 200)) * rng.lognormal(0, 0.5, (96, 1)),
+            ("output_channel", "grid:8x4"),
+        ),
+        "heavy tails 100 x 48": (
+            np.abs(rng.standard_t(2, (100, 48))),
+            ("output_channel", "grid:8x4", "2:4"),
+        ),
+        "uniform 256 x 64": (rng.random((256, 64)), ("output_channel", "grid:16x2")),
     }
     columns = "".join(f"{work:>14g}" for work in works)
     print(f"{'layer':22}{'map':>16}{columns}")
-    for name, scores in layers.items():
-        for spec in maps[name]:
-            share = {} if ":" in spec and "x" not in spec else {"sparsity": 0.9}
+    for name, (scores, specs) in layers.items():
+        for spec in specs:
+            share = {} if spec[0].isdigit() else {"sparsity": 0.9}
             kept = [
                 ordered(
                     scores, spec, "optimized", work_limit=w, time_limit=1e9, **share

@@ -5,7 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from cases import repeated, scores, shapes
+from cases import repeated, scores, search_of, shapes
 from exhaustive import best_blocks, best_tiling
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +17,7 @@ from balancer import (
     PEMap,
     RetentionProblem,
     Schedule,
+    SolverUnavailableError,
     Status,
     Termination,
     VerificationError,
@@ -24,7 +25,7 @@ from balancer import (
     solve,
     top_k_sum,
 )
-from balancer.order import tile_bound, tile_program
+from balancer.order import optimize, tile_bound, tile_program
 
 PERMUTING = ("output_channel", "input_channel", "grid", "n_m")
 
@@ -506,3 +507,25 @@ def test_the_unit_of_the_scores_changes_no_order(spec, dtype, exponent):
     assert scaled.kept == np.ldexp(plain.kept, exponent)
     assert scaled.bound == pytest.approx(np.ldexp(plain.bound, exponent))
     assert scaled.termination is plain.termination
+
+
+def test_a_mask_that_both_first_orders_forbid_is_refused():
+    """Where neither the sorted nor the natural order has a mask, it says so.
+
+    The second tile needs a weight of both of its channels; two of four have one, and
+    they are neither neighbours nor sorted to the end.
+    """
+    values = np.array([[4.0, 1.0], [3.0, 1.0], [4.0, 1.0], [3.0, 1.0]])
+    previous = np.array([[True, False], [False, False]] * 2)
+    problem = RetentionProblem(
+        values,
+        PEMap.output_channel(values.shape, 2),
+        4,
+        min_load=[0, 1],
+        previous_mask=previous,
+        order="optimized",
+    )
+    with pytest.raises(SolverUnavailableError, match="sorted or natural order"):
+        optimize.optimize(problem, search_of())
+    with pytest.raises(InfeasibleError):
+        solve(problem)
