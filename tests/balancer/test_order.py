@@ -26,6 +26,7 @@ from balancer import (
     top_k_sum,
 )
 from balancer.order import optimize, tile_bound, tile_program
+from balancer.order.clock import SearchClock
 
 PERMUTING = ("output_channel", "input_channel", "grid", "n_m")
 
@@ -529,3 +530,18 @@ def test_a_mask_that_both_first_orders_forbid_is_refused():
         optimize.optimize(problem, search_of())
     with pytest.raises(InfeasibleError):
         solve(problem)
+
+
+@pytest.mark.parametrize("spec", ["input_channel", "2:4"])
+def test_without_time_to_sort_rows_the_bound_is_of_unstructured_pruning(spec):
+    """It is looser than that of rows, which is looser than what an order keeps."""
+    values = spread_layer(24, 24)
+    pe_map = PEMap.parse(spec, values.shape, 4)
+    budget = 200 if pe_map.fixed_load is None else None
+    problem = RetentionProblem(values, pe_map, budget, order="optimized")
+    bounds = [
+        optimize._block_bound(problem, SearchClock(search_of(work_limit=work)))
+        for work in (1.0, 0.0)
+    ]
+    assert solve(problem, work_limit=0.01).kept < bounds[0] < bounds[1]
+    assert bounds[1] == top_k_sum(values, problem.budget)

@@ -221,7 +221,7 @@ def test_a_search_without_work_left_claims_only_the_first_bound():
 
 
 def test_moves_tell_whether_they_gained():
-    """Moving slices is a gain exactly if more is kept, and ends where no move is one."""
+    """Moving slices is a gain if and only if more is kept; at last no move is one."""
     said = []
     for seed in range(12):
         program, _ = program_of(seed, channels=9, budget=20)
