@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,13 @@ from hwmodel.errors import AcceleratorError
 from hwmodel.evaluation import evaluate, evaluate_layer
 from hwmodel.geometry import Shapes
 from hwmodel.layer_costs import slice_costs
+from hwmodel.layer_report import Basis
 from hwmodel.report import Report
 from hwmodel.ticket_workloads import Schedules, TicketWorkloads, network_workloads
+from hwmodel.workload import LayerWorkload
+
+# Weights x pixels x time steps of a layer for which spikes are drawn: about a second.
+MOST_DRAWN = 2**31
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,13 @@ class HardwareLayers:
     ) -> MaskCost:
         """Say what a mask of a layer takes, in the order of a schedule."""
         workload = self.workloads.workload(name, mask, schedule)
+        cost = self._cost(workload)
+        work = workload.mask.size * workload.pixels * workload.runs
+        if cost.basis != Basis.LOWER_BOUND.value or work > MOST_DRAWN:
+            return cost
+        return replace(cost, drawn=self._cost(replace(workload, rate_mode="sample")))
+
+    def _cost(self, workload: LayerWorkload) -> MaskCost:
         report = evaluate_layer(workload, self.accelerator)
         spent = report.activity.cycles
         time = PETime(

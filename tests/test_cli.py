@@ -567,3 +567,45 @@ def test_the_readme_example_runs():
         code = block.split("```")[0]
         if "from snn" not in code or importlib.util.find_spec("torch"):
             exec(code, {})
+
+
+def test_ctrl_c_says_what_it_leaves(capsys, monkeypatch):
+    """Status 130, and whether anything was written; a library never hides it."""
+
+    def interrupted(*_args, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("balancer.balance_ticket", interrupted)
+    status, out, err = run(capsys, "balance", "--out", "here")
+    assert (status, out) == (130, "")
+    assert err == "balanced-sparsity: error: cancelled: nothing was written\n"
+    assert not Path("here").exists()
+
+
+def test_masks_of_a_search_that_was_cut_short_are_written_with_status_130(
+    capsys, monkeypatch
+):
+    """After one Ctrl-C the masks are there, and the status says that it was one."""
+    monkeypatch.setattr("balancer.NetworkSolution.cancelled", True)
+    status, out, err = run(capsys, "balance", "--out", "here")
+    assert status == 130
+    assert "the masks are valid and written" in err
+    assert "masks: here/masks.safetensors" in out
+    assert Path("here/masks.safetensors").exists()
+
+
+@pytest.mark.parametrize("width", [80, 120, 160])
+def test_tables_fit_the_columns_that_there_are(capsys, monkeypatch, width):
+    """No line of a table is longer, whatever the table; COLUMNS counts in a pipe."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    _, out, _ = run(capsys, "balance", "--compare", "--out", "m.npz")
+    table = out.split("\nOn ")[0]
+    assert max(map(len, table.splitlines())) <= width
+    assert "7,104 → 3,148" in table
+    both = ("--accelerator", "u-ticket", "--accelerator", "sata")
+    for args in ((), both, ("--compare", "m.npz", "--accelerator", "eie")):
+        _, out, _ = run(capsys, "evaluate", *args)
+        table = out.split("u-ticket: ")[0] if not args else out
+        assert max(map(len, table.splitlines())) <= width
+    _, out, _ = run(capsys, "accelerators")
+    assert max(map(len, out.splitlines())) <= width
