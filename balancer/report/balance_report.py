@@ -203,13 +203,12 @@ class BalanceReport:
 
     @staticmethod
     def _drawn(use: HardwareUse) -> Iterator[str]:
-        """Tell the cycles of drawn spikes where the others are only a bound."""
-        sides = [
-            [cost.drawn or cost for cost in side.values()]
+        """Tell the cycles of drawn spikes where the others are a bound far below."""
+        was, now = (
+            sum((cost.drawn or cost).cycles for cost in side.values())
             for side in (use.before, use.after)
-        ]
-        if any(cost.drawn is not None for cost in use.after.values()):
-            was, now = (sum(cost.cycles for cost in side) for side in sides)
+        )
+        if now > 1.01 * sum(cost.cycles for cost in use.after.values()):
             yield (
                 f"With spikes drawn from their rates: cycles {was:,.0f} → {now:,.0f}; "
                 "those above are a lower bound, as if PEs saw the mean of all spikes."
