@@ -17,11 +17,19 @@ from hwmodel.commands.contract import (
     WorkFailedError,
 )
 from hwmodel.commands.evaluate import Evaluate
+from snn.commands.accuracy import accuracy_of_ticket
 from snn.commands.lottery import Lottery
+from snn.commands.retrain import Retrain
 
 PROGRAM = "balanced-sparsity"
 CANCELLED = 130  # as shells tell that SIGINT ended a program
-COMMANDS: tuple[Command[Any], ...] = (Balance(), Evaluate(), Accelerators(), Lottery())
+COMMANDS: tuple[Command[Any], ...] = (
+    Balance(accuracy_of_ticket),
+    Retrain(),
+    Evaluate(),
+    Accelerators(),
+    Lottery(),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

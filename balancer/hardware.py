@@ -62,6 +62,13 @@ class LayerCost:
                     "needed"
                 )
 
+    def __add__(self, other: LayerCost) -> LayerCost:
+        """Add what the same slice takes where the layer runs again."""
+        names = [field.name for field in fields(self)]
+        return LayerCost(
+            **{name: getattr(self, name) + getattr(other, name) for name in names}
+        )
+
     def cycles(self, slices: int) -> float:
         """Cycles of a mask whose loads add up to `slices` over the groups."""
         return self.base_cycles + self.cycles_per_slice * slices

@@ -27,7 +27,7 @@ FLOORS = {
     ),
     "snn": (
         *("array_types", "torch_files", "channels", "data", "networks", "training"),
-        *("lottery", "commands"),
+        *("lottery", "retraining", "commands"),
     ),
 }
 MOST_LINES = 400

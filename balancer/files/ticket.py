@@ -27,6 +27,7 @@ from balancer.array_types import AnyArray, BoolArray
 from balancer.errors import BalancerError, TicketError, naming
 from balancer.files.array_files import ArrayFile, open_arrays, save_arrays
 from balancer.files.layer_roles import ORDER_ROLES, LayerRoles
+from balancer.files.told_layers import told_timesteps, unlisted_layers
 from balancer.maps.schedule import Schedule
 from balancer.program.validation import magnitudes
 
@@ -43,11 +44,14 @@ class LayerArrays:
         The weights that are not pruned so far.
     schedules : tuple of Schedule
         In which orders the PEs take the channels so far, at most one for each axis.
+    has_mask : bool
+        The mask says what was pruned; otherwise it only says where scores are zero.
     """
 
     scores: AnyArray
     mask: BoolArray
     schedules: tuple[Schedule, ...] = ()
+    has_mask: bool = True
 
     def scheduled_mask(self) -> BoolArray:
         """Put the channels of the mask in the order in which the PEs take them."""
@@ -205,12 +209,16 @@ class Ticket:
         Name of the file, if the ticket comes from one.
     left_out : dict of str to str
         Arrays of two or more dimensions that are no weights, and what they are.
+    unlisted : tuple of str
+        What would be a layer, but is not in the ticket's own list of ``layers``:
+        weights of modules that were not pruned, or layers by another of their names.
     """
 
     layers: tuple[TicketLayer, ...]
     metadata: dict[str, Any]
     source: str | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
+    unlisted: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, file: ArrayFile) -> Ticket:
@@ -219,7 +227,8 @@ class Ticket:
         Raises
         ------
         TicketError
-            No array has two or more dimensions, or two claim to be the same of a layer.
+            No array has two or more dimensions, two claim to be the same of a layer, or
+            rates contradict the time steps.
         """
         found = LayerRoles.of(file)
         if not found.shapes:
@@ -227,25 +236,38 @@ class Ticket:
             raise TicketError(
                 f"holds no weights or masks of two or more dimensions{others}"
             )
+        metadata = file.metadata()
+        about = _about(metadata)
+        unlisted = unlisted_layers(found, about)
+        timesteps = told_timesteps(file, found, about)
+        if timesteps is not None and "timesteps" not in about:
+            metadata = metadata | {"timesteps": timesteps}
         return cls(
             tuple(
                 TicketLayer(name, shape, found.arrays[name], file)
                 for name, shape in found.shapes.items()
+                if name not in unlisted
             ),
-            file.metadata(),
+            metadata,
             left_out=found.left_out,
+            unlisted=unlisted,
         )
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What the list of layers might hide, a sentence each."""
-        return (f"{_said(self.left_out)}.",) if self.left_out else ()
+        notes = [f"{_said(self.left_out)}."] if self.left_out else []
+        if self.unlisted:
+            names = ", ".join(self.unlisted)
+            notes.append(
+                f"left out, not being in the ticket's list of layers: {names}."
+            )
+        return tuple(notes)
 
     @property
     def about(self) -> dict[str, Any]:
         """What is said about the network; mask files pass it on from their ticket."""
-        about: dict[str, Any] = self.metadata.get("ticket", self.metadata)
-        return about
+        return _about(self.metadata)
 
     def select(self, layers: str | None = None, skip: str | None = None) -> Ticket:
         """Keep layers whose names match a pattern, and leave out others.
@@ -287,6 +309,11 @@ class Ticket:
                 *lines,
             )
         )
+
+
+def _about(metadata: dict[str, Any]) -> dict[str, Any]:
+    ticket = metadata.get("ticket")
+    return ticket if isinstance(ticket, dict) else metadata
 
 
 def _said(left_out: Mapping[str, str]) -> str:

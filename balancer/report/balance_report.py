@@ -107,6 +107,9 @@ class BalanceReport:
         if it was not asked.
     frontier : tuple of Tradeoff or None
         What can be kept in fewer cycles, if that was asked.
+    accuracy_before, accuracy : float or None
+        From 0 to 1, of the network as it was read, and with the balanced masks before
+        any training; None if that was not asked.
     """
 
     solution: NetworkSolution
@@ -121,6 +124,8 @@ class BalanceReport:
     baselines: Mapping[str, tuple[BaselineRow, ...]]
     reordered: Reordered | None
     frontier: tuple[Tradeoff, ...] | None
+    accuracy_before: float | None = None
+    accuracy: float | None = None
 
     @property
     def layers(self) -> tuple[LayerResult, ...]:
@@ -149,6 +154,11 @@ class BalanceReport:
 
     def _total(self, column: str) -> float | None:
         return None if self.hardware is None else self.hardware.totals()[column]
+
+    @property
+    def retrainable(self) -> bool:
+        """Whether the ticket says how its network is trained (`snn.retrain`)."""
+        return {"config", "outcome"} <= set(self.about)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -193,6 +203,11 @@ class BalanceReport:
                 f"{revived} of the kept weights were pruned before (revived) and are "
                 "zero here: train again with these masks."
             )
+        if self.accuracy is not None:
+            yield (
+                f"Test accuracy {self.accuracy_before:.2%} → {self.accuracy:.2%} with "
+                "these masks, before any training."
+            )
         if dead := sum(layer.solution.dead_channels for layer in layers):
             yield f"{dead} output channels keep no weight."
         if dense := [layer.name for layer in layers if layer.is_dense]:
@@ -230,6 +245,9 @@ class BalanceReport:
         if self.request.order == "fixed" and self.request.scope == "layer":
             reordered = self.reordered
             network["kept_if_reordered"] = None if reordered is None else reordered.kept
+        if self.accuracy is not None:
+            network["accuracy_before"] = self.accuracy_before
+            network["accuracy"] = self.accuracy
         document = {
             "layers": [
                 row | self._more_of(layer)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Unpack
 
 from balancer.baselines import BaselineRow, compare_baselines
+from balancer.defaults import DEFAULT_MAP, DEFAULT_PES
 from balancer.errors import BalancerError
 from balancer.files.ticket import LayerArrays, Ticket, open_ticket
 from balancer.hardware import HardwareModel, LayerCost
@@ -19,6 +20,7 @@ from balancer.network.network_solution import LayerResult
 from balancer.network.ranked_network import RankedNetwork
 from balancer.network.request import BalanceRequest
 from balancer.program.problem import RetentionProblem
+from balancer.report.accuracy_meter import AccuracyMeter
 from balancer.report.balance_report import BalanceReport, Reordered
 from balancer.report.hardware_use import NO_HARDWARE, HardwareMeter
 from balancer.solvers.limits import Cancellation, SearchLimits
@@ -40,6 +42,7 @@ def balance_ticket(
     compare: bool = False,
     reorder: bool = True,
     frontier: int | None = None,
+    accuracy: AccuracyMeter | None = None,
     progress: Callable[[LayerResult], None] | None = None,
     cancellation: Cancellation | None = None,
     **given: Unpack[Given],
@@ -72,6 +75,9 @@ def balance_ticket(
     frontier : int, optional
         With the global scope: also find so many points of the magnitude that can be
         kept in fewer cycles.
+    accuracy : callable, optional
+        Tells how accurate the network is with masks, or with None as it is; see
+        `AccuracyMeter`. For tickets of lottery runs there is `snn.TicketAccuracy`.
     progress : callable, optional
         Called with each layer's result as it comes.
     cancellation : Cancellation, optional
@@ -135,6 +141,8 @@ def balance_ticket(
         baselines={name: watch.baselines[name] for name in names if compare},
         reordered=watch.if_reordered(names),
         frontier=None if ranked is None else tuple(frontier_of(ranked, frontier or 1)),
+        accuracy_before=None if accuracy is None else accuracy(None),
+        accuracy=None if accuracy is None else accuracy(solution.masks),
     )
 
 
@@ -177,8 +185,8 @@ def _settings(
     request, limits = job.request, job.search.limits
     return {
         "scope": request.scope,
-        "pes": request.pes,
-        "map": getattr(request.pe_map, "__name__", request.pe_map),
+        "pes": DEFAULT_PES if request.pes is None else request.pes,
+        "map": getattr(request.pe_map, "__name__", request.pe_map) or DEFAULT_MAP,
         "sparsity": request.sparsity,
         "budget": request.budget,
         "latency_budget": request.latency_budget,

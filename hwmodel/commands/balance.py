@@ -24,6 +24,7 @@ from hwmodel.commands.contract import CancelledError, Command, UsageError, usage
 
 if TYPE_CHECKING:
     from balancer import BalanceFiles, BalanceReport, LayerResult
+    from balancer.report.accuracy_meter import AccuracyMeter
 
 OF_THE_NAME = (  # options that name the output folder, since the result depends on them
     *("scope", "pes", "map", "sparsity", "budget", "latency_budget", "energy_budget"),
@@ -40,7 +41,14 @@ class Balanced(NamedTuple):
 
 
 class Balance(Command[Balanced]):
-    """Balance the layers of a ticket; write masks and report."""
+    """Balance the layers of a ticket; write masks and report.
+
+    Parameters
+    ----------
+    accuracy_of : callable
+        Makes what measures the network of a ticket (``--evaluate``), given its path and
+        the folder of its data; this package cannot run networks.
+    """
 
     name = "balance"
     help = "make the masks of a network balanced, and prove how good they are"
@@ -52,6 +60,11 @@ class Balance(Command[Balanced]):
         "says otherwise."
     )
     examples = EXAMPLES
+
+    def __init__(
+        self, accuracy_of: Callable[[Path, Path | None], AccuracyMeter]
+    ) -> None:
+        self._accuracy_of = accuracy_of
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of `balance`."""
@@ -74,6 +87,9 @@ class Balance(Command[Balanced]):
         settings["map"], settings["pes"] = array
         files = BalanceFiles.of(args.out or _default_folder(source, settings))
         _refuse_inputs(files, source, args.accelerator)
+        accuracy = None
+        if args.evaluate:
+            accuracy = self._accuracy_of(source, args.data_folder)
         with replacing(files.masks, files.report) as written:
             with naming(source), _progress_bar(len(chosen.layers)) as advance:
                 report = balance_ticket(
@@ -86,6 +102,7 @@ class Balance(Command[Balanced]):
                     skip=args.skip,
                     compare=args.compare,
                     frontier=args.frontier,
+                    accuracy=accuracy,
                     progress=advance,
                 )
             report.write(BalanceFiles(*written), files)
@@ -181,5 +198,8 @@ def _print_tables(outcome: Balanced, args: argparse.Namespace) -> None:
         say(f"Cycles and energy: {report.hardware_note}.")
     for note in report.notes:
         say(note)
+    if report.retrainable:
+        ticket = "" if args.ticket is None else f" --ticket {args.ticket}"
+        say(f"train them: python cli.py retrain {outcome.files.masks}{ticket}")
     say(f"masks: {outcome.files.masks}")
     say(f"report: {outcome.files.report}")

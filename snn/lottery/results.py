@@ -27,7 +27,10 @@ class LayerOutcome:
     spike_rate : float or None
         Spikes per input and time step; None if the input is no spikes.
     cycles, energy : float or None
-        On the accelerator; None if it cannot have the PE map.
+        Of one call on the accelerator, the mean where calls differ; None if it cannot
+        have the PE map.
+    calls : int
+        How often the layer runs in an inference: those of the round are sums over them.
     """
 
     name: str
@@ -39,6 +42,7 @@ class LayerOutcome:
     spike_rate: float | None
     cycles: float | None
     energy: float | None
+    calls: int = 1
 
 
 @dataclass(frozen=True, slots=True)
