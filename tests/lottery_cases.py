@@ -66,7 +66,7 @@ def prunings(
         carried=carried,
         sparsity=sparsity,
         step=step,
-        scope=draw(st.sampled_from(["global", "layer"])),
+        budgets=draw(st.sampled_from(["global", "lamp", "layer", "erk"])),
         pe_map=pe_map,
         pes=pes,
         seed=draw(st.integers(0, 5)),

@@ -23,9 +23,10 @@ _ROLES = {
     "input_order": "input_order",
     "carried": "carried",
     "rates": "rates",
+    "magnitude": "magnitude",
 }
 # What lottery runs add to a layer, and what says nothing about its shape.
-_HISTORY = ("carried", "rates")
+_HISTORY = ("carried", "rates", "magnitude")
 # Factors that other tools keep beside the weights.
 _FACTORS = ("weight_g", "weight_scale", "weight_scale_inv", "weight_zero_point")
 

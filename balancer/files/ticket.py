@@ -5,7 +5,7 @@ A ticket holds for each layer NAME the arrays ``NAME.weight``, ``NAME.mask`` and
 a weight, and ``NAME.weight_orig`` with ``NAME.weight_mask``, or any other parameter's
 ``_orig`` with ``_mask``, is what `torch.nn.utils.prune` leaves. Arrays with fewer than
 two dimensions are no layers, nor are tables of bool or integers under other names, and
-factors of weights. ``NAME.carried`` and ``NAME.rates`` are left to
+factors of weights. ``NAME.carried``, ``.rates`` and ``.magnitude`` are left to
 `snn.lottery.round_tickets`.
 Formats: ``.safetensors``, alone or in shards, and ``.npz``; nothing is ever unpickled.
 """

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from balancer.defaults import DEFAULT_MAP, DEFAULT_PES
 from balancer.errors import BalancerError
 from hwmodel.defaults import DEFAULT_ACCELERATOR
+from snn.lottery.layer_budgets import Budgets
 from snn.training.config import TrainingConfig
 
 # These say where things are and how they are shown, not what the result is.
@@ -76,8 +77,21 @@ class LotteryConfig(TrainingConfig):
         None,
         description="sparsity after each round, instead of --rounds and --prune-rate",
     )
-    scope: Literal["global", "layer"] = Field(
-        "global", description="rank the weights of all layers together, or of each"
+    score: Literal["magnitude", "gradient", "taylor", "rate"] = Field(
+        "magnitude",
+        description="what ranks weights: magnitude, gradient (times the root mean "
+        "square of the gradient), taylor (times its mean), rate (times the spike rate "
+        "of the input)",
+    )
+    budgets: Budgets = Field(
+        "global",
+        description="how many weights layers keep: global (rank all together), lamp "
+        "(layer-adaptive scores), cycles (these per cycle), layer (one density), erk",
+    )
+    live_paths: bool = Field(
+        False,
+        description="let optimal, optimal-order and latency spend no weight on "
+        "channels that nothing reaches or nobody reads",
     )
     revive: bool = Field(
         False, description="let pruned weights return, by their last magnitude"
@@ -112,6 +126,15 @@ class LotteryConfig(TrainingConfig):
         0, ge=0, description="test images whose spikes are recorded at the end"
     )
     seed: int = Field(0, ge=0, description="seed of everything random")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _former_names(cls, given: Any) -> Any:
+        """Read `scope`, as `budgets` were called, in files and tickets of before."""
+        if isinstance(given, dict) and "scope" in given and "budgets" not in given:
+            given = {**given, "budgets": given["scope"]}
+            del given["scope"]
+        return given
 
     @field_validator("sparsities")
     @classmethod

@@ -103,15 +103,25 @@ class Examiner:
             list(self._batches(self.trainer.data.test, timesteps, count)), dim=-4
         )
 
-    def rates(self, timesteps: int) -> dict[str, npt.NDArray[np.float32]]:
-        """Count the spikes that test images cause, by time step and input channel.
+    def rates(
+        self, timesteps: int, split: Split | None = None
+    ) -> dict[str, npt.NDArray[np.float32]]:
+        """Count the spikes that images cause, by time step and input channel.
+
+        Parameters
+        ----------
+        timesteps : int
+            Of the network.
+        split : Split, optional
+            The images, of which the first ones do; default: test images.
 
         Returns
         -------
         dict of str to ndarray of float32 [timesteps, input channels]
             Empty for a network that does not spike.
         """
-        images = self._batches(self.trainer.data.test, timesteps, RATE_IMAGES)
+        split = self.trainer.data.test if split is None else split
+        images = self._batches(split, timesteps, RATE_IMAGES)
         try:
             with self.trainer.evaluator.running(timesteps):
                 return input_rates(self.trainer.network, images)

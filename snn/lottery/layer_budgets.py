@@ -164,17 +164,17 @@ def _by_density(
     total: int,
 ) -> dict[str, int]:
     """Share by densities that are in proportion, each layer up to its candidates."""
+    sizes = {name: float(np.prod(shape)) for name, shape in shapes.items()}
     relative = {
-        name: sum(shape) / np.prod(shape) if budgets == "erk" else 1.0
+        name: sum(shape) / max(1.0, sizes[name]) if budgets == "erk" else 1.0
         for name, shape in shapes.items()
     }
-    sizes = {name: float(np.prod(shape)) for name, shape in shapes.items()}
     exact: dict[str, float] = {}
     open_ = set(shapes)
     while True:
         left = total - sum(exact.values())
         weight = sum(relative[name] * sizes[name] for name in open_)
-        factor = left / weight if open_ else 0.0
+        factor = left / weight if weight else 0.0
         full = {n for n in open_ if factor * relative[n] * sizes[n] >= most[n]}
         if not full:
             break

@@ -6,8 +6,9 @@ weights they keep, and in the order of the channels.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from balancer import (
     ArrayLayer,
     BalancerError,
+    LayerCost,
     NetworkSolution,
     PEMap,
     balance_network,
@@ -23,10 +25,12 @@ from balancer import (
     top_k_per_pe_mask,
     u_ticket_mask,
 )
-from balancer.array_types import BoolArray
+from balancer.array_types import AnyArray, BoolArray
 from balancer.maps.registry import find_kind
 from balancer.program.keys import mark
 from snn.array_types import Masks
+from snn.lottery.layer_budgets import lamp_scores
+from snn.lottery.path_search import along_live_paths
 from snn.lottery.pruning import (
     Pruned,
     Pruning,
@@ -168,13 +172,21 @@ def top_k_per_pe(pruning: Pruning) -> Pruned:
 
 
 def optimal(pruning: Pruning) -> Pruned:
-    """Equal loads at the largest magnitude, channels in their natural order."""
+    """Equal loads at the largest score, channels in their natural order."""
+    return along_live_paths(pruning, _optimal)
+
+
+def _optimal(pruning: Pruning) -> Pruned:
     budgets = layer_budgets(pruning, unstructured(pruning))
     return _in_natural_order(pruning, _solved(pruning, budget=budgets).masks)
 
 
 def optimal_order(pruning: Pruning) -> Pruned:
-    """Equal loads at the largest magnitude, channels in the order that keeps most."""
+    """Equal loads at the largest score, channels in the order that keeps most."""
+    return along_live_paths(pruning, _optimal_order)
+
+
+def _optimal_order(pruning: Pruning) -> Pruned:
     solved = _solved(
         pruning,
         budget=layer_budgets(pruning, unstructured(pruning), in_order=False),
@@ -198,6 +210,10 @@ def latency(pruning: Pruning) -> Pruned:
         raise BalancerError(
             "`method` is 'latency', but what a slice costs is not known (`costs`)"
         )
+    return along_live_paths(pruning, partial(_latency, costs=pruning.costs))
+
+
+def _latency(pruning: Pruning, costs: Mapping[str, LayerCost]) -> Pruned:
     weights = sum(scores.size for scores in pruning.scores.values())
     floors = {
         name: min(1, int(pruning.map_of(name).cell_loads(mask).min(initial=1)))
@@ -210,23 +226,36 @@ def latency(pruning: Pruning) -> Pruned:
     }
     least = sum(
         cost.cycles(floors[name] * pruning.map_of(name).groups or needed[name] > 0)
-        for name, cost in pruning.costs.items()
+        for name, cost in costs.items()
     )
-    everything = optimal(replace(pruning, revive=True))
+    everything = _optimal(replace(pruning, revive=True))
     layer_wise = sum(
-        pruning.costs[name].cycles(_slices(mask, pruning.map_of(name)))
+        costs[name].cycles(_slices(mask, pruning.map_of(name)))
         for name, mask in everything.masks.items()
     )
+    # Sums of layers are comparable then, so that no layer is given up for another.
+    candidates = pruning.candidates()
+    normalized = {
+        name: _lamp_of(score, candidates[name])
+        for name, score in pruning.scores.items()
+    }
     solved = _solved(
-        pruning,
+        replace(pruning, scores=normalized),
         budget=max(budget_of_sparsity(pruning.sparsity, weights), sum(needed.values())),
         scope="global",
         # Up to 1 it would be a fraction of what `balance_network` calls layer-wise.
         latency_budget=max(pruning.latency_budget * layer_wise, least, 1 + 1e-9),
         min_load=floors,
-        costs=pruning.costs,
+        costs=costs,
     )
     return _in_natural_order(pruning, solved.masks)
+
+
+def _lamp_of(scores: AnyArray, candidates: BoolArray) -> AnyArray:
+    """LAMP scores of the candidates; the others are not kept."""
+    normalized = np.zeros(scores.shape)
+    normalized[candidates] = lamp_scores(scores[candidates])
+    return normalized
 
 
 def _solved(pruning: Pruning, **program: Any) -> NetworkSolution:

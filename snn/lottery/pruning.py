@@ -7,9 +7,8 @@ weights each layer keeps.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -31,9 +30,9 @@ from balancer.network.guard import (
 )
 from balancer.program.rounding import total_score
 from snn.array_types import Masks
+from snn.lottery.layer_budgets import Budgets, layer_counts
 
 Schedules = Mapping[str, Schedule]
-Scope = Literal["global", "layer"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,8 +51,8 @@ class Pruning:
         Fraction of all weights to prune by now.
     step : float
         Fraction of the weights so far that this round prunes.
-    scope : {"global", "layer"}
-        Rank the weights of all layers together, or of each layer by itself.
+    budgets : {"global", "lamp", "cycles", "layer", "erk"}
+        How many weights each layer keeps; see `layer_budgets.layer_counts`.
     pe_map, pes : str, int
         The array, as in `PEMap.parse`.
     revive : bool
@@ -63,9 +62,13 @@ class Pruning:
     seed : int
         Seed of everything random.
     costs : mapping of str to LayerCost
-        Cycles and energy of a slice of each layer, for ``latency``.
+        Cycles and energy of a slice of each layer, for ``latency`` and the budgets
+        ``cycles``.
     latency_budget : float
         Most cycles for ``latency``, relative to ``optimal``.
+    live : callable, optional
+        Given masks, tells which weights lie on a path, or would if they alone were
+        added; see `live_paths.live_weights`. None: methods do not ask.
     """
 
     scores: Mapping[str, AnyArray]
@@ -73,7 +76,7 @@ class Pruning:
     carried: Masks
     sparsity: float
     step: float
-    scope: Scope = "global"
+    budgets: Budgets = "global"
     pe_map: str = "output_channel"
     pes: int = 16
     revive: bool = False
@@ -81,6 +84,7 @@ class Pruning:
     seed: int = 0
     costs: Mapping[str, LayerCost] | None = None
     latency_budget: float = 1.0
+    live: Callable[[Masks], Masks] | None = None
 
     def map_of(self, name: str) -> PEMap:
         """PE map of a layer."""
@@ -121,31 +125,53 @@ def natural_schedules(layers: Mapping[str, AnyArray], pe_map: str) -> Schedules:
 
 
 def unstructured(pruning: Pruning) -> dict[str, BoolArray]:
-    """Keep the largest scores, of all layers together or of each layer by itself.
+    """Keep the largest scores of every layer, as many as its budget allows.
 
-    With the global scope exactly ``(1 - sparsity) * weights`` are kept, rounded down
-    (or all candidates, if they are fewer); of equal scores, those of the first layers.
+    Exactly ``(1 - sparsity) * weights`` of the network are kept, rounded down (or all
+    candidates, if they are fewer). With global budgets these are the largest scores of
+    all; of equal scores, those of the first layers. With the others no layer gets less
+    than the smallest slice of a balanced mask, unless layers may be emptied.
     """
     candidates = pruning.candidates()
-    if pruning.scope == "global":
-        groups = [list(pruning.scores)]
-    else:
-        groups = [[name] for name in pruning.scores]
+    weights = sum(candidate.size for candidate in candidates.values())
+    total = budget_of_sparsity(pruning.sparsity, weights)
+    least = _smallest_slices(pruning)
+    if sum(least.values()) > total:
+        least = {}  # balanced methods refuse this; the others need no slices
+    counts = layer_counts(
+        pruning.budgets,
+        pruning.scores,
+        candidates,
+        total,
+        least=least,
+        cycles_per_weight=_cycles_per_weight(pruning),
+    )
     masks = {}
-    for names in groups:
-        chosen = [candidates[name] for name in names]
-        scores = [pruning.scores[n][c] for n, c in zip(names, chosen, strict=True)]
-        flat = np.concatenate(scores)
-        weights = sum(candidate.size for candidate in chosen)
-        budget = min(budget_of_sparsity(pruning.sparsity, weights), flat.size)
-        kept = lth_mask(flat, budget)
-        ends = np.cumsum([len(score) for score in scores])[:-1]
-        for name, candidate, part in zip(
-            names, chosen, np.split(kept, ends), strict=True
-        ):
-            masks[name] = np.zeros(candidate.shape, np.bool_)
-            masks[name][candidate] = part
+    for name, candidate in candidates.items():
+        masks[name] = np.zeros(candidate.shape, np.bool_)
+        masks[name][candidate] = lth_mask(pruning.scores[name][candidate], counts[name])
     return masks
+
+
+def _smallest_slices(pruning: Pruning) -> dict[str, int]:
+    """Least weights of a layer, where its budget is not that of a global ranking."""
+    if pruning.budgets == "global" or pruning.allow_empty:
+        return {}
+    maps = {name: pruning.map_of(name) for name in pruning.scores}
+    return {
+        name: smallest_slice(one, one.least_of_group(one.cell_sizes()))
+        for name, one in maps.items()
+    }
+
+
+def _cycles_per_weight(pruning: Pruning) -> dict[str, float] | None:
+    if pruning.costs is None:
+        return None
+    cycles = {}
+    for name, cost in pruning.costs.items():
+        sizes = pruning.map_of(name).group_sizes()
+        cycles[name] = cost.cycles_per_slice / float(sizes[sizes > 0].mean())
+    return cycles
 
 
 def layer_budgets(

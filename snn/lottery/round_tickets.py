@@ -49,6 +49,9 @@ class RoundTicket:
         Last non-zero magnitude of every weight.
     rates : mapping of str to ndarray of float32 [timesteps, input channels]
         Spikes per input, for layers whose input is spikes.
+    ranking : dict of str to ndarray of float32
+        What the next round ranks weights by; `scores` themselves unless the run has
+        another score.
     """
 
     outcome: RoundOutcome
@@ -56,6 +59,7 @@ class RoundTicket:
     pruned: Pruned
     scores: Scores
     rates: Mapping[str, npt.NDArray[np.float32]]
+    ranking: Scores
 
 
 def save_ticket(
@@ -78,7 +82,9 @@ def save_ticket(
     for name, mask in ticket.pruned.masks.items():
         schedule = ticket.pruned.schedules[name]
         arrays[f"{name}.mask"] = mask
-        arrays[f"{name}.score"] = ticket.scores[name]
+        arrays[f"{name}.score"] = ticket.ranking[name]
+        if ticket.ranking[name] is not ticket.scores[name]:
+            arrays[f"{name}.magnitude"] = ticket.scores[name]
         arrays[f"{name}.{ORDER_ROLES[schedule.axis]}"] = schedule.order
         if not np.array_equal(ticket.pruned.carried[name], mask):
             arrays[f"{name}.carried"] = ticket.pruned.carried[name]
@@ -90,6 +96,7 @@ def save_ticket(
         "version": __version__,
         "dataset": config.dataset,
         "method": config.method,
+        "score": config.score,
         "seed": config.seed,
         "round": outcome.round,
         "sparsity": outcome.sparsity,
@@ -126,7 +133,7 @@ def load_ticket(path: Path) -> RoundTicket:
     _refuse(path, damage_of_arrays(arrays, file.metadata()))
     names = [layer.name for layer in outcome.layers]
     parts: dict[str, Arrays] = {}
-    for role in ("mask", "score", "carried", "rates", *ORDER_ROLES):
+    for role in ("mask", "score", "magnitude", "carried", "rates", *ORDER_ROLES):
         found = {name: arrays.pop(f"{name}.{role}", None) for name in names}
         parts[role] = {
             name: array for name, array in found.items() if array is not None
@@ -143,8 +150,9 @@ def load_ticket(path: Path) -> RoundTicket:
         Pruned(
             masks, masks | parts["carried"], {name: schedules[name] for name in names}
         ),
-        parts["score"],
+        parts["score"] | parts["magnitude"],
         parts["rates"],
+        parts["score"],
     )
 
 

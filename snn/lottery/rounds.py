@@ -10,16 +10,19 @@ import torch
 from torch import nn
 
 from hwmodel import save_spikes
+from snn.array_types import Masks, Scores
 from snn.data.image_data import ImageData
 from snn.data.load import load_data
 from snn.lottery.config import LotteryConfig
 from snn.lottery.examiner import Examiner
 from snn.lottery.hardware import RunArray
+from snn.lottery.live_paths import live_weights
 from snn.lottery.methods import ROUNDED, get_method
 from snn.lottery.pruning import Pruned, Pruning, check_room, natural_schedules
 from snn.lottery.results import RoundOutcome
 from snn.lottery.round_tickets import RoundTicket, load_state, state_of
 from snn.lottery.round_training import RoundTraining
+from snn.lottery.saliency import Rates, Trained, get_score
 from snn.lottery.store import Checkpoint, RunFolder, StoreError
 from snn.lottery.ticket_network import Standardization
 from snn.lottery.timesteps import check_frames, run_timesteps
@@ -30,6 +33,7 @@ from snn.networks.layers import layer_notes, prunable_layers
 from snn.networks.models import build_network
 from snn.networks.spikes import mean_rates
 from snn.training.distributed import Processes
+from snn.training.gradients import gradient_moments
 from snn.training.journal import Journal
 from snn.training.masking import update_scores
 from snn.training.trainer import EpochReport, Trainer
@@ -80,6 +84,7 @@ class Rounds:
         with self.trainer.evaluator.running(asked):
             example = self.examiner.images(1, config.timesteps)
             calls = observe_calls(network, example)
+        self.example = example
         self.timesteps = run_timesteps(config, network, self.data, calls)
         used = Standardization(self.data.mean, self.data.std)
         self.about = {
@@ -98,11 +103,11 @@ class Rounds:
         self.dense = Pruned(dense, dense, natural_schedules(dense, config.map))
         self.notes = self._notes()
         # What would fail at the end should fail now.
+        self.costs = None
+        if config.method == "latency" or config.budgets == "cycles":
+            self.costs = self.array.costs(dense, self.about)
         if config.method in ROUNDED:
             check_room(self._last_pruning())
-        self.costs = None
-        if config.method == "latency":
-            self.costs = self.array.costs(dense, self.about)
         if config.record_images:
             self.examiner.spikes(1, self.timesteps)
         self.journal: Journal | None = None  # of the main process
@@ -117,10 +122,11 @@ class Rounds:
             carried=dense,
             sparsity=config.schedule_of_sparsity[-1],
             step=0.0,
-            scope=config.scope,
+            budgets=config.budgets,
             pe_map=config.map,
             pes=config.pes,
             allow_empty=config.allow_empty,
+            costs=self.costs,
         )
 
     def _notes(self) -> tuple[str, ...]:
@@ -190,15 +196,17 @@ class Rounds:
         former = None if last is None else last.scores
         scores = update_scores(self.network, pruned.masks, former)
         rates = self.examiner.rates(timesteps)
+        ranking = self._ranking(number, scores, timesteps)
         about = {
             **self.about,
             "timesteps": timesteps,
             "spike_rates": mean_rates(rates),
         }
         outcome = self.examiner.outcome(
-            number, pruned, scores if former is None else former, about, epochs
+            number, pruned, ranking if last is None else last.ranking, about, epochs
         )
-        ticket = RoundTicket(outcome, state_of(self.network), pruned, scores, rates)
+        state = state_of(self.network)
+        ticket = RoundTicket(outcome, state, pruned, scores, rates, ranking)
         if self.journal is not None:
             took = {
                 "seconds": time.perf_counter() - begun,
@@ -210,6 +218,21 @@ class Rounds:
             self.watcher.round(outcome)
         self.processes.barrier()
         return ticket
+
+    def _ranking(self, number: int, magnitudes: Scores, timesteps: int) -> Scores:
+        """Score all weights as the next round ranks them; test images take no part."""
+        seed = round_seed(self.config.seed, number)
+        train = self.trainer.data.train
+        rates: Rates = {}
+        if self.config.score == "rate":
+            rates = self.examiner.rates(timesteps, train)
+        return get_score(self.config.score)(
+            Trained(
+                magnitudes,
+                rates,
+                lambda: gradient_moments(self.trainer, seed=seed, timesteps=timesteps),
+            )
+        )
 
     def _pruned(self, number: int, last: RoundTicket | None) -> Pruned:
         """Choose the masks of a round: the main process decides for all."""
@@ -223,12 +246,12 @@ class Rounds:
             return self.dense
         left = 1 - sparsities[number - 1]
         pruning = Pruning(
-            scores=last.scores,
+            scores=last.ranking,
             masks=last.pruned.masks,
             carried=last.pruned.carried,
             sparsity=sparsities[number],
             step=(sparsities[number] - sparsities[number - 1]) / left,
-            scope=self.config.scope,
+            budgets=self.config.budgets,
             pe_map=self.config.map,
             pes=self.config.pes,
             revive=self.config.revive,
@@ -236,9 +259,13 @@ class Rounds:
             seed=round_seed(self.config.seed, number),
             costs=self.costs,
             latency_budget=self.config.latency_budget,
+            live=self._live if self.config.live_paths else None,
         )
         early = sparsities[number] < self.config.balance_from
         return (get_method("lth") if early else self.method)(pruning)
+
+    def _live(self, masks: Masks) -> Masks:
+        return live_weights(self.network, masks, self.example)
 
     def _timesteps(self, number: int, last: RoundTicket | None) -> int:
         """Time steps of a round."""

@@ -248,7 +248,8 @@ class _Retraining:
             outcome = examiner.outcome(number, pruned, run.ticket.scores, about, epochs)
             journal.round(number, outcome.to_dict())
         state = state_of(run.network)
-        folder.save_round(RoundTicket(outcome, state, pruned, scores, rates), about)
+        ticket = RoundTicket(outcome, state, pruned, scores, rates, scores)
+        folder.save_round(ticket, {**about, "score": "magnitude"})
         folder.finish([outcome])
         watcher.round(outcome)
 

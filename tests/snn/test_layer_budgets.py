@@ -14,7 +14,7 @@ def networks(draw):
     """Scores with ties and zeros, candidates, and what a weight takes."""
     rng = np.random.default_rng(draw(st.integers(0, 10**6)))
     layers = draw(st.integers(1, 4))
-    shapes = [tuple(rng.integers(1, 7, rng.integers(2, 5))) for _ in range(layers)]
+    shapes = [tuple(rng.integers(0, 7, rng.integers(2, 5))) for _ in range(layers)]
     scores, candidates = {}, {}
     for number, shape in enumerate(shapes):
         unit = 10.0 ** rng.integers(-3, 4)

@@ -141,7 +141,7 @@ def test_published_behaviour(root):
         "sparsities": None,
         "rounds": 6,
         "prune_rate": 0.4,
-        "scope": "layer",
+        "budgets": "layer",
     }
     runs = {
         method: run_lottery(config(**fields, method=method), root=root).outcomes

@@ -90,13 +90,13 @@ class Rounds(RuleBasedStateMachine):
 
     @initialize(
         pes=st.integers(1, 4),
-        scope=st.sampled_from(["global", "layer"]),
+        budgets=st.sampled_from(["global", "lamp", "cycles", "layer", "erk"]),
         revive=st.booleans(),
         seed=st.integers(0, 3),
     )
-    def begin(self, pes, scope, revive, seed):
+    def begin(self, pes, budgets, revive, seed):
         fields = {"method": self.method, "map": self.pe_map}
-        fields |= {"pes": pes, "scope": scope}
+        fields |= {"pes": pes, "budgets": budgets}
         self.config = LotteryConfig.of(fields | {"revive": revive, "seed": seed})
         self.array = RunArray.of(self.config)
         self.network = tiny_network()
@@ -146,7 +146,7 @@ class Rounds(RuleBasedStateMachine):
             carried=self.pruned.carried,
             sparsity=sparsity,
             step=step,
-            scope=self.config.scope,
+            budgets=self.config.budgets,
             pe_map=self.pe_map,
             pes=self.config.pes,
             revive=self.config.revive,
@@ -247,13 +247,11 @@ class Rounds(RuleBasedStateMachine):
             return
         kept = {n: np.count_nonzero(mask) for n, mask in self.pruned.masks.items()}
         if self.method in ("lth", "lth-sorted"):
-            candidates = self.pruning.candidates()
-            groups = [list(kept)] if self.config.scope == "global" else map(list, kept)
-            for names in groups:
-                weights = sum(candidates[name].size for name in names)
-                most = sum(np.count_nonzero(candidates[name]) for name in names)
-                budget = budget_of_sparsity(self.sparsity, weights)
-                assert sum(kept[name] for name in names) == min(budget, most)
+            candidates = self.pruning.candidates().values()
+            weights = sum(candidate.size for candidate in candidates)
+            most = sum(np.count_nonzero(candidate) for candidate in candidates)
+            budget = budget_of_sparsity(self.sparsity, weights)
+            assert sum(kept.values()) == min(budget, most)
         if self.method in ("optimal", "optimal-order"):
             masks = unstructured(self.pruning)
             in_order = self.method == "optimal"

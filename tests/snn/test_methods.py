@@ -138,12 +138,11 @@ def test_lth_keeps_the_budget_and_the_largest(pruning):
     """Exactly the budget is kept, and nothing smaller than what could have been."""
     masks = METHODS["lth"](pruning).masks
     names = list(pruning.scores)
-    groups = [names] if pruning.scope == "global" else [[name] for name in names]
+    weights = sum(scores.size for scores in pruning.scores.values())
+    budget = budget_of_sparsity(pruning.sparsity, weights)
+    assert count(masks) == min(budget, count(pruning.carried))
+    groups = [names] if pruning.budgets == "global" else [[name] for name in names]
     for group in groups:
-        candidates = count({name: pruning.carried[name] for name in group})
-        weights = sum(pruning.scores[name].size for name in group)
-        budget = budget_of_sparsity(pruning.sparsity, weights)
-        assert count({n: masks[n] for n in group}) == min(budget, candidates)
         least = [pruning.scores[n][masks[n]].min(initial=np.inf) for n in group]
         left = [pruning.carried[n] & ~masks[n] for n in group]
         lost = [
@@ -440,7 +439,7 @@ def test_ragged_layers_are_not_emptied():
 @given(prunings())
 def test_kept_magnitude_compares_at_equal_nonzeros(pruning):
     """Layer-wise pruning keeps all that can be kept, others no more."""
-    layer_wise = unstructured(replace(pruning, scope="layer", revive=True))
+    layer_wise = unstructured(replace(pruning, budgets="layer", revive=True))
     scored = any(scores[layer_wise[n]].any() for n, scores in pruning.scores.items())
     best = kept_magnitude(pruning.scores, layer_wise)
     assert best == pytest.approx(1.0) if scored else best is None

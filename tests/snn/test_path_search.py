@@ -1,0 +1,125 @@
+"""Masks along live paths: equal loads as before, and no fewer weights that work."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("sklearn")
+
+from torch import nn  # noqa: E402
+
+from balancer import InfeasibleError, PEMap  # noqa: E402
+from snn import LotteryConfig, Pruning, Watcher, run_lottery  # noqa: E402
+from snn.lottery.live_paths import live_weights  # noqa: E402
+from snn.lottery.methods import METHODS  # noqa: E402
+from snn.lottery.path_search import effective  # noqa: E402
+from snn.lottery.round_tickets import load_ticket  # noqa: E402
+
+
+def chain(widths):
+    parts = []
+    for inputs, outputs in pairwise(widths):
+        parts += [nn.Linear(inputs, outputs), nn.ReLU()]
+    return nn.Sequential(*parts[:-1])
+
+
+def question(widths, sparsity, seed):
+    """Dense layers of random scores, and what is alive in a chain of them."""
+    network, rng = chain(widths), np.random.default_rng(seed)
+    shapes = {
+        name: tuple(module.weight.shape)
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Linear)
+    }
+    every = {name: np.ones(shape, bool) for name, shape in shapes.items()}
+    example = torch.zeros(1, widths[0])
+    pruning = Pruning(
+        scores={name: rng.random(shape) ** 3 for name, shape in shapes.items()},
+        masks=every,
+        carried=every,
+        sparsity=sparsity,
+        step=sparsity,
+        pes=2,
+    )
+    return pruning, lambda masks: live_weights(network, masks, example)
+
+
+class StopAfterOne(Watcher):
+    """Kills a run when its first round is over."""
+
+    def round(self, outcome):
+        if outcome.round == 1:
+            raise KeyboardInterrupt
+
+
+@settings(max_examples=25)
+@given(
+    widths=st.lists(st.sampled_from([2, 4, 6, 8]), min_size=3, max_size=4),
+    sparsity=st.sampled_from([0.5, 0.7, 0.85]),
+    method=st.sampled_from(["optimal", "optimal-order"]),
+    seed=st.integers(0, 10**6),
+)
+def test_no_weight_less_works(widths, sparsity, method, seed):
+    """Loads are equal, budgets are those of before, effective weights are no fewer."""
+    pruning, live = question(widths, sparsity, seed)
+    try:
+        plain = METHODS[method](pruning)
+    except InfeasibleError:
+        return  # no room for a slice of every layer
+    found = METHODS[method](replace(pruning, live=live))
+    assert effective(found.masks, live(found.masks)) >= effective(
+        plain.masks, live(plain.masks)
+    )
+    budget = sum(mask.sum() for mask in plain.masks.values())
+    assert sum(mask.sum() for mask in found.masks.values()) <= budget + 2
+    for name, mask in found.masks.items():
+        pe_map = PEMap.parse("output_channel", mask.shape, 2)
+        loads = pe_map.cell_loads(found.schedules[name].apply(mask))
+        assert np.array_equal(loads, pe_map.largest_of_group(loads)[pe_map.cell_group])
+
+
+def test_weights_without_a_path_are_moved():
+    """The largest scores of the second layer read what the first does not make."""
+    pruning, live = question([2, 4, 2], 0.5, seed=0)
+    first = np.array([[9.0, 9], [8, 8], [1, 1], [1, 1]])
+    second = np.array([[1.0, 2, 9, 9], [1, 2, 9, 9]])
+    pruning = replace(pruning, scores={"0": first, "2": second}, budgets="layer")
+    plain = METHODS["optimal-order"](pruning)
+    found = METHODS["optimal-order"](replace(pruning, live=live))
+    assert effective(plain.masks, live(plain.masks)) < 8
+    assert effective(found.masks, live(found.masks)) == 8
+
+
+@pytest.mark.parametrize("score", ["gradient", "taylor", "rate"])
+def test_runs_with_scores_and_live_paths_repeat(score, tmp_path):
+    """Tickets hold what was ranked, and the magnitudes beside it; resuming repeats."""
+    config = LotteryConfig(
+        network="8c3-mp2-8c3-mp2-fc10",
+        timesteps=2,
+        epochs=2,
+        train_size=100,
+        sparsities=(0.6, 0.8),
+        pes=4,
+        rewind=1,
+        score=score,
+        budgets="lamp",
+        live_paths=True,
+    )
+    once = run_lottery(config, root=tmp_path / "once")
+    with pytest.raises(KeyboardInterrupt):
+        run_lottery(config, root=tmp_path / "again", watcher=StopAfterOne())
+    again = run_lottery(config, root=tmp_path / "again", resume=True)
+    assert again.ticket().read_bytes() == once.ticket().read_bytes()
+    ticket = load_ticket(once.ticket())
+    assert not np.array_equal(ticket.ranking["classifier"], ticket.scores["classifier"])
+    for name, weights in ticket.scores.items():
+        assert ticket.ranking[name].shape == weights.shape
+        kept = ticket.pruned.masks[name] & (ticket.state[f"{name}.weight"] != 0)
+        stored = np.abs(ticket.state[f"{name}.weight"])
+        assert np.array_equal(weights[kept], stored[kept])
+    assert once.last.utilization == 1.0
