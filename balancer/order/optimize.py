@@ -200,19 +200,25 @@ class _InOrder:
     schedule: Schedule
     loads: IntArray  # [groups]
     kept: float
+    slices: LayerSlices | None = None  # for the mask, where there are any
 
     @classmethod
     def of(cls, problem: RetentionProblem, schedule: Schedule) -> _InOrder:
         """Find the best loads of one order."""
-        slices = LayerSlices(problem.scheduled(schedule))
+
+        def read() -> RetentionProblem:
+            return problem.scheduled(schedule)
+
+        slices = LayerSlices(read(), read=read)
         greedy = settle([slices], problem.budget).greedy
-        return cls(schedule, greedy.loads, greedy.kept)
+        return cls(schedule, greedy.loads, greedy.kept, slices)
 
     def mask(self, problem: RetentionProblem) -> BoolArray:
         """Mask of the scheduled weights."""
-        pe_map = problem.pe_map
-        scheduled = self.schedule.apply(problem.scores)
-        return top_per_cell(scheduled, pe_map, self.loads[pe_map.cell_group])
+        scheduled, pe_map = problem.scheduled(self.schedule), problem.pe_map
+        if self.slices is not None:
+            return self.slices.mask(self.loads, scheduled)
+        return top_per_cell(scheduled.scores, pe_map, self.loads[pe_map.cell_group])
 
 
 def _block_bound(problem: RetentionProblem, clock: SearchClock) -> float:
