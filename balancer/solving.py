@@ -135,9 +135,11 @@ def _optimized(
 ) -> tuple[Answer, str, str | None]:
     """Answer a problem in the best order that is found."""
     get_solver(solver)
+    begun = time.perf_counter()
     try:
         answer = optimize_order(problem, search)
-        return _or_natural(problem, answer, solver, search), ORDER_SOLVER, None
+        left = search.after(time.perf_counter() - begun, 0.0)
+        return _or_natural(problem, answer, solver, left), ORDER_SOLVER, None
     except SolverUnavailableError as error:
         reason = str(error)
     except KeyboardInterrupt:

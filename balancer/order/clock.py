@@ -29,6 +29,7 @@ class SearchClock:
         self.search = search
         self._begun = time.perf_counter()
         self._entries = 0
+        self._told: tuple[float, float] | None = None
 
     def spend(self, entries: int) -> None:
         """Count work that does not depend on how busy the machine is."""
@@ -76,5 +77,7 @@ class SearchClock:
         return self.interrupted or Termination.COMPLETED
 
     def report(self, kept: float, bound: float) -> None:
-        """Tell the caller of a better answer or bound."""
-        self.search.report(kept, bound, self.seconds)
+        """Tell the caller of a better answer or bound, unless it was told already."""
+        if (kept, bound) != self._told:
+            self._told = (kept, bound)
+            self.search.report(kept, bound, self.seconds)

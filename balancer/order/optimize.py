@@ -21,6 +21,7 @@ In all other maps (``interleaved``, ``banked``, labels) the order is fixed.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -174,7 +175,8 @@ def _better_orders(
             loads[: per_input.shape[1]],
             clock,
         )
-        blocks.descend()
+        with _cancelled_by_ctrl_c(clock):
+            blocks.descend()
         while True:
             schedule = pe_map.schedule(blocks.order)
             if clock.interrupted or pe_map.fixed_load is not None:
@@ -186,8 +188,18 @@ def _better_orders(
                 yield best
             if not (more and np.array_equal(best.loads, loads)):
                 break
-            more = blocks.anneal(cycle, bound)
+            with _cancelled_by_ctrl_c(clock):
+                more = blocks.anneal(cycle, bound)
             cycle += 1
+
+
+@contextmanager
+def _cancelled_by_ctrl_c(clock: SearchClock) -> Iterator[None]:
+    """Stop a search at Ctrl-C as at any other limit, so that its best order counts."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        clock.search.cancellation.cancel()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -200,19 +212,25 @@ class _InOrder:
     schedule: Schedule
     loads: IntArray  # [groups]
     kept: float
+    slices: LayerSlices | None = None  # for the mask, where there are any
 
     @classmethod
     def of(cls, problem: RetentionProblem, schedule: Schedule) -> _InOrder:
         """Find the best loads of one order."""
-        slices = LayerSlices(problem.scheduled(schedule))
+
+        def read() -> RetentionProblem:
+            return problem.scheduled(schedule)
+
+        slices = LayerSlices(read(), read=read)
         greedy = settle([slices], problem.budget).greedy
-        return cls(schedule, greedy.loads, greedy.kept)
+        return cls(schedule, greedy.loads, greedy.kept, slices)
 
     def mask(self, problem: RetentionProblem) -> BoolArray:
         """Mask of the scheduled weights."""
-        pe_map = problem.pe_map
-        scheduled = self.schedule.apply(problem.scores)
-        return top_per_cell(scheduled, pe_map, self.loads[pe_map.cell_group])
+        scheduled, pe_map = problem.scheduled(self.schedule), problem.pe_map
+        if self.slices is not None:
+            return self.slices.mask(self.loads, scheduled)
+        return top_per_cell(scheduled.scores, pe_map, self.loads[pe_map.cell_group])
 
 
 def _block_bound(problem: RetentionProblem, clock: SearchClock) -> float:

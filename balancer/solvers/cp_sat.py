@@ -45,6 +45,7 @@ class CpSatSolver:
         SolverUnavailableError
             No OR-Tools, no time, or a model that CP-SAT rejects.
         """
+        begun = time.perf_counter()
         program = problem if problem.separable else problem.relaxed()
         slices = LayerSlices(program)
         allocator = settle([slices], problem.budget)
@@ -57,7 +58,8 @@ class CpSatSolver:
             hint = GreedySolver().solve(problem, search).mask
         except SolverUnavailableError:
             hint = None
-        exact = BinarySolver(self.integer_bits).solve(problem, search, hint)
+        left = search.after(time.perf_counter() - begun, 0.0)
+        exact = BinarySolver(self.integer_bits).solve(problem, left, hint)
         return Answer(exact.mask, min(exact.bound, answer.bound), exact.termination)
 
     def allocate(

@@ -89,10 +89,14 @@ def test_the_ending_is_the_strongest_reason(now, kept, passed, ending):
 
 
 def test_reports_carry_answer_bound_and_time(now):
-    """Every report is one `Progress`; without a listener nothing happens."""
+    """Every news is one `Progress`; without a listener nothing happens."""
     heard = []
     clock = SearchClock(search_of(progress=heard.append))
     now[0] += 3
     clock.report(1.0, 2.0)
     assert heard == [Progress(1.0, 2.0, 3.0)]
+    clock.report(1.0, 2.0)
+    assert len(heard) == 1
+    clock.report(1.0, 1.5)
+    assert heard[1:] == [Progress(1.0, 1.5, 3.0)]
     SearchClock(search_of()).report(1.0, 2.0)

@@ -172,9 +172,61 @@ def test_any_prices_bound_every_mask(seed, pes, data):
     slopes = st.floats(-1e3, 1e3) | st.sampled_from([0.0, 1e-20, -1e-20, 1e120, -1e150])
     mu = np.array([data.draw(slopes) for _ in relaxation.sizes])
     tolerance = data.draw(st.sampled_from([0.0, 1e-9, 1.0]))
-    bound = relaxation.bound(data.draw(price), mu, tolerance)
+    price = data.draw(price)
+    bound = Fraction(relaxation.bound(price, mu, tolerance))
+    assert bound >= exact_bound(relaxation, price, mu, tolerance)
     real = drawn.best(math.ldexp(tolerance, relaxation._work_unit), 0.0)
-    assert Fraction(bound) * Fraction(2) ** relaxation._score_unit * UNIT >= real
+    assert bound * Fraction(2) ** relaxation._score_unit * UNIT >= real
+
+
+def exact_bound(relaxation, price, of_work, tolerance):
+    """The formula of the bound, in fractions."""
+    price, tolerance = Fraction(price), Fraction(tolerance)
+    of_work = [Fraction(one) for one in of_work.tolist()]
+    total, work = price * relaxation.budget, [Fraction(0)] * len(of_work)
+    for score, amount, cell in zip(
+        relaxation.score.tolist(),
+        relaxation.work.tolist(),
+        relaxation.cell.tolist(),
+        strict=True,
+    ):
+        work[cell] += Fraction(amount)
+        gain = Fraction(score) - price - of_work[cell] * Fraction(amount)
+        total += max(Fraction(0), gain)
+    total += tolerance * sum(max(Fraction(0), -one) for one in of_work)
+    for group in range(relaxation.groups):
+        mine = np.flatnonzero(relaxation.group == group).tolist()
+        most = min(work[cell] for cell in mine) + tolerance
+        total += most * max(Fraction(0), sum(of_work[cell] for cell in mine))
+    return total
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_rounding_takes_from_a_gain_is_added(seed):
+    """Where price times work is rounded up to the score, the gain is not nothing."""
+    rng = np.random.default_rng(seed)
+    while True:
+        work = rng.random()
+        price = 0.75 / work
+        if price * work == 0.75 and Fraction(price) * Fraction(work) < 0.75:
+            break
+    pe_map = PEMap.output_channel((2, 1), pes=2)
+    problem = RetentionProblem(np.array([[0.75], [0.0]]), pe_map, budget=2)
+    relaxation = Relaxation(problem, np.array([[work], [0.0]]))
+    prices = np.array([price, -price]) * 2.0**relaxation._work_unit
+    expected = exact_bound(relaxation, 0.0, prices, 0.0)
+    assert 0 < expected <= Fraction(relaxation.bound(0.0, prices, 0.0))
+
+
+def test_no_price_lets_weights_without_work_exceed_the_budget():
+    """The best weights of all PEs cost nearly nothing, and the budget is less."""
+    values = np.array([[5.0, 1.0, 2.0], [5.0, 2.0, 1.0]])
+    work = np.array([[1e-20, 1.0, 1.0], [1e-20, 1.0, 1.0]])
+    pe_map = PEMap.output_channel(values.shape, pes=2)
+    for budget in range(4):
+        problem = RetentionProblem(values, pe_map, budget)
+        solution = balance_expected_work(problem, work)
+        assert solution.nonzeros <= budget
 
 
 @given(st.integers(0, 2**32))

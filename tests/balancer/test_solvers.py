@@ -349,19 +349,16 @@ def test_a_floor_that_its_cells_share_unevenly_is_kept(solver):
 def test_floors_are_held_where_greedy_finds_no_mask():
     """Without greedy's mask as a hint the program over weights is solved all the same.
 
-    The one weight that the budget leaves is the floor's; slice-greedy would also need
-    a second PE of its group.
+    The best weights of the two channels with a floor lie on one PE, so slice-greedy
+    would need two slices; one is enough, and the budget has no more.
     """
-    group = np.array([[1, 0, 1, 1, 0, 1, 1]])
-    pe = np.array([[1, 1, 0, 0, 1, 1, 0]])
-    values = np.array([[9.0, 1.1, 0.0, 0.0, 1.2, 0.0, 0.0]])
-    problem = RetentionProblem(
-        values, PEMap.from_labels(group, pe), budget=1, channel_floor=1
-    )
+    values = np.array([[5.0, 5.0], [1.0, 2.0], [1.5, 3.0]])
+    pe_map = PEMap.from_labels(np.zeros((3, 2), int), np.array([[0, 1]] * 3))
+    problem = RetentionProblem(values, pe_map, budget=3, channel_floor=[0, 1, 1])
     with pytest.raises(SolverUnavailableError):
         solve(problem, "greedy")
     found = solve(problem)
-    assert (found.kept, found.status) == (1.2, Status.OPTIMAL)
+    assert (found.kept, found.status) == (4.0, Status.OPTIMAL)
 
 
 def test_the_literal_program_holds_a_pattern_where_weights_are_worth_nothing():

@@ -1,6 +1,9 @@
 """Who answers, who falls back, and what the solution says about it."""
 
+import itertools
 import sys
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +23,7 @@ from balancer import (
 )
 from balancer.metrics import top_k_sum
 from balancer.program.rounding import rounded_bound
-from balancer.solvers import get_solver
+from balancer.solvers import cp_sat, get_solver
 from balancer.solvers.cp_sat import _holds_floors
 from balancer.solvers.limits import Search, SearchLimits
 from balancer.solvers.solution import Answer
@@ -383,3 +386,46 @@ def test_floors_hold_if_every_channel_keeps_its_own():
     assert _holds_floors(kept, floors)
     kept[4, 0] = False
     assert not _holds_floors(kept, floors)
+
+
+def test_one_limit_is_for_all_searches_of_a_call(monkeypatch):
+    """The natural order has the time that the search for a better one has left."""
+    now = itertools.count(step=4.0)
+    clock = SimpleNamespace(perf_counter=lambda: next(now))
+    monkeypatch.setattr(MODULE, "time", clock)
+    searched = []
+
+    def natural(problem, solver, search):
+        searched.append(search.limits.time_limit)
+        return in_order(problem, solver, search)
+
+    def unproven(problem, search):
+        return replace(optimized(problem, search), termination=Termination.COMPLETED)
+
+    in_order, optimized = MODULE._in_order, MODULE.optimize_order
+    monkeypatch.setattr(MODULE, "_in_order", natural)
+    monkeypatch.setattr(MODULE, "optimize_order", unproven)
+    values = np.random.default_rng(0).random((5, 4))
+    pe_map = PEMap.output_channel(values.shape, 4)
+    solve(RetentionProblem(values, pe_map, 9, order="optimized"), time_limit=30.0)
+    assert searched == [26.0]
+
+
+def test_the_program_over_weights_has_the_time_that_slices_left(monkeypatch):
+    """Floors that slices do not hold are not searched for as long once more."""
+    now = itertools.count(step=4.0)
+    clock = SimpleNamespace(perf_counter=lambda: next(now))
+    monkeypatch.setattr(cp_sat, "time", clock)
+    searched = []
+
+    class Told(cp_sat.BinarySolver):
+        def solve(self, problem, search, hint=None):
+            searched.append(search.limits.time_limit)
+            return super().solve(problem, search, hint)
+
+    monkeypatch.setattr(cp_sat, "BinarySolver", Told)
+    values = np.array([[5.0, 5.0], [1.0, 2.0], [1.5, 3.0]])
+    pe_map = PEMap.from_labels(np.zeros((3, 2), int), np.array([[0, 1]] * 3))
+    problem = RetentionProblem(values, pe_map, budget=3, channel_floor=[0, 1, 1])
+    assert solve(problem, time_limit=30.0).kept == 4.0
+    assert searched == [26.0]

@@ -233,3 +233,19 @@ def test_moves_tell_whether_they_gained():
         assert said[-1] == (search.best.kept > first)
         assert not search._improve(lagrangian)
     assert set(said) == {True, False}
+
+
+def test_a_proof_carries_what_assignments_may_have_lost(monkeypatch):
+    """The bound of all splits is what is kept and the largest slack of a choice."""
+    assign = tile_search.assign
+
+    def rounded(*given):
+        tile, slack = assign(*given)
+        return tile, slack + 0.25
+
+    monkeypatch.setattr(tile_search, "assign", rounded)
+    program, truth = program_of(3)
+    search = started(program)
+    search.run()
+    assert search.best.kept == pytest.approx(truth, rel=1e-9)
+    assert search.bound == pytest.approx(search.best.kept + 0.25)

@@ -10,7 +10,7 @@ from balancer import InfeasibleError, LayerCost, balance_network
 from balancer.program.rounding import ROUNDING
 
 from .layers import Program
-from .numbers import UNIT, false_claim, kept_exactly
+from .numbers import UNIT, exact, false_claim, kept_exactly
 
 SLICE_SOLVERS = ("cp-sat", "greedy")
 
@@ -50,19 +50,17 @@ class Network:
                 limits[name] = float(rng.choice([1.0, rng.integers(1, 60) / 10]))
         return cls(layers, costs, int(rng.integers(0, weights + 1)), limits)
 
-    def takes(self, resource: str, nonzeros: tuple[int, ...], slices: tuple[int, ...]):
+    def takes(
+        self, resource: str, nonzeros: tuple[int, ...], slices: tuple[int, ...]
+    ) -> int:
         """Add up cycles or energy exactly."""
-        total = Fraction(0)
+        total = 0
         for cost, n, k in zip(self.costs.values(), nonzeros, slices, strict=True):
             if resource == "cycles":
-                total += (
-                    Fraction(cost.base_cycles) + Fraction(cost.cycles_per_slice) * k
-                )
+                total += exact(cost.base_cycles) + exact(cost.cycles_per_slice) * k
             else:
-                total += (
-                    Fraction(cost.base_energy) + Fraction(cost.energy_per_slice) * k
-                )
-                total += Fraction(cost.energy_per_nonzero) * n
+                total += exact(cost.base_energy) + exact(cost.energy_per_slice) * k
+                total += exact(cost.energy_per_nonzero) * n
         return total
 
     def best(self, limits: dict[str, float]) -> int | None:
@@ -81,7 +79,7 @@ class Network:
             )
             if sum(nonzeros) <= self.budget
             and all(
-                self.takes(name, nonzeros, slices) <= Fraction(limit)
+                self.takes(name, nonzeros, slices) <= exact(limit)
                 for name, limit in limits.items()
             )
         ]

@@ -1,6 +1,7 @@
 """Scores as whole numbers of any length, and what must not be claimed of them."""
 
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from balancer.program.rounding import PROOF_TOLERANCE, ROUNDING
 UNIT = 2**1074  # every double is a whole number of its inverse
 
 
+@lru_cache
 def exact(score: float) -> int:
     """State a score as a whole number."""
     numerator, denominator = float(score).as_integer_ratio()
