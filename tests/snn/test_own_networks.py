@@ -293,7 +293,11 @@ def test_two_networks_are_two_runs(tmp_path):
         def forward(self, x):
             return self.one(x.flatten(1) * self.scale)
 
-    class Doubled(Scaled):
+    class Doubled(nn.Module):
+        def __init__(self, scale, one):
+            super().__init__()
+            self.scale, self.one = scale, one
+
         def forward(self, x):
             return self.one(x.flatten(1) * self.scale * 2)
 
