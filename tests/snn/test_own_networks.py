@@ -301,7 +301,7 @@ def test_two_networks_are_two_runs(tmp_path):
         def forward(self, x):
             return self.one(x.flatten(1) * self.scale * 2)
 
-    Doubled.__name__ = Doubled.__qualname__ = "Scaled"
+    Doubled.__name__, Doubled.__qualname__ = "Scaled", Scaled.__qualname__
 
     def linear(seed):
         torch.manual_seed(seed)
