@@ -212,7 +212,7 @@ class Repeated(nn.Module):
             x = (x[..., :size, :size] > 0).float()
             self.seen.append(x.detach().numpy())
             flat = x.flatten(0, 1) if self.multi else x
-            x = self.conv(flat).reshape(x.shape)
+            x = self.conv(flat).reshape(x.shape).relu()
         return x
 
 
@@ -271,3 +271,12 @@ def test_rows_of_parts_of_an_image_are_calls():
     assert spikes.shape == (3, 16 * 5, 2)
     alone = record_spikes(network, images[3:4])["one"]
     np.testing.assert_array_equal(spikes[:, 3::5], alone)
+
+
+def test_an_image_in_every_step_is_no_spike():
+    """A layer that sees the image and then itself has the spikes of its second call."""
+    shared = nn.Conv2d(2, 2, 1)
+    network = nn.Sequential(shared, nn.ReLU(), shared)
+    images = torch.randn(4, 2, 3, 3)
+    spikes = record_spikes(network, images)["0"]
+    np.testing.assert_array_equal(spikes[0], (shared(images) > 0).numpy())
