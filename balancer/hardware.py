@@ -151,12 +151,16 @@ class MaskCost:
         What the numbers rest on: exact, a bound, or an expectation.
     time : PETime or None
         Where the cycles go; None if the model does not tell.
+    drawn : MaskCost or None
+        The same with spikes drawn from their rates, where the cycles are only a bound
+        of what is expected; None if they are more, or if drawing takes too long.
     """
 
     cycles: float
     energy: float
     basis: str
     time: PETime | None = None
+    drawn: MaskCost | None = None
 
 
 class LayersOnHardware(Protocol):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,13 @@ from hwmodel.errors import AcceleratorError
 from hwmodel.evaluation import evaluate
 from hwmodel.geometry import Shapes
 from hwmodel.layer_costs import slice_costs
+from hwmodel.layer_report import Basis
 from hwmodel.report import Report
 from hwmodel.ticket_workloads import Schedules, TicketWorkloads, network_workloads
+from hwmodel.workload import LayerWorkload
+
+# Weights x pixels x time steps of a layer for which spikes are drawn: about a second.
+MOST_DRAWN = 2**31
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,14 @@ class HardwareLayers:
     ) -> MaskCost:
         """Say what a mask of a layer takes, in the order of a schedule."""
         calls = self.workloads.workloads(name, mask, schedule)
+        cost = self._cost(calls)
+        work = sum(call.mask.size * call.pixels * call.runs for call in calls)
+        if cost.basis != Basis.LOWER_BOUND.value or work > MOST_DRAWN:
+            return cost
+        sampled = [replace(call, rate_mode="sample") for call in calls]
+        return replace(cost, drawn=self._cost(sampled))
+
+    def _cost(self, calls: Sequence[LayerWorkload]) -> MaskCost:
         (report,) = evaluate(calls, self.accelerator).layers
         spent = report.activity.cycles
         time = PETime(

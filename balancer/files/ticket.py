@@ -44,11 +44,14 @@ class LayerArrays:
         The weights that are not pruned so far.
     schedules : tuple of Schedule
         In which orders the PEs take the channels so far, at most one for each axis.
+    has_mask : bool
+        The mask says what was pruned; otherwise it only says where scores are zero.
     """
 
     scores: AnyArray
     mask: BoolArray
     schedules: tuple[Schedule, ...] = ()
+    has_mask: bool = True
 
     def scheduled_mask(self) -> BoolArray:
         """Put the channels of the mask in the order in which the PEs take them."""

@@ -64,7 +64,7 @@ def latency_frontier(
     >>> costs = {"a": LayerCost(cycles_per_slice=9), "b": LayerCost(cycles_per_slice=1)}
     >>> points = latency_frontier(scores, costs, points=3, budget=24, pes=4)
     >>> [(point.cycles, point.kept) for point in points]
-    [(18, 148.0), (36, 280.0), (54, 396.0)]
+    [(22, 164.0), (30, 228.0), (46, 344.0)]
     """
     check_points(points)
     job = Job.of(

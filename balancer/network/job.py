@@ -81,7 +81,7 @@ class ArrayLayer:
     def read(self) -> LayerArrays:
         """Return scores, mask and order."""
         mask = self.scores != 0 if self.mask is None else self.mask
-        return LayerArrays(self.scores, mask, self.schedules)
+        return LayerArrays(self.scores, mask, self.schedules, self.mask is not None)
 
 
 Layers: TypeAlias = Mapping[str, npt.ArrayLike] | Iterable[Layer] | Ticket

@@ -13,6 +13,7 @@ from balancer.errors import BalancerError
 from balancer.files.ticket import LayerArrays
 from balancer.hardware import Resource
 from balancer.maps.pe_map import PEMap
+from balancer.network.revival import keeps_budget
 from balancer.program.problem import ORDERS, Order, RetentionProblem
 from balancer.program.validation import budget_of_sparsity
 
@@ -47,8 +48,11 @@ class BalanceRequest:
         those named.
     min_load : int or mapping of str to int
         Least load of every group, likewise.
-    nested : bool
-        Keep only weights of the masks that are read.
+    nested : bool, optional
+        Keep only weights of the masks that are read (True), or let all return that
+        were pruned (False). Default: weights return in layers that cannot keep their
+        budget without them, and where a shared budget is given by `budget` or
+        `sparsity`.
     order : {"fixed", "sorted", "optimized"}
         Order of the channels, as in `RetentionProblem`; the global scope takes only
         ``"fixed"``.
@@ -80,7 +84,7 @@ class BalanceRequest:
     pes: int | None = None
     channel_floor: int | Mapping[str, int] = 0
     min_load: int | Mapping[str, int] = 0
-    nested: bool = False
+    nested: bool | None = None
     order: Order = "fixed"
     allow_empty: bool = False
     latency_budget: float | None = None
@@ -200,15 +204,33 @@ class BalanceRequest:
 
         `budget` None is what its map implies; `order` goes before that of the request.
         """
+        pe_map = self.make_map(arrays.scores.shape)
+        order = order or self.order
+        nested = self.nested
+        if nested is None:
+            nested = self._only_drops(name, arrays, pe_map, order)
         return RetentionProblem(
             arrays.scores,
-            self.make_map(arrays.scores.shape),
+            pe_map,
             budget,
             channel_floor=_of_layer(self.channel_floor, name),
             min_load=_of_layer(self.min_load, name),
-            previous_mask=arrays.mask if self.nested else None,
-            order=order or self.order,
+            previous_mask=arrays.mask if nested else None,
+            order=order,
         )
+
+    def _only_drops(
+        self, name: str, arrays: LayerArrays, pe_map: PEMap, order: Order
+    ) -> bool:
+        """Whether a layer is nested because that was not said."""
+        given = self.budget is not None or self.sparsity is not None
+        if self.scope == "global" and given:
+            return False
+        floors = (self.channel_floor, self.min_load)
+        if any(_of_layer(floor, name) for floor in floors):
+            return False  # which weights they need is for the program to say
+        budget = self.own_budget(name, arrays)
+        return keeps_budget(arrays, pe_map, budget, order)
 
 
 class GivenRequest(TypedDict, total=False):
@@ -221,7 +243,7 @@ class GivenRequest(TypedDict, total=False):
     pes: int | None
     channel_floor: int | Mapping[str, int]
     min_load: int | Mapping[str, int]
-    nested: bool
+    nested: bool | None
     order: Order
     allow_empty: bool
     latency_budget: float | None

@@ -22,7 +22,7 @@ from balancer.network.network_solution import (
     of_unstructured,
 )
 from balancer.network.request import BalanceRequest
-from balancer.report.bottleneck import no_time_saved
+from balancer.report.bottleneck import little_time_saved
 from balancer.report.hardware_use import NO_HARDWARE, HardwareUse
 from balancer.solvers.limits import SearchLimits
 
@@ -193,7 +193,8 @@ class BalanceReport:
                 f"{why}."
             )
         if self.hardware is not None:
-            yield from no_time_saved(layers, self.hardware)
+            yield from self._drawn(self.hardware)
+            yield from little_time_saved(layers, self.hardware)
         if partial := [layer for layer in layers if layer.after.occupancy < 1]:
             shares = ", ".join(f"{x.name} {x.after.occupancy:.0%}" for x in partial)
             yield f"PEs that hold weights: {shares}; the others are idle by structure."
@@ -214,6 +215,19 @@ class BalanceReport:
         for name, reason in solution.fallback_reasons.items():
             yield f"{name}: answered by greedy: {reason}."
         yield from self.ticket_notes
+
+    @staticmethod
+    def _drawn(use: HardwareUse) -> Iterator[str]:
+        """Tell the cycles of drawn spikes where the others are a bound far below."""
+        was, now = (
+            sum((cost.drawn or cost).cycles for cost in side.values())
+            for side in (use.before, use.after)
+        )
+        if now > 1.01 * sum(cost.cycles for cost in use.after.values()):
+            yield (
+                f"With spikes drawn from their rates: cycles {was:,.0f} → {now:,.0f}; "
+                "those above are a lower bound, as if PEs saw the mean of all spikes."
+            )
 
     def to_dict(self, files: BalanceFiles | None = None) -> dict[str, Any]:
         """Return the report as JSON holds it, with the paths of its files if given."""

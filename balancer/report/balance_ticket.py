@@ -102,7 +102,7 @@ def balance_ticket(
     >>> from balancer import balance_ticket, shipped_ticket
     >>> report = balance_ticket(shipped_ticket(), sparsity=0.98)
     >>> report.solution.status.value, round(report.solution.kept_fraction, 3)
-    ('optimal', 0.994)
+    ('optimal', 0.99)
     """
     if not isinstance(ticket, Ticket):
         ticket = open_ticket(ticket)

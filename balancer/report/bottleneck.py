@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from balancer.hardware import PETime
+from balancer.hardware import MaskCost, PETime
 from balancer.network.network_solution import LayerResult
 from balancer.report.hardware_use import HardwareUse
 
-# Below this part of the slots that it saves, a mask is said to save no time.
-LEAST_PART = 0.1
+# Below this part of the slots that it saves, a mask is said to save little time.
+LEAST_PART = 0.25
 # Fewer slots by less than this part promise nothing.
 LEAST_PROMISE = 0.01
 
@@ -43,7 +43,7 @@ CAUSES = {
 }
 
 
-def no_time_saved(layers: Sequence[LayerResult], use: HardwareUse) -> Iterator[str]:
+def little_time_saved(layers: Sequence[LayerResult], use: HardwareUse) -> Iterator[str]:
     """Yield a sentence for each cause that keeps layers from being faster.
 
     Parameters
@@ -53,10 +53,12 @@ def no_time_saved(layers: Sequence[LayerResult], use: HardwareUse) -> Iterator[s
     use : HardwareUse
         What their masks take.
     """
-    by_cause: dict[str, list[str]] = {}
-    times: dict[str, list[PETime]] = {}
+    found: dict[str, list[tuple[str, MaskCost, MaskCost]]] = {}
     for layer in layers:
-        before, after = use.before[layer.name], use.after[layer.name]
+        before, after = (
+            side[layer.name].drawn or side[layer.name]
+            for side in (use.before, use.after)
+        )
         if not before.cycles or not layer.before.slots or after.time is None:
             continue
         promised = 1 - layer.after.slots / layer.before.slots
@@ -65,13 +67,19 @@ def no_time_saved(layers: Sequence[LayerResult], use: HardwareUse) -> Iterator[s
             continue
         cause = _cause(after.time)
         if cause is not None:
-            by_cause.setdefault(cause, []).append(layer.name)
-            times.setdefault(cause, []).append(after.time)
-    for cause, names in by_cause.items():
-        where = "any layer" if len(names) == len(layers) else ", ".join(names)
-        part = sum(getattr(time, cause) for time in times[cause])
-        share = part / sum(time.total for time in times[cause])
-        yield f"No time saved in {where}: {CAUSES[cause].format(share=f'{share:.0%}')}."
+            found.setdefault(cause, []).append((layer.name, before, after))
+    for cause, costs in found.items():
+        names = [name for name, *_ in costs]
+        where = "all layers" if len(names) == len(layers) else ", ".join(names)
+        was = sum(before.cycles for _, before, _ in costs)
+        now = sum(after.cycles for *_, after in costs)
+        times = [after.time for *_, after in costs if after.time is not None]
+        part = sum(getattr(time, cause) for time in times)
+        share = f"{part / sum(time.total for time in times):.0%}"
+        yield (
+            f"Little time saved in {where} (cycles {was:,.0f} → {now:,.0f}): "
+            f"{CAUSES[cause].format(share=share)}."
+        )
 
 
 def _cause(time: PETime) -> str | None:

@@ -118,10 +118,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="F",
         help="least weights that every output channel keeps (default: %(default)s)",
     )
-    budget.add_argument(
+    returning = budget.add_mutually_exclusive_group()
+    returning.add_argument(
         "--nested",
         action="store_true",
+        default=None,
         help="keep only weights of the ticket's masks: revive none",
+    )
+    returning.add_argument(
+        "--revive",
+        dest="nested",
+        action="store_false",
+        help="let all pruned weights return (default: only in layers that cannot keep "
+        "their budget without them)",
     )
     budget.add_argument(
         "--allow-empty",

@@ -97,36 +97,36 @@ def draw(table: TextTable, width: int) -> DrawnTable:
     return _drawn(columns, lines, tuple(n for n in table.spare if n in table.header))
 
 
-class _Column(NamedTuple):
+class _Cells(NamedTuple):
     header: list[str]
     cells: list[str]
     left: bool
 
     @property
     def width(self) -> int:
-        return max(map(_cells, (*self.header, *self.cells)), default=0)
+        return max(map(_width_of, (*self.header, *self.cells)), default=0)
 
     def pad(self, text: str) -> str:
-        space = " " * (self.width - _cells(text))
+        space = " " * (self.width - _width_of(text))
         return text + space if self.left else space + text
 
 
-def _cells(text: str) -> int:
+def _width_of(text: str) -> int:
     """Columns of the terminal that a text takes."""
     from rich.cells import cell_len
 
     return cell_len(text)
 
 
-def _columns(table: TextTable, wrapped: bool) -> list[_Column]:
+def _columns(table: TextTable, wrapped: bool) -> list[_Cells]:
     found = []
     for number, name in enumerate(table.header):
         cells = [row[number] for row in table.rows]
         header = [name]
         if wrapped:
-            longest = max(map(_cells, (*cells, *name.split())), default=0)
+            longest = max(map(_width_of, (*cells, *name.split())), default=0)
             header = _wrap(name, longest)
-        found.append(_Column(header, cells, name in table.left))
+        found.append(_Cells(header, cells, name in table.left))
     return found
 
 
@@ -134,7 +134,7 @@ def _wrap(text: str, width: int) -> list[str]:
     """Break a text between words, into lines of a width that every word fits."""
     lines: list[str] = []
     for word in text.split():
-        if lines and _cells(lines[-1]) + 1 + _cells(word) <= width:
+        if lines and _width_of(lines[-1]) + 1 + _width_of(word) <= width:
             lines[-1] += f" {word}"
         else:
             lines.append(word)
@@ -152,7 +152,7 @@ def _two_lines(table: TextTable) -> list[list[int]]:
     return [line for line in (of_text, numbers) if line]
 
 
-def _packed(columns: Sequence[_Column], width: int) -> Iterator[list[int]]:
+def _packed(columns: Sequence[_Cells], width: int) -> Iterator[list[int]]:
     """Fill line by line."""
     line: list[int] = []
     for number in range(len(columns)):
@@ -163,12 +163,12 @@ def _packed(columns: Sequence[_Column], width: int) -> Iterator[list[int]]:
     yield line
 
 
-def _width(columns: Sequence[_Column], line: Sequence[int]) -> int:
+def _width(columns: Sequence[_Cells], line: Sequence[int]) -> int:
     return MARGIN + sum(columns[n].width + GAP for n in line) - GAP
 
 
 def _drawn(
-    columns: Sequence[_Column], lines: Sequence[Sequence[int]], left_out: Sequence[str]
+    columns: Sequence[_Cells], lines: Sequence[Sequence[int]], left_out: Sequence[str]
 ) -> DrawnTable:
     rows = max((len(column.cells) for column in columns), default=0)
     header, body = [], []
@@ -190,7 +190,7 @@ def _drawn(
 
 
 def _line(
-    columns: Sequence[_Column], line: Sequence[int], position: int, texts: Sequence[str]
+    columns: Sequence[_Cells], line: Sequence[int], position: int, texts: Sequence[str]
 ) -> str:
     indent = " " * (MARGIN + INDENT * (position > 0))
     cells = (columns[n].pad(text) for n, text in zip(line, texts, strict=True))

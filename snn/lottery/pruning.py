@@ -31,7 +31,6 @@ from balancer.network.guard import (
 )
 from balancer.program.rounding import total_score
 from snn.array_types import Masks
-from snn.lottery.config import LotteryConfig
 
 Schedules = Mapping[str, Schedule]
 Scope = Literal["global", "layer"]
@@ -201,34 +200,15 @@ def least_kept(pruning: Pruning, name: str, in_order: bool = True) -> int:
     return least
 
 
-def check_room(dense: Masks, config: LotteryConfig) -> None:
-    """Refuse a run whose last sparsity has no room for a slice of every layer.
-
-    Parameters
-    ----------
-    dense : mapping of str to ndarray of bool
-        Masks of the layers before the first round.
-    config : LotteryConfig
-        The run.
+def check_room(last: Pruning) -> None:
+    """Refuse a last pruning without room for a slice of every layer.
 
     Raises
     ------
     InfeasibleError
         The message says which layers need how much.
     """
-    scores = {name: mask.astype(np.float32) for name, mask in dense.items()}
-    last = Pruning(
-        scores=scores,
-        masks=dense,
-        carried=dense,
-        sparsity=config.schedule_of_sparsity[-1],
-        step=0.0,
-        scope=config.scope,
-        pe_map=config.map,
-        pes=config.pes,
-        allow_empty=config.allow_empty,
-    )
-    least = {name: least_kept(last, name) for name in dense}
+    least = {name: least_kept(last, name) for name in last.scores}
     kept = sum(int(np.count_nonzero(mask)) for mask in unstructured(last).values())
     refuse_too_little(kept, least)
 

@@ -99,7 +99,7 @@ class Rounds:
         self.notes = self._notes()
         # What would fail at the end should fail now.
         if config.method in ROUNDED:
-            check_room(dense, config)
+            check_room(self._last_pruning())
         self.costs = None
         if config.method == "latency":
             self.costs = self.array.costs(dense, self.about)
@@ -107,6 +107,21 @@ class Rounds:
             self.examiner.spikes(1, self.timesteps)
         self.journal: Journal | None = None  # of the main process
         self.rewind: dict[str, Any] | None = None
+
+    def _last_pruning(self) -> Pruning:
+        """Ask for the last sparsity at once, of weights that are all alike."""
+        dense, config = self.dense.masks, self.config
+        return Pruning(
+            scores={name: mask.astype(np.float32) for name, mask in dense.items()},
+            masks=dense,
+            carried=dense,
+            sparsity=config.schedule_of_sparsity[-1],
+            step=0.0,
+            scope=config.scope,
+            pe_map=config.map,
+            pes=config.pes,
+            allow_empty=config.allow_empty,
+        )
 
     def _notes(self) -> tuple[str, ...]:
         """Say what the numbers of this network might hide, a sentence each."""
