@@ -11,7 +11,7 @@ from balancer.files.layer_roles import LayerRoles
 
 
 def about_of(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Find what is said of the network; mask files hold the metadata of their ticket."""
+    """Find what is said of the network: mask files hold their ticket's metadata."""
     ticket = metadata.get("ticket")
     return ticket if isinstance(ticket, dict) else metadata
 
