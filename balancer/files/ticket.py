@@ -27,7 +27,7 @@ from balancer.array_types import AnyArray, BoolArray
 from balancer.errors import BalancerError, TicketError, naming
 from balancer.files.array_files import ArrayFile, open_arrays, save_arrays
 from balancer.files.layer_roles import ORDER_ROLES, LayerRoles
-from balancer.files.told_layers import told_timesteps, unlisted_layers
+from balancer.files.told_layers import about_of, told_timesteps, unlisted_layers
 from balancer.maps.schedule import Schedule
 from balancer.program.validation import magnitudes
 
@@ -237,18 +237,15 @@ class Ticket:
                 f"holds no weights or masks of two or more dimensions{others}"
             )
         metadata = file.metadata()
-        about = _about(metadata)
+        about = about_of(metadata)
         unlisted = unlisted_layers(found, about)
-        timesteps = told_timesteps(file, found, about)
-        if timesteps is not None and "timesteps" not in about:
-            metadata = metadata | {"timesteps": timesteps}
         return cls(
             tuple(
                 TicketLayer(name, shape, found.arrays[name], file)
                 for name, shape in found.shapes.items()
                 if name not in unlisted
             ),
-            metadata,
+            {**metadata, **told_timesteps(file, found, about)},
             left_out=found.left_out,
             unlisted=unlisted,
         )
@@ -267,7 +264,7 @@ class Ticket:
     @property
     def about(self) -> dict[str, Any]:
         """What is said about the network; mask files pass it on from their ticket."""
-        return _about(self.metadata)
+        return about_of(self.metadata)
 
     def select(self, layers: str | None = None, skip: str | None = None) -> Ticket:
         """Keep layers whose names match a pattern, and leave out others.
@@ -309,11 +306,6 @@ class Ticket:
                 *lines,
             )
         )
-
-
-def _about(metadata: dict[str, Any]) -> dict[str, Any]:
-    ticket = metadata.get("ticket")
-    return ticket if isinstance(ticket, dict) else metadata
 
 
 def _said(left_out: Mapping[str, str]) -> str:

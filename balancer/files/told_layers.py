@@ -10,6 +10,12 @@ from balancer.files.array_files import ArrayFile
 from balancer.files.layer_roles import LayerRoles
 
 
+def about_of(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Find what is said of the network: mask files hold their ticket's metadata."""
+    ticket = metadata.get("ticket")
+    return ticket if isinstance(ticket, dict) else metadata
+
+
 def unlisted_layers(found: LayerRoles, about: Mapping[str, Any]) -> tuple[str, ...]:
     """Name what looks like a layer, but is none of the ticket's list of layers.
 
@@ -37,8 +43,8 @@ def unlisted_layers(found: LayerRoles, about: Mapping[str, Any]) -> tuple[str, .
 
 def told_timesteps(
     file: ArrayFile, found: LayerRoles, about: Mapping[str, Any]
-) -> int | None:
-    """Read the time steps of a ticket: its ``timesteps``, which its rates must have.
+) -> dict[str, int]:
+    """Compare the time steps of a ticket's rates with its ``timesteps``.
 
     Parameters
     ----------
@@ -51,8 +57,8 @@ def told_timesteps(
 
     Returns
     -------
-    int or None
-        None if neither says anything.
+    dict of str to int
+        ``timesteps`` of the rates, where the metadata do not say them.
 
     Raises
     ------
@@ -72,4 +78,4 @@ def told_timesteps(
                 about=f"layer {name}",
             )
         told, teller = shape[0], f"those of {name} are of"
-    return told
+    return {} if told is None or "timesteps" in about else {"timesteps": told}

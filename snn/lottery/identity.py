@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import CodeType, FunctionType
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -111,9 +112,14 @@ def _of_value(value: Any) -> Iterator[bytes]:
         yield repr(value).encode()
     elif isinstance(value, torch.Tensor):
         yield from _of_tensor(value)
+    elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        yield f"{value.dtype} {value.shape}".encode()
+        yield np.ascontiguousarray(value).tobytes()
     elif isinstance(value, tuple | list):
         for one in value:
             yield from _of_value(one)
+    elif isinstance(value, set | frozenset):  # in another order in every process
+        yield repr(sorted(map(repr, value))).encode()
     elif isinstance(value, dict):
         for key, one in value.items():
             yield from _of_value(key)
@@ -134,4 +140,4 @@ def _of_code(code: CodeType) -> Iterator[bytes]:
         if isinstance(constant, CodeType):
             yield from _of_code(constant)
         else:
-            yield repr(constant).encode()
+            yield from _of_value(constant)

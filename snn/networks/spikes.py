@@ -234,7 +234,14 @@ def _rows(given: torch.Tensor, batch: int, rank: int, timesteps: int) -> torch.T
 
 
 def _by_time(calls: list[Array], timesteps: int) -> Array | None:
-    """Arrange the rows of all calls as [T, calls, ...]; None if they do not divide."""
+    """Arrange the rows of all calls as [T, calls, ...]; None if they do not divide.
+
+    What is done once for all time steps comes before them, and is left out.
+    """
+    once = sum(map(len, calls)) % timesteps
+    while once > 0:
+        once -= len(calls[0])
+        calls = calls[1:]
     if all(len(rows) % timesteps == 0 for rows in calls):  # each of all time steps
         apart = [rows.reshape(timesteps, -1, *rows.shape[1:]) for rows in calls]
         return np.concatenate(apart, axis=1)

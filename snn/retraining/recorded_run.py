@@ -115,6 +115,14 @@ class RecordedRun:
         """Time steps that the ticket was trained with."""
         return self.ticket.outcome.timesteps
 
+    @property
+    def dense_timesteps(self) -> int:
+        """Time steps that the dense network of the run was trained with."""
+        if not hasattr(self.network, "timesteps"):
+            return self.timesteps  # its own, in all rounds
+        fewer = self.config.search_timesteps
+        return fewer if isinstance(fewer, int) else self.config.timesteps
+
 
 def fresh_network(config: LotteryConfig, data: ImageData) -> nn.Module:
     """Build the network of a configuration with the initial weights of its seed."""

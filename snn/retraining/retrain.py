@@ -274,7 +274,7 @@ class _Retraining:
             dense,
             stop=run.config.rewind_epoch,
             seed=round_seed(run.config.seed, 0),
-            timesteps=run.config.timesteps,
+            timesteps=run.dense_timesteps,
         )
         folder.save_rewind(run.network.state_dict())
 

@@ -1,11 +1,14 @@
 """A layer that runs several times is charged for every call, on whatever it runs."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balancer import PEMap, RetentionProblem, Schedule, solve
+import cli
+from balancer import PEMap, RetentionProblem, Schedule, balance_ticket, solve
 from hwmodel import (
     Accelerator,
     Hardware,
@@ -170,3 +173,20 @@ def test_orders_hold_for_every_call():
     ordered, _ = network_workloads({"conv": MASK}, about, schedules={"conv": order})
     for call in ordered:
         np.testing.assert_array_equal(call.mask, order.apply(MASK))
+
+
+@pytest.mark.parametrize("option", ["--json", "--csv", "--accelerator=eie"])
+def test_assumptions_stand_wherever_cycles_do(tmp_path, capsys, option):
+    """One output pixel and one time step are said in tables, JSON and beside CSV."""
+    path = tmp_path / "bare.npz"
+    np.savez(path, conv=MASK * 1.0)
+    assert cli.main(["evaluate", str(path), option]) == 0
+    out, err = capsys.readouterr()
+    said = " ".join(json.loads(out)["notes"]) if option == "--json" else out
+    said = err if option == "--csv" else said
+    assert "one output pixel" in said
+    assert "time steps are unknown" in said
+    report = balance_ticket(path, hardware=Hardware.of("u-ticket"), reorder=False)
+    note = report.to_dict()["network"]["hardware_note"]
+    assert "one output pixel" in note
+    assert "time steps are unknown" in note

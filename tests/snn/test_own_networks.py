@@ -25,6 +25,7 @@ from snn import (  # noqa: E402
     Watcher,
     load_data,
     load_network,
+    retrain,
     run_lottery,
 )
 from snn.data.image_data import ImageData, Split  # noqa: E402
@@ -293,11 +294,15 @@ def test_two_networks_are_two_runs(tmp_path):
         def forward(self, x):
             return self.one(x.flatten(1) * self.scale)
 
-    class Doubled(Scaled):
+    class Doubled(nn.Module):
+        def __init__(self, scale, one):
+            super().__init__()
+            self.scale, self.one = scale, one
+
         def forward(self, x):
             return self.one(x.flatten(1) * self.scale * 2)
 
-    Doubled.__name__ = Doubled.__qualname__ = "Scaled"
+    Doubled.__name__, Doubled.__qualname__ = "Scaled", Scaled.__qualname__
 
     def linear(seed):
         torch.manual_seed(seed)
@@ -417,3 +422,26 @@ def test_a_ticket_without_preprocessing_says_so():
     for about in ({}, {"preprocessing": 5}, {"preprocessing": {"mean": [0.0]}}):
         with pytest.raises(TicketError, match=r"no `preprocessing` .*`ImageData.mean"):
             Standardization.of(about)
+
+
+@pytest.mark.parametrize(
+    ("make", "fields"),
+    [
+        (lambda: Spare(True), {}),
+        (lambda: Looped(3, True), {}),
+        (lambda: None, {"network": "4c3-fc3", "timesteps": 2, "search_timesteps": 1}),
+    ],
+)
+def test_a_ticket_trained_again_with_its_own_masks_is_the_same(tmp_path, make, fields):
+    """From the rewound weights, whoever knows the time steps of the dense network."""
+    networks = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        networks.append(make())
+    result = run(networks[0], tmp_path, epochs=2, rewind=1, **fields)
+    again = retrain(result.ticket(), network=networks[1], data=DATA, root=tmp_path)
+    assert again.before.cycles == again.after.cycles == result.last.cycles
+    then, now = load_ticket(result.ticket()).state, load_ticket(again.ticket).state
+    assert {k: v.tobytes() for k, v in now.items()} == {
+        k: v.tobytes() for k, v in then.items()
+    }

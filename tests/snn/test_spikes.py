@@ -185,3 +185,98 @@ def test_what_is_no_spike_is_refused():
         input_rates(network, [])
     with pytest.raises(SpikeError, match="`images` are empty"):
         record_spikes(network, torch.zeros(0, 1, 3, 3))
+
+
+class Repeated(nn.Module):
+    """One layer that sees the image, then spikes twice in every time step."""
+
+    def __init__(self, sizes=(4, 4), multi=False, steps=3):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv2d(2, 2, 1)
+        self.head = nn.Linear(2, 3)
+        self.sizes, self.multi, self.steps = sizes, multi, steps
+        self.lif = neuron.IFNode(0.2, step_mode="m" if multi else "s")
+        self.seen = []
+
+    def forward(self, x):
+        x = self.conv(x)
+        if self.multi:
+            steps = self.block(self.lif(x.expand(self.steps, *x.shape)))
+            return self.head(steps.mean((-2, -1)))
+        steps = [self.block(self.lif(x)) for _ in range(self.steps)]
+        return self.head(torch.stack(steps).mean((-2, -1)))
+
+    def block(self, x):
+        for size in self.sizes:
+            x = (x[..., :size, :size] > 0).float()
+            self.seen.append(x.detach().numpy())
+            flat = x.flatten(0, 1) if self.multi else x
+            x = self.conv(flat).reshape(x.shape).relu()
+        return x
+
+
+@pytest.mark.parametrize("multi", [False, True])
+def test_calls_of_a_shared_layer_are_told_apart_from_its_image(multi):
+    """Its spikes are those of both calls, [T, calls x N], without the analog image."""
+    network = Repeated(multi=multi)
+    images = torch.randn(5, 2, 4, 4)
+    spikes = record_spikes(network, images)["conv"]
+    network.seen.clear()
+    network(images)
+    functional.reset_net(network)
+    if multi:
+        first, second = network.seen
+    else:
+        first, second = (np.stack(network.seen[place::2]) for place in (0, 1))
+    np.testing.assert_array_equal(spikes, np.concatenate([first, second], axis=1))
+    rates = input_rates(network, images.split([2, 3]))
+    np.testing.assert_allclose(rates["conv"], means(spikes), rtol=1e-6)
+    kinds = [
+        (layer["name"], layer["analog"], layer["calls"])
+        for layer in layer_geometry(network, images)
+    ]
+    assert kinds == [("conv", True, 1), ("conv", False, 2), ("head", False, 1)]
+
+
+def test_inputs_of_several_sizes_have_rates_and_no_array():
+    """Rates weigh every position alike; spikes of two sizes are refused."""
+    network, images = Repeated(sizes=(4, 2)), torch.randn(5, 2, 4, 4)
+    with pytest.raises(SpikeError, match=r"conv runs on inputs of several sizes"):
+        record_spikes(network, images)
+    network.seen.clear()
+    rates = input_rates(network, [images])
+    seen = [np.stack(network.seen[-6:][place::2]) for place in (0, 1)]
+    counts = sum(one.sum((1, 3, 4)) for one in seen)
+    np.testing.assert_allclose(rates["conv"], counts / (5 * 20), rtol=1e-6)
+
+
+def test_rows_of_parts_of_an_image_are_calls():
+    """A linear layer on 16 parts of an image runs 16 times in every time step."""
+
+    class Parts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lif, self.one = neuron.IFNode(0.2, step_mode="m"), nn.Linear(2, 2)
+            self.stem, self.head = nn.Conv2d(2, 2, 1), nn.Linear(32, 3)
+
+        def forward(self, x):
+            x = self.lif(self.stem(x).expand(3, *x.shape)).flatten(3).transpose(2, 3)
+            return self.head(self.one(x).relu().flatten(2))
+
+    network, images = Parts(), torch.randn(5, 2, 4, 4)
+    layers = {one["name"]: one for one in layer_geometry(network, images)}
+    assert [layers[name]["calls"] for name in ("stem", "one", "head")] == [1, 16, 1]
+    spikes = record_spikes(network, images)["one"]
+    assert spikes.shape == (3, 16 * 5, 2)
+    alone = record_spikes(network, images[3:4])["one"]
+    np.testing.assert_array_equal(spikes[:, 3::5], alone)
+
+
+def test_an_image_in_every_step_is_no_spike():
+    """A layer that sees the image and then itself has the spikes of its second call."""
+    shared = nn.Conv2d(2, 2, 1)
+    network = nn.Sequential(shared, nn.ReLU(), shared)
+    images = torch.randn(4, 2, 3, 3)
+    spikes = record_spikes(network, images)["0"]
+    np.testing.assert_array_equal(spikes[0], (shared(images) > 0).numpy())
