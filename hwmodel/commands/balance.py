@@ -19,7 +19,7 @@ from hwmodel.commands.balance_options import (
     limits_of,
     request_of,
 )
-from hwmodel.commands.console import console, say, show
+from hwmodel.commands.console import console, printable, say, show
 from hwmodel.commands.contract import Command, UsageError, WorkFailedError, usage_errors
 
 if TYPE_CHECKING:
@@ -141,13 +141,14 @@ def _progress_bar(total: int) -> Iterator[Callable[[LayerResult], None]]:
         yield lambda result: None
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("balancing", total=total)
 
         def advance(result: LayerResult) -> None:
-            progress.update(task, advance=1, description=result.name)
+            progress.update(task, advance=1, description=escape(printable(result.name)))
 
         yield advance
 

@@ -41,20 +41,36 @@ def to_markdown(table: TextTable) -> str:
 def show(table: TextTable) -> None:
     """Print a table, as wide as the terminal."""
     from rich.table import Table
+    from rich.text import Text  # what stands in a file is text, and no markup
 
     drawn = Table(box=None, header_style="bold")
     for name in table.header:
         drawn.add_column(
-            name, justify="left" if name in table.left else "right", overflow="fold"
+            Text(name),
+            justify="left" if name in table.left else "right",
+            overflow="fold",
         )
     for row in table.rows:
-        drawn.add_row(*row)
+        drawn.add_row(*(Text(printable(cell)) for cell in row))
     console().print(drawn)
 
 
 def say(text: str) -> None:
     """Print a line, as it is."""
-    console().print(text, highlight=False, markup=False, soft_wrap=True)
+    console().print(printable(text), highlight=False, markup=False, soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """Write control characters as escapes: a terminal would obey them.
+
+    Names of layers come from files of others.
+    """
+
+    def shown(one: str) -> str:
+        plain = one.isprintable() or one == "\n"
+        return one if plain else one.encode("unicode_escape").decode()
+
+    return "".join(map(shown, text))
 
 
 def console() -> Console:

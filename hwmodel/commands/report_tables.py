@@ -33,9 +33,11 @@ def report_notes(report: Report) -> Iterator[str]:
     """Yield what is true of the whole network."""
     yield f"{report.accelerator.name}: {', '.join(report.basis)}."
     unit = report.accelerator.energy_unit
+    rate = report.inferences_per_s  # None: a network without a weight takes no time
     yield (
-        f"Latency {report.latency_s:.3e} s, {report.inferences_per_s:,.0f} inferences "
-        f"per second; {report.energy_per_inference_pj:.3e} {unit} per inference."
+        f"Latency {report.latency_s:.3e} s, "
+        + (f"{rate:,.0f} inferences per second; " if rate is not None else "")
+        + f"{report.energy_per_inference_pj:.3e} {unit} per inference."
     )
     if report.pj_per_sop is not None:
         yield (

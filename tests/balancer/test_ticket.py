@@ -110,14 +110,14 @@ def test_arrays_that_disagree_are_refused(tmp_path, arrays, message):
 def files_that_are_no_tickets(tmp_path):
     good = written(tmp_path, {"a.weight": PRUNED}).read_bytes()
     zipped = written(tmp_path, {"a.weight": PRUNED}, ".npz").read_bytes()
-    yield "empty.safetensors", b"", "no readable safetensors"
+    yield "empty.safetensors", b"", "is empty"
     yield "text.safetensors", b"not a ticket at all", "no readable safetensors"
     yield "cut.safetensors", good[:-20], "no readable safetensors"
     yield "huge.safetensors", struct.pack("<Q", 2**60), "no readable safetensors"
-    yield "empty.npz", b"", "no readable .npz"
+    yield "empty.npz", b"", "is empty"
     yield "text.npz", b"not a ticket at all", "no readable .npz"
     yield "cut.npz", zipped[:-30], "no readable .npz"
-    yield "ticket.onnx", good, "accepted: .safetensors, .npz"
+    yield "ticket.bin", b"not a ticket at all", "accepted: .safetensors, .npz"
 
 
 def test_damaged_and_foreign_files_are_refused(tmp_path):
@@ -272,6 +272,19 @@ def test_files_appear_complete_or_not_at_all(tmp_path):
         "deep",
         "new",
     ]
+
+
+def test_the_real_error_is_not_hidden_by_tidying_up(tmp_path):
+    """A failure is told as it is where others have put files beside ours meanwhile."""
+
+    def fail_beside_another():
+        with replacing(tmp_path / "new" / "masks.npz") as (ours,):
+            (ours.parent / "other.txt").write_text("another process")
+            raise TicketError("the real reason")
+
+    with pytest.raises(TicketError, match="the real reason"):
+        fail_beside_another()
+    assert [path.name for path in tmp_path.rglob("*.*")] == ["other.txt"]
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):

@@ -180,6 +180,39 @@ def test_spike_files_that_are_none_are_refused(tmp_path):
         save_spikes(path, {"a": [0, 0.5]})
 
 
+def test_plain_arrays_are_spikes_of_the_layer_of_their_name(tmp_path):
+    """What other tools store is read as it stands, beside packed spikes too."""
+    path = tmp_path / "spikes.npz"
+    spikes = np.random.default_rng(0).random((4, 2, 8)) < 0.5
+    packed = {"a.bits": np.packbits(spikes), "a.shape": np.array(spikes.shape)}
+    np.savez(path, b=spikes, c=spikes * 1.0, **packed)
+    found = load_spikes(path)
+    assert sorted(found) == ["a", "b", "c"]
+    assert all((found[name] == spikes).all() for name in found)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({}, "it holds no array"),
+        ({"a": np.array([0, 2])}, "a is int64 and holds values besides 0 and 1"),
+        ({"a": np.array([0.5])}, "a is float64 and holds values besides 0 and 1"),
+        ({"a.bits": np.zeros(1, np.uint8)}, "a.shape"),
+        (
+            {"a.bits": np.zeros(0, np.uint8), "a.shape": np.array([2**32, 2**32])},
+            r"a\.bits has 0 bytes for shape \(4294967296, 4294967296\)",
+        ),
+    ],
+)
+def test_spikes_that_are_none_are_refused(tmp_path, arrays, message):
+    """Numbers besides 0 and 1, a size that the bits do not have, and nothing at all."""
+    path = tmp_path / "spikes.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(WorkloadError, match=message) as caught:
+        load_spikes(path)
+    assert "spikes.npz" in str(caught.value)
+
+
 def masks_of(*shapes):
     return {f"layer{i}": np.ones(shape, dtype=bool) for i, shape in enumerate(shapes)}
 
