@@ -352,9 +352,14 @@ NAN = np.full((4, 4), np.nan, dtype=np.float32)
         (["evaluate", "--spikes", "missing.npz"], 1, "missing.npz"),
         (["evaluate", "--spikes", "a", "--spike-rate", ".1"], 2, "not allowed with"),
         (
-            ["evaluate", "--compare", "odd.safetensors"],
+            ["evaluate", "--compare", "ones.safetensors"],
             1,
             "names and shapes must agree",
+        ),
+        (
+            ["evaluate", "odd.safetensors"],
+            1,
+            "odd.safetensors: layer w: its weight has shape (4, 4), its mask (2, 4)",
         ),
         (["accelerators", "tpu"], 1, "neither a preset (eie, "),
         (["balnce"], 2, "invalid choice"),
@@ -369,6 +374,7 @@ def test_every_mistake_is_one_line(capsys, tmp_path, args, status, message):
     Path("bad.yaml").write_text(preset.replace("pes: 16", "pes: many"))
     ticket("nan.safetensors", **{"w.weight": NAN, "w.mask": ONES > 0})
     ticket("odd.safetensors", **{"w.weight": ONES, "w.mask": ONES[:2] > 0})
+    ticket("ones.safetensors", **{"w.weight": ONES})
     before = sorted(tmp_path.rglob("*"))
     found, out, err = run(capsys, *args)
     assert (found, out) == (status, "")

@@ -113,6 +113,7 @@ def _is_json(head: bytes) -> bool:
 
 
 _MARKS: dict[str, Callable[[bytes], bool]] = {
+    "safetensors": _is_safetensors,  # the first bytes, a length, may be any others
     "zip": _starts(b"PK\x03\x04", b"PK\x05\x06"),
     "npy": _starts(b"\x93NUMPY"),
     "hdf5": _starts(b"\x89HDF\r\n\x1a\n"),
@@ -125,7 +126,6 @@ _MARKS: dict[str, Callable[[bytes], bool]] = {
     "pickle": _starts(b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"),
     "tflite": lambda head: head[4:8] == b"TFL3",
     "tar": lambda head: head[257:262] == b"ustar",
-    "safetensors": _is_safetensors,
     "onnx": _is_onnx,
     "JSON": _is_json,
 }

@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeAlias, TypeVar, Unpack
 import numpy as np
 
 from balancer.errors import naming
-from balancer.files.ticket import LayerArrays
+from balancer.files.ticket_layer import LayerArrays
 from balancer.hardware import LayerCost, Resource
 from balancer.metrics import LoadMetrics, top_k, top_k_sum
 from balancer.network.budgets import Tradeoff

@@ -9,7 +9,8 @@ from typing import Any, Unpack
 
 from balancer.baselines import BaselineRow, compare_baselines
 from balancer.errors import BalancerError
-from balancer.files.ticket import LayerArrays, Ticket, open_ticket
+from balancer.files.ticket import Ticket, open_ticket
+from balancer.files.ticket_layer import LayerArrays
 from balancer.hardware import HardwareModel, LayerCost
 from balancer.metrics import top_k_sum
 from balancer.network.balance import run_job
@@ -128,6 +129,8 @@ def balance_ticket(
         limits=job.search.limits,
         settings=_settings(job, hardware, layers, skip),
         source=ticket.source,
+        inputs=ticket.paths,
+        axes=chosen.axes,
         about=ticket.about,
         ticket_notes=ticket.notes,
         hardware=use,

@@ -20,7 +20,7 @@ from hwmodel.commands.balance_options import (
     request_of,
 )
 from hwmodel.commands.console import console, printable, say, show
-from hwmodel.commands.contract import Command, UsageError, WorkFailedError, usage_errors
+from hwmodel.commands.contract import Command, WorkFailedError, usage_errors
 
 if TYPE_CHECKING:
     from balancer import BalanceFiles, BalanceReport, LayerResult
@@ -73,8 +73,10 @@ class Balance(Command[Balanced]):
             chosen = ticket.select(args.layers, args.skip)
         settings = {name: getattr(args, name) for name in OF_THE_NAME}
         settings["map"], settings["pes"] = array
-        files = BalanceFiles.of(args.out or _default_folder(source, settings))
-        _refuse_inputs(files, source, args.accelerator)
+        inputs = (*ticket.paths, *map(Path, filter(None, [args.accelerator])))
+        with usage_errors():
+            files = BalanceFiles.of(args.out or _default_folder(source, settings))
+            files.refuse_to_replace(inputs)
         with replacing(files.masks, files.report) as written:
             with naming(source), _progress_bar(len(chosen.layers)) as advance:
                 report = balance_ticket(
@@ -103,28 +105,6 @@ class Balance(Command[Balanced]):
             raise WorkFailedError(
                 "cancelled: the masks are valid, but slice-greedy chose what was left"
             )
-
-
-def _refuse_inputs(files: BalanceFiles, source: Path, accelerator: str | None) -> None:
-    """Refuse output in the place of an input, by any of its names."""
-    from balancer.files.array_files import files_of
-
-    inputs = [*files_of(source), *([] if accelerator is None else [Path(accelerator)])]
-    for kind, path in (("masks", files.masks), ("report", files.report)):
-        for given in inputs:
-            if _is_same(path, given):
-                raise UsageError(
-                    f"the {kind} would go to {path}, which is the input {given}; give "
-                    "another --out"
-                )
-
-
-def _is_same(one: Path, other: Path) -> bool:
-    """Whether two paths lead to one file, through links too."""
-    try:
-        return one.samefile(other)
-    except OSError:  # one of them does not exist
-        return False
 
 
 def _default_folder(source: Path, settings: dict[str, Any]) -> Path:

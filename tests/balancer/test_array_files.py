@@ -275,6 +275,16 @@ def test_a_file_is_called_what_it_is(tmp_path, name, content, said):
     assert name in str(caught.value)
 
 
+@pytest.mark.parametrize("length", [0x280, 0x480, 0x8B1F, 0x120708])
+def test_the_length_of_a_header_is_no_mark_of_another_format(tmp_path, length):
+    """Safetensors begin with a number, which may look like a pickle, gzip or ONNX."""
+    header = b'{"a.weight": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}}'
+    content = struct.pack("<Q", length) + header.ljust(length) + bytes(16)
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(content)
+    assert open_ticket(path).layers[0].shape == (2, 2)
+
+
 @pytest.mark.parametrize(
     ("members", "said"),
     [
