@@ -26,7 +26,7 @@ from hwmodel.geometry import (
     listed_layers,
     written_layers,
 )
-from hwmodel.workload import LayerWorkload
+from hwmodel.workload import LayerWorkload, has_model
 
 Spikes: TypeAlias = Mapping[str, npt.NDArray[Any]]
 Rates: TypeAlias = float | Mapping[str, Any] | None
@@ -36,6 +36,7 @@ UNKNOWN_SIZES = (
     "input sizes are unknown (no layers, and no architecture and input_shape, that fit "
     "the masks): every convolution is evaluated for one output pixel"
 )
+NO_MODEL = "weights without a model, in no sum of cycles or energy"
 
 
 class NetworkWorkloads(NamedTuple):
@@ -46,7 +47,8 @@ class NetworkWorkloads(NamedTuple):
     workloads : list of LayerWorkload
         In the order in which they run.
     assumption : str or None
-        For the reader of the results; None if all geometry is known.
+        For the reader of the results: what sizes are unknown, which layers have no
+        model; None if all geometry is known.
     """
 
     workloads: list[LayerWorkload]
@@ -130,10 +132,14 @@ class TicketWorkloads:
         return max((shape[1] for shape in given if len(shape) > 1), default=1)
 
     @cached_property
+    def modelled(self) -> Shapes:
+        """Weight shapes of the layers that can be evaluated."""
+        return {k: shape for k, shape in self.shapes.items() if has_model(shape)}
+
+    @cached_property
     def known_places(self) -> list[PlacedLayer] | None:
         """Layers as they run, if the metadata tell their geometry."""
-        in_order = sorted(self.shapes, key=lambda name: _run_key(name, self.shapes))
-        shapes = {name: self.shapes[name] for name in in_order}
+        shapes = {name: self.modelled[name] for name in run_order(self.modelled)}
         return listed_layers(self.metadata, shapes) or written_layers(
             self.metadata, shapes
         )
@@ -143,17 +149,16 @@ class TicketWorkloads:
         """Layers as they run; in the order of their names if that is unknown."""
         placed = self.known_places
         if placed is None:
-            in_order = sorted(self.shapes, key=lambda name: _run_key(name, self.shapes))
             placed = [
                 PlacedLayer(name, Geometry(), place == 0)
-                for place, name in enumerate(in_order)
+                for place, name in enumerate(run_order(self.modelled))
             ]
         return {layer.name: layer for layer in placed}
 
     @property
     def assumption(self) -> str | None:
         """What had to be assumed; None if all geometry is known."""
-        convolutions = any(len(shape) == 4 for shape in self.shapes.values())
+        convolutions = any(len(shape) > 2 for shape in self.modelled.values())
         return UNKNOWN_SIZES if self.known_places is None and convolutions else None
 
     def workload(
@@ -178,6 +183,11 @@ class TicketWorkloads:
         WorkloadError
             A mask, schedule, spikes or rates that do not fit.
         """
+        if name not in self.modelled:
+            raise WorkloadError(
+                f"layer {name!r}: weights of shape {self.shapes[name]} have no model; "
+                "leave it out (--skip)"
+            )
         analog = self.direct_coded and self.places[name].analog
         spikes = self.spikes.get(name)
         rate: Any = self.rates
@@ -283,11 +293,21 @@ def network_workloads(
         network.workload(name, masks[name], schedules.get(name))
         for name in network.places
     ]
-    return NetworkWorkloads(workloads, network.assumption)
+    left_out = [name for name in masks if name not in network.places]
+    if left_out and not workloads:
+        network.workload(left_out[0], masks[left_out[0]])  # says why
+    said = [network.assumption] if network.assumption else []
+    if left_out:
+        said.append(f"{NO_MODEL}: {', '.join(left_out)}")
+    return NetworkWorkloads(workloads, "; ".join(said) or None)
 
 
-def _run_key(name: str, shapes: Shapes) -> tuple[bool, list[tuple[int, str]]]:
+def run_order(shapes: Shapes) -> list[str]:
     """Order names as layers run: convolutions first, numbers as numbers."""
-    words = re.findall(r"\d+|\D+", name)
-    key = [(int(word), "") if word.isdecimal() else (-1, word) for word in words]
-    return len(shapes[name]) == 2, key
+
+    def key(name: str) -> tuple[bool, list[tuple[int, str]]]:
+        words = re.findall(r"\d+|\D+", name)
+        parts = [(int(word), "") if word.isdecimal() else (-1, word) for word in words]
+        return len(shapes[name]) == 2, parts
+
+    return sorted(shapes, key=key)

@@ -112,9 +112,8 @@ class NpzFile:
     def metadata(self) -> dict[str, Any]:
         """Return the ticket's metadata, if there is any."""
         with self._readable(), np.load(self.path, allow_pickle=False) as arrays:
-            return ticket_metadata(
-                mapping_of(str(arrays[METADATA])) if METADATA in arrays else {}
-            )
+            text = str(arrays[METADATA]) if METADATA in arrays else ""
+            return ticket_metadata(mapping_of(text) or {})
 
     @contextmanager
     def _readable(self) -> Iterator[None]:

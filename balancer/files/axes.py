@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import TypeAlias
 
 import numpy as np
 
@@ -43,8 +44,7 @@ class Axes:
         TicketError
             Letters that are none, or that are missing.
         """
-        known = isinstance(text, str) and sorted(text) in map(sorted, OURS.values())
-        if not isinstance(text, str) or not known:
+        if not isinstance(text, str) or sorted(text) not in map(sorted, OURS.values()):
             raise TicketError(
                 f"`axes` are {text!r}; accepted is a letter for each axis, o (outputs) "
                 "and i (inputs), and w, hw or dhw (the kernel), in the file's order: "
@@ -74,6 +74,9 @@ class Axes:
         return sorted(range(len(self.text)), key=lambda k: LETTERS.index(self.text[k]))
 
 
+SaidAxes: TypeAlias = Sequence[tuple[str, Axes]]
+
+
 @dataclass(frozen=True, slots=True)
 class KnownAxes:
     """The axes of a layer, and what tells them.
@@ -94,7 +97,7 @@ def axes_of(
     name: str,
     key: str,
     shapes: Mapping[str, tuple[int, ...]],
-    said: Mapping[str, Axes],
+    said: SaidAxes,
 ) -> KnownAxes | None:
     """Tell the axes of a layer.
 
@@ -107,8 +110,9 @@ def axes_of(
     shapes : mapping of str to tuple of int
         Of all arrays of the file: as many numbers as its bias has, so many outputs has
         the layer.
-    said : mapping of str to Axes
-        By patterns of names; the last that fits a layer and its number of axes counts.
+    said : sequence of (str, Axes)
+        With patterns of names; the last that fits a layer and its number of axes
+        counts.
 
     Returns
     -------
@@ -116,7 +120,7 @@ def axes_of(
         None where axes have no names: more than five.
     """
     shape = shapes[key]
-    for pattern, axes in reversed(said.items()):
+    for pattern, axes in reversed(said):
         if fnmatchcase(name, pattern) and len(axes.text) == len(shape):
             return KnownAxes(axes)
     if len(shape) not in OURS:
@@ -135,9 +139,22 @@ def axes_of(
     return KnownAxes(Axes(by_name or ours), by_name and "its name")
 
 
-def check_patterns(
-    said: Mapping[str, Axes], shapes: Mapping[str, tuple[int, ...]]
-) -> None:
+def read_axes(axes: Mapping[str, str]) -> SaidAxes:
+    """Read orders of axes by patterns of names, those of a pattern with commas.
+
+    Raises
+    ------
+    TicketError
+        Letters that are none, or that are missing.
+    """
+    return [
+        (pattern, Axes.of(text))
+        for pattern, texts in axes.items()
+        for text in str(texts).split(",")
+    ]
+
+
+def check_patterns(said: SaidAxes, shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Refuse patterns of names and axes that fit no layer.
 
     Raises
@@ -145,7 +162,7 @@ def check_patterns(
     TicketError
         The first of them, with what there is.
     """
-    for pattern, axes in said.items():
+    for pattern, axes in said:
         if not any(
             fnmatchcase(name, pattern) and len(shape) == len(axes.text)
             for name, shape in shapes.items()

@@ -25,7 +25,15 @@ from typing import Any
 from balancer.array_types import AnyArray, BoolArray
 from balancer.errors import TicketError, naming
 from balancer.files.array_files import ArrayFile, files_of, open_arrays, save_arrays
-from balancer.files.axes import Axes, KnownAxes, axes_of, check_patterns, remarks
+from balancer.files.axes import (
+    Axes,
+    KnownAxes,
+    SaidAxes,
+    axes_of,
+    check_patterns,
+    read_axes,
+    remarks,
+)
 from balancer.files.layer_roles import ORDER_ROLES, LayerRoles
 from balancer.files.ticket_layer import TicketLayer
 from balancer.maps.schedule import Schedule
@@ -81,9 +89,9 @@ class Ticket:
             raise TicketError(
                 f"holds no weights or masks of two or more dimensions{others}"
             )
-        said = {pattern: Axes.of(text) for pattern, text in (axes or {}).items()}
+        said = read_axes(axes or {})
         check_patterns(said, found.shapes)
-        known = _known_axes(file, found, {**_stored_axes(metadata), **said})
+        known = _known_axes(file, found, [*_stored_axes(metadata), *said])
         layers = []
         for name, shape in found.shapes.items():
             order = known[name].axes if name in known else None
@@ -119,8 +127,8 @@ class Ticket:
     @property
     def about(self) -> dict[str, Any]:
         """What is said about the network; mask files pass it on from their ticket."""
-        about: dict[str, Any] = self.metadata.get("ticket", self.metadata)
-        return about
+        about = self.metadata.get("ticket")
+        return about if isinstance(about, dict) else self.metadata
 
     def select(self, layers: str | None = None, skip: str | None = None) -> Ticket:
         """Keep layers whose names match a pattern, and leave out others.
@@ -169,20 +177,17 @@ def _said(left_out: Mapping[str, str]) -> str:
     return f"left out, being no weights: {kinds}"
 
 
-def _stored_axes(metadata: Mapping[str, Any]) -> dict[str, Axes]:
+def _stored_axes(metadata: Mapping[str, Any]) -> SaidAxes:
     """Read the axes that a mask file states; metadata of others may hold anything."""
     stored = metadata.get("axes")
     try:
-        return {
-            escape(str(name)): Axes.of(text)
-            for name, text in (stored.items() if isinstance(stored, dict) else ())
-        }
-    except TicketError:
-        return {}
+        return read_axes({escape(str(k)): v for k, v in dict(stored or {}).items()})
+    except (TicketError, TypeError, ValueError):
+        return ()
 
 
 def _known_axes(
-    file: ArrayFile, found: LayerRoles, said: Mapping[str, Axes]
+    file: ArrayFile, found: LayerRoles, said: SaidAxes
 ) -> dict[str, KnownAxes]:
     shapes, known = file.shapes(), {}
     for name, roles in found.arrays.items():
@@ -208,9 +213,10 @@ def open_ticket(
     axes : mapping of str to str, optional
         By names of layers, or patterns of them, in which order the axes of their
         weights stand in the file: a letter for each, ``o`` outputs, ``i`` inputs, and
-        ``w``, ``hw`` or ``dhw`` of the kernel. ``{"*": "hwio"}`` are Keras'
-        convolutions, ``{"up.*": "iohw"}`` transposed convolutions of torch. The last
-        pattern that fits a layer and its number of axes counts. Default: what a mask
+        ``w``, ``hw`` or ``dhw`` of the kernel; several with commas. ``{"*":
+        "hwio,io"}`` are convolutions and dense layers of Keras, ``{"up.*": "iohw"}``
+        transposed convolutions of torch. The last pattern that fits a layer and its
+        number of axes counts. Default: what a mask
         file says, else what names (``kernel``) and sizes of biases tell, which
         `Ticket.remarks` says, else outputs first. Layers have their outputs first.
 

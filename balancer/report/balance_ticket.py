@@ -21,7 +21,7 @@ from balancer.network.ranked_network import RankedNetwork
 from balancer.network.request import BalanceRequest
 from balancer.program.problem import RetentionProblem
 from balancer.report.balance_report import BalanceReport, Reordered
-from balancer.report.hardware_use import NO_HARDWARE, HardwareMeter
+from balancer.report.hardware_use import NO_HARDWARE, HardwareMeter, HardwareUse
 from balancer.solvers.limits import Cancellation, SearchLimits
 from balancer.solving import solve
 
@@ -134,19 +134,17 @@ def balance_ticket(
         about=ticket.about,
         ticket_notes=ticket.notes,
         hardware=use,
-        hardware_note=_note(meter, use is not None),
+        hardware_note=_note(meter, use),
         baselines={name: watch.baselines[name] for name in names if compare},
         reordered=watch.if_reordered(names),
         frontier=None if ranked is None else tuple(frontier_of(ranked, frontier or 1)),
     )
 
 
-def _note(meter: HardwareMeter | None, known: bool) -> str | None:
+def _note(meter: HardwareMeter | None, use: HardwareUse | None) -> str | None:
     if meter is None:
         return NO_HARDWARE
-    if known and meter.layers is not None:
-        return meter.layers.assumption
-    return meter.note
+    return meter.note if use is None else use.assumption
 
 
 def _costs(meter: HardwareMeter | None, chosen: Ticket) -> dict[str, LayerCost]:

@@ -21,6 +21,7 @@ from hwmodel.commands.balance_options import (
 )
 from hwmodel.commands.console import console, printable, say, show
 from hwmodel.commands.contract import Command, WorkFailedError, usage_errors
+from hwmodel.commands.ticket_options import open_as_asked, said_of_the_file
 
 if TYPE_CHECKING:
     from balancer import BalanceFiles, BalanceReport, LayerResult
@@ -60,7 +61,7 @@ class Balance(Command[Balanced]):
 
     def run(self, args: argparse.Namespace) -> Balanced:
         """Balance, and write masks and report."""
-        from balancer import BalanceFiles, balance_ticket, open_ticket, shipped_ticket
+        from balancer import BalanceFiles, balance_ticket, shipped_ticket
         from balancer.errors import naming
         from balancer.files.atomic import replacing
 
@@ -68,12 +69,15 @@ class Balance(Command[Balanced]):
         check(args, hardware)
         request, limits = request_of(args, array), limits_of(args)
         source = args.ticket or shipped_ticket()
-        ticket = open_ticket(source)
+        with naming(source):
+            ticket = open_as_asked(source, args)
         with usage_errors():
             chosen = ticket.select(args.layers, args.skip)
         settings = {name: getattr(args, name) for name in OF_THE_NAME}
+        settings |= said_of_the_file(args)
         settings["map"], settings["pes"] = array
-        inputs = (*ticket.paths, *map(Path, filter(None, [args.accelerator])))
+        given = filter(None, [args.accelerator, args.geometry])
+        inputs = (*ticket.paths, *map(Path, given))
         with usage_errors():
             files = BalanceFiles.of(args.out or _default_folder(source, settings))
             files.refuse_to_replace(inputs)

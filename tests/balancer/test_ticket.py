@@ -107,6 +107,40 @@ def test_arrays_that_disagree_are_refused(tmp_path, arrays, message):
     assert "layer a" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"a.weight": DENSE, "a.mask": np.ones((4, 3, 3, 2), bool)},
+        {"a.weight": DENSE, "a.mask": np.ones(4, bool)},
+        {"a.weight": DENSE, "a.score": np.ones(4)},
+        {"a.score": SCORE, "a.order": np.arange(4), "a.mask": MASK[:2]},
+    ],
+)
+def test_shapes_that_disagree_are_refused_for_the_mask_alone(tmp_path, arrays):
+    """A mask is never read as if the weights had its shape, or none were there."""
+    [layer] = open_ticket(written(tmp_path, arrays)).layers
+    for read in (layer.read, layer.read_mask):
+        with pytest.raises(TicketError, match="need the same"):
+            read()
+
+
+def test_masks_and_empty_arrays_beside_weights_are_left_out_and_named(tmp_path):
+    """A causal mask of attention or an empty table does not stop the other layers."""
+    arrays = {
+        "attn.in_proj_weight": DENSE[:, :, 0, 0],
+        "attn.mask": np.ones((1, 1, 4, 4)),
+        "table.weight": np.ones((4, 0)),
+    }
+    ticket = open_ticket(written(tmp_path, arrays))
+    assert [layer.name for layer in ticket.layers] == ["attn.in_proj_weight"]
+    assert ticket.left_out == {
+        "attn.mask": "a mask without weights",
+        "table.weight": "empty",
+    }
+    with pytest.raises(TicketError, match=r"left out, .*: a\.weight \(empty\)"):
+        open_ticket(written(tmp_path, {"a.weight": np.ones((2**20, 0))}))
+
+
 def files_that_are_no_tickets(tmp_path):
     good = written(tmp_path, {"a.weight": PRUNED}).read_bytes()
     zipped = written(tmp_path, {"a.weight": PRUNED}, ".npz").read_bytes()
