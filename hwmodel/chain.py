@@ -136,13 +136,14 @@ class _Chain:
         """Take an image as the features of a linear layer, pooled if that fits."""
         if features == math.prod(image):
             return (features,)
-        if len(image) > 1 and features % image[0] == 0 and features < math.prod(image):
-            rest = features // image[0]
-            self.pooled.append(
-                f"from {_written(image[1:])} to {rest} pixel{'s' * (rest > 1)} before "
-                f"{name}"
-            )
-            return (features,)
+        channels, *size = image
+        for window in range(2, max(size, default=0) + 1):
+            left = [max(1, length // window) for length in size]
+            if features == channels * math.prod(left):
+                self.pooled.append(
+                    f"{_written(size)} to {_written(left)} before {name}"
+                )
+                return (features,)
         raise self._misfit(name, features, image)
 
     def _misfit(self, name: str, channels: int, image: Shape) -> WorkloadError:
@@ -162,7 +163,7 @@ class _Chain:
             f"Input sizes are those of a chain that sees {_written(first)}: "
             f"{', '.join(names)}"
             + ("; stride 1 and half a kernel of padding where not given" * usual)
-            + (f"; taken for pooled {', '.join(self.pooled)}" if self.pooled else "")
+            + (f"; taken for pooled: {', '.join(self.pooled)}" if self.pooled else "")
             + "."
         )
 

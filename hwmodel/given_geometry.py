@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import Field, ValidationError
@@ -28,6 +28,7 @@ from hwmodel.validation import explain
 # One number, or one along the height and one along the width.
 Sizes = Whole | tuple[Whole, Whole]
 SizesOrZero = WholeOrZero | tuple[WholeOrZero, WholeOrZero]
+Given = TypeVar("Given", bound=Section)
 InputShape = Annotated[tuple[Whole, ...], Field(min_length=1, max_length=3)]
 
 
@@ -89,10 +90,18 @@ class GivenGeometry(Section):
                 f"{origin}: a mapping with the fields {', '.join(cls.model_fields)} is "
                 f"needed, not {type(given).__name__}"
             )
-        try:
-            return cls.model_validate(dict(given or {}))
-        except ValidationError as error:
-            raise WorkloadError(f"{origin}: {explain(error, cls)}") from None
+        fields = dict(given or {})
+        layers = fields.pop("layers", None) or {}
+        if not isinstance(layers, Mapping):
+            raise WorkloadError(
+                f"{origin}: `layers` is {layers!r}; it needs names of layers, and what "
+                "is given of each"
+            )
+        made = {
+            str(name): _validated(GivenLayer, one or {}, f"{origin}: layer {name!r}")
+            for name, one in layers.items()
+        }
+        return _validated(cls, fields, origin).model_copy(update={"layers": made})
 
     def of_layer(self, name: str) -> GivenLayer:
         """Look a layer up: by its name, or else by the last pattern that fits it."""
@@ -100,6 +109,13 @@ class GivenGeometry(Section):
             return self.layers[name]
         fitting = [one for one in self.layers if fnmatchcase(name, one)]
         return self.layers[fitting[-1]] if fitting else GivenLayer()
+
+
+def _validated(model: type[Given], fields: Any, origin: str) -> Given:
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        raise WorkloadError(f"{origin}: {explain(error, model)}") from None
 
 
 def _read(path: Path) -> Any:

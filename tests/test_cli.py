@@ -13,7 +13,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import cli
-from balancer import shipped_ticket
+from balancer import BalanceFiles, TicketError, balance_ticket, shipped_ticket
+from balancer.files.array_files import save_arrays
 from hwmodel import Accelerator, save_spikes
 
 LAYER_KEYS = {
@@ -296,6 +297,49 @@ def test_balanced_masks_can_be_balanced_again(capsys):
         assert two["nonzeros"] == one["nonzeros"]
         assert two["utilization_before"] == 1.0
         assert two["kept"] == pytest.approx(one["kept"])
+
+
+@pytest.mark.parametrize("out", ["net.npz", "folder/masks.safetensors", "folder"])
+@pytest.mark.parametrize("content", [b"", b"of others", b'{"layers": []}', "ticket"])
+def test_files_of_others_are_never_replaced(capsys, tmp_path, out, content):
+    """Masks and reports go where there is nothing, or what `balance` has written."""
+    files = BalanceFiles.of(out)
+    for path in (files.masks, files.report):
+        path.parent.mkdir(exist_ok=True)
+        other = path.with_name("other.json")
+        if content == "ticket":
+            save_arrays(path, {"a.weight": ONES}, {"map": 1, "pes": 2, "version": 3})
+        else:
+            path.write_bytes(content)
+        before = path.read_bytes()
+        status, printed, err = run(capsys, "balance", "--out", out)
+        assert (status, printed) == (2, "")
+        assert f"would go to {path}, which is there already" in err
+        assert err.count("\n") == 1
+        assert path.read_bytes() == before
+        path.rename(other)
+    for _ in range(2):
+        assert run(capsys, "balance", "--out", out)[0] == 0
+
+
+def test_a_report_never_replaces_what_it_was_made_from(tmp_path):
+    """`save` knows the files that were read, shards too, by any of their names."""
+    name = ticket("masks.safetensors", w=ONES)
+    Path("link.npz").symlink_to(name)
+    report = balance_ticket(name, sparsity=0.5)
+    for out in (".", name, tmp_path / name, "link.npz"):
+        with pytest.raises(TicketError, match="which is the input"):
+            report.save(out)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link.npz", name]
+
+
+@pytest.mark.parametrize("out", ["masks.pt", "masks.onnx", "report.json"])
+def test_masks_in_a_format_that_is_not_written_are_refused(capsys, tmp_path, out):
+    """The name of a file in another format makes no folder of that name."""
+    status, _, err = run(capsys, "balance", "--out", out)
+    assert status == 2
+    assert "masks are written as .safetensors or .npz" in err
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_a_dense_ticket_is_told_what_to_do(capsys):
