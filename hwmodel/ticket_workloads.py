@@ -34,7 +34,8 @@ Schedules: TypeAlias = Mapping[str, Schedule | Iterable[Schedule]]
 
 UNKNOWN_SIZES = (
     "input sizes are unknown (no layers, and no architecture and input_shape, that fit "
-    "the masks): every convolution is evaluated for one output pixel"
+    "the masks; --input-shape tells them): every convolution is evaluated for one "
+    "output pixel"
 )
 NO_MODEL = "weights without a model, in no sum of cycles or energy"
 

@@ -69,10 +69,14 @@ class LayerRoles:
             Two arrays claim to be the same of one layer.
         """
         found, shapes, kinds = cls(), file.shapes(), file.kinds()
+        others = _known_others(file)
         flat: dict[Role, tuple[int, ...]] = {}
         for key, shape in shapes.items():
             layer, role = _role_of(key, shapes, kinds[key])
             beside = role in _BESIDE
+            if len(shape) > 1 and key in others:
+                found.left_out[key] = others[key]
+                continue
             if not beside and len(shape) < 2:
                 flat[Role(layer, role)] = shape
                 continue
@@ -119,6 +123,12 @@ class LayerRoles:
                 f"its {one.role} has shape {shape}, its {first} {known}; weights, mask "
                 "and score of a layer need the same"
             )
+
+
+def _known_others(file: ArrayFile) -> Mapping[str, str]:
+    """Read which arrays are no weights, of a file that says what its layers read."""
+    others = file.metadata().get("no_weights")
+    return others if isinstance(others, dict) else {}
 
 
 def _role_of(key: str, shapes: Mapping[str, tuple[int, ...]], kind: str) -> Role:
