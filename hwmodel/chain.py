@@ -194,23 +194,24 @@ def _traced(given: GivenGeometry, shapes: Shapes) -> _Chain:
     Raises
     ------
     WorkloadError
-        What is wrong with the first of them.
+        What is wrong with the order that fits longest.
     """
     known = {name: shape for name, shape in shapes.items() if has_model(shape)}
     orders: list[Iterable[str]] = [known, run_order(known)]
     if set(known) <= set(given.layers):
         orders = [[name for name in given.layers if name in known]]
-    failed = None
-    for names in orders:
+    placed, failed = -1, WorkloadError("no layer has a model; nothing to place")
+    for names in orders if known else ():
         chain = _Chain(given.input_shape)
         try:
             for name in names:
                 chain.add(name, tuple(known[name]), given.of_layer(name))
         except WorkloadError as error:
-            failed = failed or error
+            if len(chain.layers) >= placed:
+                placed, failed = len(chain.layers), error
         else:
             return chain
-    raise failed or WorkloadError("no layers to place")
+    raise failed
 
 
 def _check_names(given: GivenGeometry, shapes: Shapes) -> None:

@@ -190,9 +190,10 @@ def _weights_of(
     if first is not None and node.op_type == "Gather":
         yield first, "oi"  # an embedding
     if node.op_type in RECURRENT:
-        for known in (one for one in (second, third) if one is not None):
-            _split(known.tensor, found)
-            if known.tensor in found.tensors:  # of one direction
+        for known in (second, third):
+            if known is not None:
+                _split(known.tensor, found)
+            if known is not None and known.tensor in found.tensors:  # one direction
                 yield known, "oi"
 
 

@@ -123,7 +123,6 @@ class LayerWorkload:
                 "`groups`"
             )
         self._set("output_size", self._output_size())
-        self._refuse_numbers_that_overflow()
         if min(self.output_size) < 1:
             raise self._error(
                 f"input {self.input_shape} with `padding` {self.padding} is smaller "
@@ -135,6 +134,7 @@ class LayerWorkload:
             known = self.spikes is not None and not self.direct_coded
             self._set("timesteps", len(self.spikes) if known else 1)  # type: ignore[arg-type]
         self._whole("timesteps", self.timesteps)
+        self._refuse_numbers_that_overflow()
         if self.spikes is not None:
             self._set("spikes", self._checked_spikes(np.asarray(self.spikes)))
         if self.batch is None:

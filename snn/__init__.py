@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from snn.lottery.run_comparison import RunProgress, compare_methods
     from snn.lottery.store import StoreError
     from snn.lottery.watcher import Watcher
+    from snn.networks.axes import weight_axes
     from snn.networks.geometry import layer_geometry
     from snn.networks.models import ModelError, build_network
     from snn.networks.spikes import input_rates, record_spikes
@@ -71,6 +72,7 @@ __all__ = [
     "read_toml",
     "record_spikes",
     "run_lottery",
+    "weight_axes",
 ]
 
 _HOMES = {
@@ -107,5 +109,6 @@ _HOMES = {
     "read_toml": "snn.lottery.config",
     "record_spikes": "snn.networks.spikes",
     "run_lottery": "snn.lottery.run",
+    "weight_axes": "snn.networks.axes",
 }
 __getattr__, __dir__ = lazy_attributes(__name__, _HOMES)

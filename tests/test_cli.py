@@ -322,6 +322,51 @@ def test_files_of_others_are_never_replaced(capsys, tmp_path, out, content):
         assert run(capsys, "balance", "--out", out)[0] == 0
 
 
+@pytest.mark.parametrize("name", ["[/x]", "[red]x", "a\x1b[31mb"])
+def test_names_of_layers_are_printed_as_text(capsys, name):
+    """No name is taken for markup, or obeyed by the terminal."""
+    given = ticket(**{f"{name}.weight": ONES, "fc.weight": np.ones((10, 64))})
+    shown = name.replace("\x1b", r"\x1b")
+    for command in ("balance", "evaluate"):
+        status, out, err = run(
+            capsys, command, given, *["--sparsity", 0.5][: 2 * (command == "balance")]
+        )
+        assert (status, err) == (0, "")
+        assert "".join(shown.split()) in "".join(out.split())
+        assert "\x1b" not in out
+
+
+def test_a_network_without_a_weight_takes_no_time(capsys):
+    """`evaluate` prints what there is to say of a layer of zeros."""
+    name = ticket(w=np.zeros((16, 32), np.float32))
+    status, out, err = run(capsys, "evaluate", name)
+    assert (status, err) == (0, "")
+    assert "Latency 0.000e+00 s" in out
+    assert "inferences per second" not in out
+
+
+def test_axes_and_geometry_are_said_by_options(capsys):
+    """What a file does not say, options do, for masks in the file's own axes."""
+    rng = np.random.default_rng(0)
+    np.savez("n.npz", c=rng.random((3, 3, 3, 16)), fc=rng.random((16 * 16, 10)))
+    Path("g.yaml").write_text("layers:\n  c: {stride: 2, padding: 1, pool: 2}\n")
+    options = (
+        *("--axes", "hwio", "--axes", "fc=io"),
+        *("--input-shape", "3,16,16", "--geometry", "g.yaml"),
+    )
+    report = balanced(capsys, "n.npz", "--sparsity", 0.5, "--out", "m.npz", *options)
+    assert [layer["shape"] for layer in report["layers"]] == [[16, 3, 3, 3], [10, 256]]
+    assert report["network"]["hardware_note"] is None
+    assert any("a chain that sees 3x16x16: c, fc" in note for note in report["notes"])
+    masks = np.load("m.npz")
+    assert masks["c.mask"].shape == (3, 3, 3, 16)
+    assert len(set(masks["c.mask"].sum((0, 1, 2)))) == 1
+    _, out, _ = run(capsys, "evaluate", "n.npz", *options)
+    assert "a chain that sees 3x16x16" in out
+    _, out, _ = run(capsys, "evaluate", "m.npz", "--json")
+    assert json.loads(out)["cycles"] == report["network"]["cycles"]
+
+
 def test_a_report_never_replaces_what_it_was_made_from(tmp_path):
     """`save` knows the files that were read, shards too, by any of their names."""
     name = ticket("masks.safetensors", w=ONES)
@@ -378,7 +423,7 @@ NAN = np.full((4, 4), np.nan, dtype=np.float32)
         (
             ["balance", "folder"],
             1,
-            "accepted: .safetensors, .npz, .safetensors.index.json, .pt, .pth",
+            "accepted: .safetensors, .npz, .safetensors.index.json, .onnx, .pt, .pth",
         ),
         (["balance", "text.safetensors"], 1, "text.safetensors: no readable"),
         (["balance", "nan.safetensors"], 1, "nan.safetensors: layer w: score (0, 0)"),
@@ -405,6 +450,13 @@ NAN = np.full((4, 4), np.nan, dtype=np.float32)
             1,
             "odd.safetensors: layer w: its weight has shape (4, 4), its mask (2, 4)",
         ),
+        (["balance", "--axes", "features.*=ohw"], 1, "io, iohw, hwio"),
+        (["balance", "--axes", "fc*=io"], 1, "but no layer of that name has 2 axes"),
+        (["evaluate", "--axes", "oiw"], 1, "but no layer of that name has 3 axes"),
+        (["balance", "--input-shape", "3,x"], 2, "--input-shape is '3,x'"),
+        (["balance", "--input-shape", "0,8,8"], 2, "accepted are whole numbers"),
+        (["evaluate", "--input-shape", "3,8,8"], 1, "'features.0' takes 1 channels"),
+        (["evaluate", "--geometry", "bad.yaml"], 1, "bad.yaml: `name` is no field"),
         (["accelerators", "tpu"], 1, "neither a preset (eie, "),
         (["balnce"], 2, "invalid choice"),
         ([], 2, "COMMAND"),
