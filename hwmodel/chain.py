@@ -114,9 +114,13 @@ class _Chain:
             image = self._flat(name, channels, image)
             geometry = Geometry(image)
         else:
-            if len(image) != len(weights) - 1 or image[0] % channels:
-                raise self._misfit(name, channels * (given.groups or 1), image)
-            groups = image[0] // channels if given.groups is None else given.groups
+            groups = given.groups or 1
+            grouped = image[0] // channels  # what the channels tell, behind a layer
+            fits = self.layers and weights[0] % max(1, grouped) == 0
+            if given.groups is None and fits and image[0] == grouped * channels:
+                groups = grouped
+            if len(image) != len(weights) - 1 or image[0] != groups * channels:
+                raise self._misfit(name, groups * channels, image)
             geometry = _convolution(weights, image, groups, given)
         taken = np.broadcast_to(np.False_, weights)
         workload = LayerWorkload(name, taken, **geometry._asdict())

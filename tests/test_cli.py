@@ -328,9 +328,7 @@ def test_names_of_layers_are_printed_as_text(capsys, name):
     given = ticket(**{f"{name}.weight": ONES, "fc.weight": np.ones((10, 64))})
     shown = name.replace("\x1b", r"\x1b")
     for command in ("balance", "evaluate"):
-        status, out, err = run(
-            capsys, command, given, *["--sparsity", 0.5][: 2 * (command == "balance")]
-        )
+        status, out, err = run(capsys, command, given)
         assert (status, err) == (0, "")
         assert "".join(shown.split()) in "".join(out.split())
         assert "\x1b" not in out
