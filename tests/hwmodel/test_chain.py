@@ -1,7 +1,11 @@
 """Input sizes of networks whose files hold weights alone."""
 
+import textwrap
+from pathlib import Path
+
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,9 +16,12 @@ from hwmodel import (
     Hardware,
     WorkloadError,
     evaluate,
+    given_geometry,
     network_workloads,
     place_layers,
 )
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 NET = {
     "features.0": (8, 3, 3, 3),
@@ -145,6 +152,20 @@ def test_what_does_not_fit_is_refused(shapes, input_shape, geometry, message):
     """The layer or the field is named, with what would be accepted."""
     with pytest.raises(WorkloadError, match=message):
         place_layers(ticket_of(shapes), input_shape, geometry)
+
+
+@pytest.mark.parametrize(
+    "text", [(ROOT / "docs/hardware-model.md").read_text(), given_geometry.__doc__]
+)
+def test_the_documented_geometry_is_accepted(text):
+    """What the documents show can be copied."""
+    start = text.index("    input_shape: [3, 32, 32]")
+    shown = yaml.safe_load(textwrap.dedent(text[start:].split("\n\n")[0]))
+    shapes = {"features.0": (32, 3, 3, 3), "features.3": (64, 32, 3, 3)}
+    shapes |= {"features.6": (64, 64, 3, 3), "shortcut": (64, 64, 1, 1)}
+    workloads, _ = placed(shapes, None, shown)
+    assert workloads["features.6"].output_size == (16, 16)
+    assert workloads["shortcut"].output_size == (16, 16)
 
 
 @pytest.mark.parametrize("text", ["[" * 3000, "a: [", "3", "- 1"])
