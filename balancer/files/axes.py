@@ -210,9 +210,9 @@ def _biases(key: str, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[int]:
     head, last = _split(key)
     if "depthwise" in last:  # the bias is that of the pointwise kernel after it
         return
-    for word in ("kernel", "weight"):
+    for word, named in (("kernel", "bias"), ("weights", "biases"), ("weight", "bias")):
         if word in last:
-            bias = head + last.replace(word, "bias")
+            bias = head + last.replace(word, named)
             for other in (bias, bias.removesuffix("_orig")):
                 if len(shapes.get(other, ())) == 1:
                     yield shapes[other][0]

@@ -29,6 +29,11 @@ _HISTORY = ("carried", "rates")
 _BESIDE = (*ORDER_ROLES, *_HISTORY)
 # Factors that other tools keep beside the weights.
 _FACTORS = ("weight_g", "weight_scale", "weight_scale_inv", "weight_zero_point")
+# Parameters of transformers and others that are added, and multiply nothing.
+_ADDED = (
+    *("_token", "pos_embed", "pos_embedding", "position_embedding"),
+    *("position_embeddings", "position_bias_table", "positional_encoding"),
+)
 
 
 class Role(NamedTuple):
@@ -165,7 +170,7 @@ def _pairs(
 
 def _no_weights(key: str, role: str, kind: str) -> str | None:
     """Say what an array is that takes no part; None for one that does."""
-    last = key.rpartition(".")[2]
+    last = key.replace("/", ".").rpartition(".")[2]
     if role in ("mask", "score", *_BESIDE):
         return None
     if last in _FACTORS:
@@ -176,6 +181,10 @@ def _no_weights(key: str, role: str, kind: str) -> str | None:
         return "bool"
     if kind in "iu" and not _names_a_weight(last):
         return "integers"
+    if last == "bias" or last.startswith("bias:"):
+        return "a bias"
+    if last.endswith(_ADDED):
+        return "added to what comes in"
     return None if kind in (*NUMBERS, "V") else "no numbers"
 
 

@@ -84,6 +84,7 @@ def ticket_of(folder, arrays, axes=None):
         ({"up.weight": (32, 16, 3, 3), "up.bias": (16,)}, "iohw", "its bias"),
         ({"c_attn.weight": (8, 24), "c_attn.bias": (24,)}, "io", "its bias"),
         ({"a.weight": (3, 3, 8, 24), "a.bias": (24,)}, "hwio", "its bias"),
+        ({"c/weights": (3, 3, 4, 8), "c/biases": (8,)}, "hwio", "its bias"),
         ({"a.weight_orig": (8, 24), "a.bias_orig": (24,)}, "io", "its bias"),
         # Here nothing says otherwise: outputs first.
         ({"a.weight": (32, 16, 3, 3), "a.bias": (32,)}, None, None),

@@ -141,6 +141,28 @@ def test_masks_and_empty_arrays_beside_weights_are_left_out_and_named(tmp_path):
         open_ticket(written(tmp_path, {"a.weight": np.ones((2**20, 0))}))
 
 
+def test_parameters_that_are_added_are_no_layers(tmp_path):
+    """Tokens, positions and biases of two or more dimensions multiply nothing."""
+    arrays = {
+        "cls_token": np.ones((1, 1, 8)),
+        "encoder.pos_embedding": np.ones((1, 5, 8)),
+        "block.relative_position_bias_table": np.ones((9, 2)),
+        "attn.bias": np.ones((1, 1, 4, 4)),
+        "attn.out_proj.weight": np.eye(4),
+        "embed_tokens.weight": np.eye(4),
+        "token": np.eye(4),
+    }
+    ticket = open_ticket(written(tmp_path, arrays, ".npz"))
+    names = [layer.name for layer in ticket.layers]
+    assert names == ["attn.out_proj", "embed_tokens", "token"]
+    assert ticket.left_out == {
+        "cls_token": "added to what comes in",
+        "encoder.pos_embedding": "added to what comes in",
+        "block.relative_position_bias_table": "added to what comes in",
+        "attn.bias": "a bias",
+    }
+
+
 def files_that_are_no_tickets(tmp_path):
     good = written(tmp_path, {"a.weight": PRUNED}).read_bytes()
     zipped = written(tmp_path, {"a.weight": PRUNED}, ".npz").read_bytes()
