@@ -132,7 +132,7 @@ def _collect(graph: Any, found: OnnxArrays, outer: dict[str, _Known]) -> None:
         names[name] = _Known(free)
         found.tensors[free] = tensor
         if len(tensor.dims) > 1:
-            found.others[free] = "no weights of a layer"
+            found.others[free] = "no layer reads it as it is"
     for node in graph.node:
         given = [names.get(name) for name in node.input]
         if given and given[0] is not None and node.output:

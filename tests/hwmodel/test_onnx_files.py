@@ -70,7 +70,7 @@ def test_the_node_that_reads_weights_tells_their_axes(tmp_path, nodes, axes):
     layers, ticket = layers_of(path)
     assert list(layers) == ["w"]
     assert np.array_equal(layers["w"].read().scores, np.abs(Axes.of(axes).ours(stored)))
-    assert ticket.left_out == {"table": "no weights of a layer"}
+    assert ticket.left_out == {"table": "no layer reads it as it is"}
 
 
 def test_constants_and_inner_graphs_are_read(tmp_path):
