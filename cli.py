@@ -10,27 +10,51 @@ from typing import Any
 from hwmodel.commands.accelerators import Accelerators
 from hwmodel.commands.balance import Balance
 from hwmodel.commands.console import printable
-from hwmodel.commands.contract import Command, Parser, UsageError, WorkFailedError
+from hwmodel.commands.contract import (
+    CancelledError,
+    Command,
+    Parser,
+    UsageError,
+    WorkFailedError,
+)
 from hwmodel.commands.evaluate import Evaluate
+from snn.commands.accuracy import accuracy_of_ticket
 from snn.commands.lottery import Lottery
+from snn.commands.retrain import Retrain
 
 PROGRAM = "balanced-sparsity"
-COMMANDS: tuple[Command[Any], ...] = (Balance(), Evaluate(), Accelerators(), Lottery())
+CANCELLED = 130  # as shells tell that SIGINT ended a program
+COMMANDS: tuple[Command[Any], ...] = (
+    Balance(accuracy_of_ticket),
+    Retrain(),
+    Evaluate(),
+    Accelerators(),
+    Lottery(),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; return its exit status: 0, 1 (work failed) or 2 (bad usage)."""
+    """Run a command; return its exit status.
+
+    0, 1 (work failed), 2 (bad usage) or 130 (cancelled by Ctrl-C).
+    """
     debug = "--debug" in (sys.argv[1:] if argv is None else argv)
     warnings.showwarning = lambda message, *_: _warn(str(message))
+    left = "nothing was done"  # by Ctrl-C
     try:
         args = _parser().parse_args(argv)
         command: Command[Any] = args.command
-        command.print(command.run(args), args)
+        left = command.interrupted(args)
+        outcome = command.run(args)
+        left = "the work was done, only its output is cut off"
+        command.print(outcome, args)
     except BrokenPipeError:  # the reader of our output has seen enough
         sys.stderr.close()
         return 1
     except KeyboardInterrupt:
-        return _fail("cancelled", 1)
+        return _fail(f"cancelled: {left}", CANCELLED)
+    except CancelledError as error:
+        return _fail(str(error), CANCELLED)
     except UsageError as error:
         return _fail(str(error), 2)
     except (ValueError, OSError, WorkFailedError) as error:

@@ -42,7 +42,13 @@ if TYPE_CHECKING:
         shipped_ticket,
     )
     from balancer.files.ticket_layer import LayerArrays, TicketLayer
-    from balancer.hardware import HardwareModel, LayerCost, LayersOnHardware, MaskCost
+    from balancer.hardware import (
+        HardwareModel,
+        LayerCost,
+        LayersOnHardware,
+        MaskCost,
+        PETime,
+    )
     from balancer.maps.kinds import MapKind
     from balancer.maps.pe_map import PEMap
     from balancer.maps.registry import map_kinds, register_map
@@ -95,6 +101,7 @@ __all__ = [
     "MaskCost",
     "NetworkSolution",
     "PEMap",
+    "PETime",
     "Progress",
     "RetentionProblem",
     "Schedule",
@@ -158,6 +165,7 @@ _HOMES = {
     "LoadMetrics": "balancer.metrics",
     "MapKind": "balancer.maps.kinds",
     "MaskCost": "balancer.hardware",
+    "PETime": "balancer.hardware",
     "NetworkSolution": "balancer.network.network_solution",
     "PEMap": "balancer.maps.pe_map",
     "Progress": "balancer.solvers.limits",

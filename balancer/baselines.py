@@ -180,13 +180,14 @@ class BaselineRow:
         Name of the method.
     metrics : LoadMetrics
         Use of the array by its mask.
-    kept_fraction : float
-        Kept magnitude relative to unstructured pruning with as many non-zeros.
+    kept_fraction : float or None
+        Kept magnitude relative to unstructured pruning with as many non-zeros; None if
+        that keeps nothing either.
     """
 
     method: str
     metrics: LoadMetrics
-    kept_fraction: float
+    kept_fraction: float | None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row of the JSON report."""

@@ -62,6 +62,13 @@ class LayerCost:
                     "needed"
                 )
 
+    def __add__(self, other: LayerCost) -> LayerCost:
+        """Add what the same slice takes where the layer runs again."""
+        names = [field.name for field in fields(self)]
+        return LayerCost(
+            **{name: getattr(self, name) + getattr(other, name) for name in names}
+        )
+
     def cycles(self, slices: int) -> float:
         """Cycles of a mask whose loads add up to `slices` over the groups."""
         return self.base_cycles + self.cycles_per_slice * slices
@@ -90,6 +97,49 @@ def is_number(value: object) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class PETime:
+    """Where the time of the PEs goes, in PE cycles: PEs x cycles in total.
+
+    Attributes
+    ----------
+    busy : float
+        Kept weights meet spikes.
+    gated : float
+        Zeros that are not skipped.
+    idle : float
+        PEs that hold weights wait for others at a barrier.
+    structural : float
+        PEs without weights wait for others.
+    stalled : float
+        The whole array waits for memory.
+
+    Examples
+    --------
+    >>> from balancer import PETime
+    >>> PETime(busy=5, gated=20, stalled=3).largest
+    'gated'
+    """
+
+    busy: float = 0
+    gated: float = 0
+    idle: float = 0
+    structural: float = 0
+    stalled: float = 0
+
+    @property
+    def total(self) -> float:
+        """All PE cycles."""
+        return self.busy + self.gated + self.idle + self.structural + self.stalled
+
+    @property
+    def largest(self) -> str | None:
+        """Name of the largest part; None if there is no time at all."""
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        name = max(parts, key=lambda part: parts[part])
+        return name if parts[name] > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
 class MaskCost:
     """What one mask takes from the hardware.
 
@@ -99,11 +149,18 @@ class MaskCost:
         Of one inference; the energy in the unit of the hardware.
     basis : str
         What the numbers rest on: exact, a bound, or an expectation.
+    time : PETime or None
+        Where the cycles go; None if the model does not tell.
+    drawn : MaskCost or None
+        The same with spikes drawn from their rates, where the cycles are only a bound
+        of what is expected; None if they are more, or if drawing takes too long.
     """
 
     cycles: float
     energy: float
     basis: str
+    time: PETime | None = None
+    drawn: MaskCost | None = None
 
 
 class LayersOnHardware(Protocol):

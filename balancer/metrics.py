@@ -122,9 +122,12 @@ def utilization(mask: BoolArray, pe_map: PEMap) -> float:
     return LoadMetrics.of(mask, pe_map).mu
 
 
-def fraction(part: float, whole: float) -> float:
-    """Divide a part by its whole; of nothing, one has everything."""
-    return part / whole if whole > 0 else 1.0
+def fraction(part: float, whole: float) -> float | None:
+    """Divide a part by its whole; of nothing there is no share, so None.
+
+    The same numbers, added up in another order, may make the part seem larger.
+    """
+    return min(1.0, part / whole) if whole > 0 else None
 
 
 def network_utilization(values: Sequence[float], weights: Sequence[int]) -> float:
@@ -190,7 +193,7 @@ def top_k_sum(scores: AnyArray, k: int) -> float:
     return float(top_k(scores, k).sum(dtype=np.float64))
 
 
-def kept_fraction(scores: AnyArray, mask: BoolArray) -> float:
+def kept_fraction(scores: AnyArray, mask: BoolArray) -> float | None:
     """Kept magnitude of a mask relative to unstructured pruning at equal non-zeros.
 
     Parameters
@@ -202,8 +205,8 @@ def kept_fraction(scores: AnyArray, mask: BoolArray) -> float:
 
     Returns
     -------
-    float
-        1.0 where unstructured pruning keeps nothing either.
+    float or None
+        None where unstructured pruning keeps nothing either, as of an empty mask.
 
     Examples
     --------

@@ -25,6 +25,18 @@ class Additive:
         }
         return type(self)(**sums)
 
+    def times(self, count: int) -> Self:
+        """Add up `count` of the same."""
+        values = ((item.name, getattr(self, item.name)) for item in fields(self))  # type: ignore[arg-type]
+        return type(self)(
+            **{
+                name: value.times(count)
+                if isinstance(value, Additive)
+                else value * count
+                for name, value in values
+            }
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Cycles(Additive):

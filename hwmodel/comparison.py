@@ -11,6 +11,12 @@ from hwmodel.errors import HardwareModelError
 from hwmodel.report import Report, rows_to_csv
 
 RATIOS = ("cycles", "energy_pj", "edp_js", "idle_pe_cycles")
+# What is told in units of energy: no number of another unit is put beside or over it.
+ENERGIES = (
+    *("energy_pj", "energy_per_inference_pj", "idle_pj", "stall_pj", "membrane_pj"),
+    *("pj_per_sop", "gsops_per_w", "edp_js"),
+)
+PICOJOULE = "pJ"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -68,25 +74,69 @@ class ReportComparison:
         """Compare one mask on many accelerators, labelled by their names."""
         return cls(tuple(each.accelerator.name for each in reports), tuple(reports))
 
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Units of the energies, each once."""
+        return tuple(dict.fromkeys(x.accelerator.energy_unit for x in self.reports))
+
     def rows(self) -> list[dict[str, Any]]:
-        """One row for each report: its summary, and ``_ratio`` columns."""
+        """One row for each report: its summary, and ``_ratio`` columns.
+
+        Where energies are in different units, those that are not in pJ stand in columns
+        of their own, ``energy_E_d`` say, and ratios of different units are None.
+        """
         summaries = [report.summary() for report in self.reports]
+        units = [report.accelerator.energy_unit for report in self.reports]
         first = summaries[0]
         return [
-            {"label": label}
-            | summary
-            | {f"{name}_ratio": _ratio(summary[name], first[name]) for name in RATIOS}
-            for label, summary in zip(self.labels, summaries, strict=True)
+            {"label": label, "energy_unit": unit}
+            | self._of_unit(summary, unit)
+            | {
+                f"{name}_ratio": _ratio(summary[name], first[name])
+                if name not in ENERGIES or unit == units[0]
+                else None
+                for name in RATIOS
+            }
+            for label, summary, unit in zip(self.labels, summaries, units, strict=True)
         ]
 
+    def _of_unit(self, summary: dict[str, Any], unit: str) -> dict[str, Any]:
+        """Put the energies of a summary into the columns of their unit."""
+        if len(self.units) == 1:
+            return summary
+        others = [other for other in self.units if other != PICOJOULE]
+        row = {
+            name: None if name in ENERGIES and unit != PICOJOULE else value
+            for name, value in summary.items()
+        }
+        for other in others:
+            energy = summary["energy_pj"] if unit == other else None
+            row[f"energy_{other}"] = energy
+        return row
+
     def layer_rows(self) -> list[dict[str, Any]]:
-        """One row for each layer: cycles and energy of every report."""
+        """One row for each layer: cycles and energy of every report, in its own unit.
+
+        Energies that are in no picojoules, beside others that are, say so by their
+        name.
+        """
+        energies = [
+            "energy_pj"
+            if len(self.units) == 1 or one.accelerator.energy_unit == PICOJOULE
+            else f"energy_{one.accelerator.energy_unit}"
+            for one in self.reports
+        ]
         return [
             {"layer": layers[0].name}
             | {
-                f"{label}_{name}": getattr(layer, name)
-                for label, layer in zip(self.labels, layers, strict=True)
-                for name in ("mu", "eta", "cycles", "idle_cycles", "energy_pj")
+                f"{label}_{shown}": getattr(layer, name)
+                for label, layer, energy in zip(
+                    self.labels, layers, energies, strict=True
+                )
+                for name, shown in (
+                    *((n, n) for n in ("mu", "eta", "cycles", "idle_cycles")),
+                    ("energy_pj", energy),
+                )
             }
             for layers in zip(*(each.layers for each in self.reports), strict=True)
         ]

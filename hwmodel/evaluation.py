@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from balancer import LoadMetrics
 from balancer.maps.pe_map import PEMap
 from hwmodel import sata_sim
 from hwmodel.accelerator import Accelerator
-from hwmodel.activity import Activity, Operations, Traffic, Transfers
+from hwmodel.activity import Activity, Operations
 from hwmodel.compute import Compute, compute
 from hwmodel.energy import energy
 from hwmodel.errors import WorkloadError
@@ -37,7 +38,8 @@ def evaluate(workloads: Iterable[LayerWorkload], accelerator: Accelerator) -> Re
     Parameters
     ----------
     workloads : iterable of LayerWorkload
-        The layers, each with as many samples as the others.
+        The layers, each with the batch of the others. Several of one name are calls of
+        one layer, on inputs of different sizes or kinds: they share its mask.
     accelerator : Accelerator
         What they run on.
 
@@ -49,7 +51,7 @@ def evaluate(workloads: Iterable[LayerWorkload], accelerator: Accelerator) -> Re
     Raises
     ------
     WorkloadError
-        No layers, or layers with different numbers of samples.
+        No layers, layers with different batches, or two layers of one name.
 
     Examples
     --------
@@ -63,16 +65,45 @@ def evaluate(workloads: Iterable[LayerWorkload], accelerator: Accelerator) -> Re
     layers = list(workloads)
     if not layers:
         raise WorkloadError("no layers to evaluate; give at least one LayerWorkload")
-    batches = {layer.samples for layer in layers}
+    batches = {layer.inferences for layer in layers}
     if len(batches) > 1:
         raise WorkloadError(
             f"layers have batches of {', '.join(map(str, sorted(batches)))} samples; "
             "all of them need the same number"
         )
+    calls: dict[str, list[LayerWorkload]] = {}
+    for layer in layers:
+        calls.setdefault(layer.name, []).append(layer)
     return Report(
         accelerator=accelerator,
-        layers=tuple(evaluate_layer(layer, accelerator) for layer in layers),
+        layers=tuple(_evaluate_calls(one, accelerator) for one in calls.values()),
         inferences=batches.pop(),
+    )
+
+
+def _evaluate_calls(
+    calls: Sequence[LayerWorkload], accelerator: Accelerator
+) -> LayerReport:
+    """Evaluate one layer on inputs of different sizes or kinds, and add up."""
+    first, *others = calls
+    for other in others:
+        if not np.array_equal(first.mask, other.mask):
+            raise WorkloadError(
+                f"two layers are named {first.name!r}, and have different masks; calls "
+                "of one layer share its mask: give different layers different names"
+            )
+    reports = [evaluate_layer(call, accelerator) for call in calls]
+    if not others:
+        return reports[0]
+    activity = sum((report.activity for report in reports), Activity())
+    weakest = max(reports, key=lambda report: list(Basis).index(report.basis))
+    return replace(
+        reports[0],
+        activity=activity,
+        energy=sum((report.energy for report in reports[1:]), reports[0].energy),
+        eta=_eta(activity, accelerator.array.size),
+        basis=weakest.basis,
+        calls=sum(report.calls for report in reports),
     )
 
 
@@ -95,6 +126,13 @@ def evaluate_many(
 
 def evaluate_layer(workload: LayerWorkload, accelerator: Accelerator) -> LayerReport:
     """Calculate cycles and energy of one layer; see `evaluate`."""
+    alike = workload.spikes is None and workload.rate_mode == "bound"
+    if workload.calls == 0 or (workload.calls > 1 and alike):
+        return _of_calls(
+            evaluate_layer(replace(workload, calls=1), accelerator),
+            workload.calls,
+            accelerator,
+        )
     array = accelerator.array
     pe_map = array.pe_map(workload.weight_shape)
     cell_loads = pe_map.cell_loads(workload.mask.reshape(pe_map.shape))
@@ -108,7 +146,7 @@ def evaluate_layer(workload: LayerWorkload, accelerator: Accelerator) -> LayerRe
         activity = Activity(
             cycles=layer_cycles(computed, ports.values(), array.size),
             operations=operations,
-            traffic=_of_samples(traffic, workload.samples),
+            traffic=traffic.times(workload.samples),
         )
     stored = weight_bits(
         accelerator,
@@ -128,6 +166,19 @@ def evaluate_layer(workload: LayerWorkload, accelerator: Accelerator) -> LayerRe
         footprint_dense_bytes=-(-pe_map.weights * accelerator.bits.weight_bits // 8),
         footprint_bytes=-(-int(stored) // 8),
         basis=_basis(workload, accelerator),
+        calls=workload.calls,
+    )
+
+
+def _of_calls(once: LayerReport, calls: int, accelerator: Accelerator) -> LayerReport:
+    """Report on a layer that does the same several times, or never."""
+    activity = once.activity.times(calls)
+    return replace(
+        once,
+        activity=activity,
+        energy=energy(accelerator, activity),
+        eta=_eta(activity, accelerator.array.size),
+        calls=calls,
     )
 
 
@@ -152,24 +203,6 @@ def _operations(
         lif_updates=workload.outputs * pixels * workload.steps * samples,
         spikes=0 if analog else computed.spikes,
         inputs=0 if analog else inputs,
-    )
-
-
-def _of_samples(traffic: Traffic, samples: int) -> Traffic:
-    """Traffic of one sample, times the samples."""
-
-    def scaled(moved: Transfers) -> Transfers:
-        return Transfers(moved.read_bits * samples, moved.write_bits * samples)
-
-    return Traffic(
-        dram_weight=traffic.dram_weight * samples,
-        dram_input=traffic.dram_input * samples,
-        dram_output=traffic.dram_output * samples,
-        dram_membrane=traffic.dram_membrane * samples,
-        weight=scaled(traffic.weight),
-        input=scaled(traffic.input),
-        output=scaled(traffic.output),
-        membrane_bits=traffic.membrane_bits * samples,
     )
 
 

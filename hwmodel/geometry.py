@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeGuard
 
@@ -62,17 +63,22 @@ class PlacedLayer(NamedTuple):
         Of its convolution.
     analog : bool
         It sees the analog image under direct encoding.
+    calls : int
+        How often it runs like this in an inference and time step; 0 if it never does.
     """
 
     name: str
     geometry: Geometry
     analog: bool
+    calls: int = 1
 
 
 def listed_layers(known: Mapping[str, Any], shapes: Shapes) -> list[PlacedLayer] | None:
     """Read the list ``layers`` of a ticket's metadata.
 
-    Its entries hold ``name``, the fields of `Geometry`, and ``analog``.
+    Its entries hold ``name``, the fields of `Geometry`, ``analog``, and ``calls``, 1
+    where it is missing. A layer that runs on inputs of several sizes or kinds has an
+    entry for each, with ``calls``; one that never runs has an entry of 0 calls.
 
     Returns
     -------
@@ -81,18 +87,26 @@ def listed_layers(known: Mapping[str, Any], shapes: Shapes) -> list[PlacedLayer]
         list, or if it lacks a layer, or does not fit one.
     """
     try:
-        placed = [
-            PlacedLayer(entry["name"], Geometry.from_json(entry), bool(entry["analog"]))
-            for entry in known.get("layers") or ()
-            if entry["name"] in shapes
+        entries = [
+            entry for entry in known.get("layers") or () if entry["name"] in shapes
         ]
-        for layer in placed:
-            mask = np.broadcast_to(np.False_, shapes[layer.name])  # takes no memory
-            LayerWorkload(layer.name, mask, **layer.geometry._asdict())
+        placed = [
+            PlacedLayer(
+                entry["name"],
+                Geometry.from_json(entry),
+                bool(entry["analog"]),
+                entry.get("calls", 1),
+            )
+            for entry in entries
+        ]
+        for name, geometry, _, calls in placed:
+            mask = np.broadcast_to(np.False_, shapes[name])  # takes no memory
+            LayerWorkload(name, mask, **geometry._asdict(), calls=calls)
     except (KeyError, TypeError, WorkloadError):
         return None
-    names = [layer.name for layer in placed]
-    return placed if sorted(names) == sorted(shapes) else None
+    names = Counter(entry["name"] for entry in entries)
+    repeated = [e for e in entries if names[e["name"]] > 1 and "calls" not in e]
+    return placed if names.keys() == shapes.keys() and not repeated else None
 
 
 def written_layers(

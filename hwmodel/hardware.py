@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,21 @@ import numpy as np
 
 from balancer.array_types import BoolArray
 from balancer.defaults import DEFAULT_MAP, DEFAULT_PES
-from balancer.hardware import LayerCost, MaskCost
+from balancer.hardware import LayerCost, MaskCost, PETime
 from balancer.maps.schedule import Schedule
 from hwmodel.accelerator import Accelerator
 from hwmodel.defaults import DEFAULT_ACCELERATOR
 from hwmodel.errors import AcceleratorError
-from hwmodel.evaluation import evaluate, evaluate_layer
+from hwmodel.evaluation import evaluate
 from hwmodel.geometry import Shapes
 from hwmodel.layer_costs import slice_costs
+from hwmodel.layer_report import Basis
 from hwmodel.report import Report
 from hwmodel.ticket_workloads import Schedules, TicketWorkloads, network_workloads
+from hwmodel.workload import LayerWorkload
+
+# Weights x pixels x time steps of a layer for which spikes are drawn: about a second.
+MOST_DRAWN = 2**31
 
 
 @dataclass(frozen=True)
@@ -46,16 +51,33 @@ class HardwareLayers:
     def slice_cost(self, name: str) -> LayerCost:
         """Say what a slice of a layer costs; raises as `slice_costs` does."""
         any_mask = np.broadcast_to(np.False_, self.workloads.shapes[name])
-        workload = self.workloads.workload(name, any_mask)
-        return slice_costs([workload], self.accelerator)[name]
+        calls = self.workloads.workloads(name, any_mask)
+        costs = [slice_costs([call], self.accelerator)[name] for call in calls]
+        return sum(costs, LayerCost())
 
     def mask_cost(
         self, name: str, mask: BoolArray, schedule: Schedule | None = None
     ) -> MaskCost:
         """Say what a mask of a layer takes, in the order of a schedule."""
-        workload = self.workloads.workload(name, mask, schedule)
-        report = evaluate_layer(workload, self.accelerator)
-        return MaskCost(report.cycles, report.energy_pj, report.basis.value)
+        calls = self.workloads.workloads(name, mask, schedule)
+        cost = self._cost(calls)
+        work = sum(call.mask.size * call.pixels * call.runs for call in calls)
+        if cost.basis != Basis.LOWER_BOUND.value or work > MOST_DRAWN:
+            return cost
+        sampled = [replace(call, rate_mode="sample") for call in calls]
+        return replace(cost, drawn=self._cost(sampled))
+
+    def _cost(self, calls: Sequence[LayerWorkload]) -> MaskCost:
+        (report,) = evaluate(calls, self.accelerator).layers
+        spent = report.activity.cycles
+        time = PETime(
+            busy=spent.busy,
+            gated=spent.gated,
+            idle=spent.idle - spent.idle_structural,
+            structural=spent.idle_structural,
+            stalled=spent.waiting * self.accelerator.array.size,
+        )
+        return MaskCost(report.cycles, report.energy_pj, report.basis.value, time)
 
 
 @dataclass(frozen=True)

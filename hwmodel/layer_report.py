@@ -54,6 +54,8 @@ class LayerReport:
         Weights stored dense, and in the accelerator's sparse format.
     basis : Basis
         What the numbers rest on.
+    calls : int
+        How often the layer runs in one inference; cycles and energy are of all calls.
     """
 
     name: str
@@ -67,6 +69,7 @@ class LayerReport:
     footprint_dense_bytes: int
     footprint_bytes: int
     basis: Basis
+    calls: int = 1
 
     @property
     def weights(self) -> int:
@@ -99,6 +102,7 @@ class LayerReport:
             "utilization": self.mu,
             "eta": self.eta,
             "occupancy": self.occupancy,
+            "calls": self.calls,
             "cycles": self.cycles,
             **cycle_columns(cycles),
             "sops": operations.sops,

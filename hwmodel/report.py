@@ -238,6 +238,7 @@ class Report:
                 [layer.occupancy for layer in self.layers],
                 [layer.weights for layer in self.layers],
             ),
+            "calls": sum(layer.calls for layer in self.layers),
             "cycles": self.cycles,
             **cycle_columns(self.activity.cycles),
             "sops": self.activity.operations.sops,

@@ -7,7 +7,7 @@ list of layers, or as the text of an architecture (`hwmodel.architecture`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
@@ -40,6 +40,12 @@ UNKNOWN_SIZES = (
 NO_MODEL = "weights without a model, in no sum of cycles or energy"
 
 
+UNKNOWN_STEPS = (
+    "time steps are unknown (no `timesteps`, and no spikes): every layer is evaluated "
+    "for one"
+)
+
+
 class NetworkWorkloads(NamedTuple):
     """Workloads of a network, and what had to be assumed to make them.
 
@@ -48,8 +54,8 @@ class NetworkWorkloads(NamedTuple):
     workloads : list of LayerWorkload
         In the order in which they run.
     assumption : str or None
-        For the reader of the results: what sizes are unknown, which layers have no
-        model; None if all geometry is known.
+        For the reader of the results: what sizes or time steps are unknown, which
+        layers never run or have no model; None if nothing is.
     """
 
     workloads: list[LayerWorkload]
@@ -74,6 +80,8 @@ class TicketWorkloads:
         Of every layer.
     direct_coded : bool
         The first layer has an analog input.
+    steps_assumed : bool
+        Nothing tells the time steps.
     """
 
     shapes: Shapes
@@ -82,6 +90,7 @@ class TicketWorkloads:
     rates: Rates
     timesteps: int
     direct_coded: bool = True
+    steps_assumed: bool = False
 
     @classmethod
     def of(
@@ -101,8 +110,16 @@ class TicketWorkloads:
         spikes = spikes or {}
         if not timesteps:
             recorded = [np.shape(array)[0] for array in spikes.values() if array.ndim]
-            timesteps = max(recorded, default=known.get("timesteps") or 1)
-        network = cls(shapes, known, spikes, spike_rate, timesteps, direct_coded)
+            timesteps = max(recorded, default=known.get("timesteps"))
+        network = cls(
+            shapes,
+            known,
+            spikes,
+            spike_rate,
+            timesteps or 1,
+            direct_coded,
+            steps_assumed=not timesteps,
+        )
         network.require(spikes, network.rate_of_layer)
         return network
 
@@ -129,8 +146,21 @@ class TicketWorkloads:
     @cached_property
     def batch(self) -> int:
         """Samples of the spikes; 1 without any."""
-        given = [np.shape(array) for array in self.spikes.values()]
-        return max((shape[1] for shape in given if len(shape) > 1), default=1)
+        given = [
+            np.shape(array)[1] // self._spiking_calls(name)
+            for name, array in self.spikes.items()
+            if np.ndim(array) > 1
+        ]
+        return max(given, default=1)
+
+    def _spiking_calls(self, name: str) -> int:
+        """Count the calls whose inputs the spikes of a layer are."""
+        calls = self.calls.get(name, ())
+        spiking = [call.calls for call in calls if not self._analog(call)]
+        return max(1, sum(spiking))
+
+    def _analog(self, call: PlacedLayer) -> bool:
+        return self.direct_coded and call.analog
 
     @cached_property
     def modelled(self) -> Shapes:
@@ -146,29 +176,44 @@ class TicketWorkloads:
         )
 
     @cached_property
-    def places(self) -> dict[str, PlacedLayer]:
-        """Layers as they run; in the order of their names if that is unknown."""
+    def calls(self) -> dict[str, list[PlacedLayer]]:
+        """Every layer's calls of one size and kind.
+
+        Layers stand as they run; in the order of their names if that is unknown.
+        """
         placed = self.known_places
         if placed is None:
             placed = [
                 PlacedLayer(name, Geometry(), place == 0)
                 for place, name in enumerate(run_order(self.modelled))
             ]
-        return {layer.name: layer for layer in placed}
+        calls: dict[str, list[PlacedLayer]] = {}
+        for call in placed:
+            calls.setdefault(call.name, []).append(call)
+        return calls
 
     @property
     def assumption(self) -> str | None:
-        """What had to be assumed; None if all geometry is known."""
-        convolutions = any(len(shape) > 2 for shape in self.modelled.values())
-        return UNKNOWN_SIZES if self.known_places is None and convolutions else None
+        """What had to be assumed, or is not charged; None if nothing."""
+        return "; ".join(self._assumptions()) or None
 
-    def workload(
+    def _assumptions(self) -> Iterator[str]:
+        convolutions = any(len(shape) > 2 for shape in self.modelled.values())
+        if self.known_places is None and convolutions:
+            yield UNKNOWN_SIZES
+        if self.steps_assumed:
+            yield UNKNOWN_STEPS
+        never = [name for name, one in self.calls.items() if not _runs(one)]
+        if never:
+            yield f"never run, and take no cycles: {', '.join(never)}"
+
+    def workloads(
         self,
         name: str,
         mask: AnyArray,
         schedules: Schedule | Iterable[Schedule] | None = None,
-    ) -> LayerWorkload:
-        """Make the workload of one mask.
+    ) -> list[LayerWorkload]:
+        """Make the workloads of one mask: one for each size and kind of its input.
 
         Parameters
         ----------
@@ -189,13 +234,10 @@ class TicketWorkloads:
                 f"layer {name!r}: weights of shape {self.shapes[name]} have no model; "
                 "leave it out (--skip)"
             )
-        analog = self.direct_coded and self.places[name].analog
         spikes = self.spikes.get(name)
         rate: Any = self.rates
         if isinstance(rate, Mapping):
             rate = rate.get(name)
-        if analog or spikes is not None:
-            rate = None
         if isinstance(schedules, Schedule):
             schedules = (schedules,)
         try:
@@ -207,16 +249,41 @@ class TicketWorkloads:
                         rate = schedule.apply(np.asarray(rate), axis=0)
         except BalancerError as error:
             raise WorkloadError(f"layer {name!r}: {error}") from error
+        return [
+            self._call(call, mask, self._spikes_of(call, spikes), rate)
+            for call in self.calls[name]
+        ]
+
+    def _call(
+        self, call: PlacedLayer, mask: AnyArray, spikes: AnyArray | None, rate: Any
+    ) -> LayerWorkload:
+        analog = self._analog(call)
         return LayerWorkload(
-            name,
+            call.name,
             mask,
-            **self.places[name].geometry._asdict(),
+            **call.geometry._asdict(),
             timesteps=self.timesteps,
             spikes=spikes,
-            spike_rate=rate,
+            spike_rate=None if analog or spikes is not None else rate,
             batch=self.batch,
             direct_coded=analog,
+            calls=call.calls,
         )
+
+    def _spikes_of(self, call: PlacedLayer, spikes: AnyArray | None) -> AnyArray | None:
+        """Take the spikes that are a call's input, of all that the layer receives."""
+        alike = [one for one in self.calls[call.name] if one.calls]
+        if spikes is None or len(alike) == 1:
+            return spikes
+        # Analog calls have no spikes; those of others must all be of one size.
+        spiking = [one for one in alike if not self._analog(one)]
+        if len(spiking) > 1:
+            sizes = ", ".join(str(one.geometry.input_shape) for one in spiking)
+            raise WorkloadError(
+                f"layer {call.name!r}: it runs on inputs of several sizes ({sizes}), "
+                "so its spikes cannot be told apart; give rates instead"
+            )
+        return spikes if call in spiking else None
 
 
 def network_workloads(
@@ -251,7 +318,7 @@ def network_workloads(
         In which order the accelerator takes the channels of layers; spikes stay in the
         natural order, and follow those of the input channels here.
     timesteps : int, optional
-        Default: those of `spikes`, else of `metadata`, else 1.
+        Default: those of `spikes`, else of `metadata`, else 1, which `assumption` says.
     spikes : mapping of str to ndarray, optional
         Input spikes of layers, as `load_spikes` returns them; see `LayerWorkload`.
         Layers without are evaluated for a batch of the same size.
@@ -264,7 +331,9 @@ def network_workloads(
     Returns
     -------
     NetworkWorkloads
-        Workloads in the order in which they run, and what had to be assumed.
+        Workloads in the order in which they run, and what had to be assumed. A layer
+        that runs on inputs of several sizes has several of its name, which `evaluate`
+        adds up.
 
     Raises
     ------
@@ -291,16 +360,21 @@ def network_workloads(
     )
     network.require(schedules)
     workloads = [
-        network.workload(name, masks[name], schedules.get(name))
-        for name in network.places
+        workload
+        for name in network.calls
+        for workload in network.workloads(name, masks[name], schedules.get(name))
     ]
-    left_out = [name for name in masks if name not in network.places]
+    left_out = [name for name in masks if name not in network.modelled]
     if left_out and not workloads:
-        network.workload(left_out[0], masks[left_out[0]])  # says why
+        network.workloads(left_out[0], masks[left_out[0]])  # says why
     said = [network.assumption] if network.assumption else []
     if left_out:
         said.append(f"{NO_MODEL}: {', '.join(left_out)}")
     return NetworkWorkloads(workloads, "; ".join(said) or None)
+
+
+def _runs(calls: Iterable[PlacedLayer]) -> int:
+    return sum(call.calls for call in calls)
 
 
 def run_order(shapes: Shapes) -> list[str]:

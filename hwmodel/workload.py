@@ -60,7 +60,8 @@ class LayerWorkload:
     spikes : ndarray, optional
         Zeros and ones, [timesteps, batch, channels, height, width], for a linear layer
         [timesteps, batch, features]. For a direct-coded layer: where its analog input
-        is not zero, [1, batch, ...].
+        is not zero, [1, batch, ...]. A layer with several `calls` has those of one call
+        after another along the batch, [timesteps, calls x batch, ...].
     spike_rate : float or array_like of float, optional
         Probability of a spike at each input and time step, one for the layer or one
         for each input channel, all independent.
@@ -71,6 +72,9 @@ class LayerWorkload:
         Of the sample.
     batch : int, optional
         Inferences that the results add up. Default: those of `spikes`, else 1.
+    calls : int
+        How often it runs in one inference (and time step) on inputs of this size: more
+        than once where weights are shared, 0 for a layer that never does.
     direct_coded : bool
         The input is analog and the same in all time steps: the layer runs once, its
         operations are MACs, and only its neurons are updated in every time step.
@@ -101,6 +105,7 @@ class LayerWorkload:
     seed: int = 0
     batch: int | None = None
     direct_coded: bool = False
+    calls: int = 1
     output_size: Pair = field(init=False)
 
     def __post_init__(self) -> None:
@@ -135,14 +140,18 @@ class LayerWorkload:
             self._set("timesteps", len(self.spikes) if known else 1)  # type: ignore[arg-type]
         self._whole("timesteps", self.timesteps)
         self._refuse_numbers_that_overflow()
+        self._whole("calls", self.calls, 0)
         if self.spikes is not None:
             self._set("spikes", self._checked_spikes(np.asarray(self.spikes)))
+        given = None if self.spikes is None else self.spikes.shape[1]
         if self.batch is None:
-            self._set("batch", 1 if self.spikes is None else self.spikes.shape[1])
+            known = given is not None and self.calls > 0
+            self._set("batch", given // self.calls if known else 1)  # type: ignore[operator]
         self._whole("batch", self.batch)
-        if self.spikes is not None and self.batch != self.spikes.shape[1]:
+        if given is not None and given != self.samples:
+            calls = "" if self.calls == 1 else f" and `calls` {self.calls}"
             raise self._error(
-                f"`batch` is {self.batch}, `spikes` have {self.spikes.shape[1]} samples"
+                f"`batch` is {self.batch}{calls}, `spikes` have {given} samples"
             )
         if self.spike_rate is not None:
             self._set("spike_rate", self._checked_rate(self.spike_rate))
@@ -216,9 +225,14 @@ class LayerWorkload:
         return 1 if self.direct_coded else self.steps
 
     @property
-    def samples(self) -> int:
+    def inferences(self) -> int:
         """Number of inferences."""
         return self.batch or 1
+
+    @property
+    def samples(self) -> int:
+        """Inputs that it computes on, one after another: inferences x calls."""
+        return self.inferences * self.calls
 
     @property
     def channel_rates(self) -> FloatArray | None:
@@ -284,6 +298,12 @@ class LayerWorkload:
         self, rate: float | Sequence[float] | FloatArray
     ) -> float | FloatArray:
         rates = np.asarray(rate, dtype=float)
+        if rates.ndim == 2 and rates.shape[1] == self.image[0]:
+            raise self._error(
+                f"`spike_rate` has a time axis of {len(rates)} steps and `timesteps` "
+                f"is {self.steps}; one rate for each input channel is needed: give "
+                f"`timesteps={len(rates)}` and the mean over the steps, rates.mean(0)"
+            )
         if rates.shape not in ((), self.image[:1]):
             raise self._error(
                 f"`spike_rate` has shape {rates.shape}; needed: one number or one for "

@@ -23,20 +23,25 @@ if TYPE_CHECKING:
     from snn.data.load import load_data
     from snn.lottery.comparison import ComparisonError, MethodComparison
     from snn.lottery.config import ConfigError, LotteryConfig, read_toml
+    from snn.lottery.live_paths import live_weights
     from snn.lottery.methods import METHODS
     from snn.lottery.pruning import Pruned, Pruning
     from snn.lottery.results import LayerOutcome, RoundOutcome
     from snn.lottery.run import LotteryResult, run_lottery
     from snn.lottery.run_comparison import RunProgress, compare_methods
     from snn.lottery.store import StoreError
+    from snn.lottery.ticket_network import Standardization, load_network
     from snn.lottery.watcher import Watcher
     from snn.networks.axes import weight_axes
     from snn.networks.geometry import layer_geometry
+    from snn.networks.layers import prunable_layers
     from snn.networks.models import ModelError, build_network
     from snn.networks.spikes import input_rates, record_spikes
+    from snn.retraining.retrain import RetrainResult, retrain
+    from snn.retraining.ticket_accuracy import TicketAccuracy
     from snn.training.config import TrainingConfig
     from snn.training.distributed import Processes
-    from snn.training.masking import keep_masks, prunable_layers
+    from snn.training.masking import keep_masks
 
 __all__ = [
     "METHODS",
@@ -55,10 +60,13 @@ __all__ = [
     "Processes",
     "Pruned",
     "Pruning",
+    "RetrainResult",
     "RoundOutcome",
     "RunProgress",
     "Split",
+    "Standardization",
     "StoreError",
+    "TicketAccuracy",
     "TrainingConfig",
     "Watcher",
     "apply_order",
@@ -67,10 +75,13 @@ __all__ = [
     "input_rates",
     "keep_masks",
     "layer_geometry",
+    "live_weights",
     "load_data",
+    "load_network",
     "prunable_layers",
     "read_toml",
     "record_spikes",
+    "retrain",
     "run_lottery",
     "weight_axes",
 ]
@@ -92,10 +103,13 @@ _HOMES = {
     "Processes": "snn.training.distributed",
     "Pruned": "snn.lottery.pruning",
     "Pruning": "snn.lottery.pruning",
+    "RetrainResult": "snn.retraining.retrain",
     "RoundOutcome": "snn.lottery.results",
     "RunProgress": "snn.lottery.run_comparison",
     "Split": "snn.data.image_data",
+    "Standardization": "snn.lottery.ticket_network",
     "StoreError": "snn.lottery.store",
+    "TicketAccuracy": "snn.retraining.ticket_accuracy",
     "TrainingConfig": "snn.training.config",
     "Watcher": "snn.lottery.watcher",
     "apply_order": "snn.channels.apply_order",
@@ -104,10 +118,13 @@ _HOMES = {
     "input_rates": "snn.networks.spikes",
     "keep_masks": "snn.training.masking",
     "layer_geometry": "snn.networks.geometry",
+    "live_weights": "snn.lottery.live_paths",
     "load_data": "snn.data.load",
-    "prunable_layers": "snn.training.masking",
+    "load_network": "snn.lottery.ticket_network",
+    "prunable_layers": "snn.networks.layers",
     "read_toml": "snn.lottery.config",
     "record_spikes": "snn.networks.spikes",
+    "retrain": "snn.retraining.retrain",
     "run_lottery": "snn.lottery.run",
     "weight_axes": "snn.networks.axes",
 }

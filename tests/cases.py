@@ -118,3 +118,9 @@ def cases(draw: Any, max_weights: int, constrained: bool = True) -> Case:
 def search_of(progress: Any = None, cancellation: Any = None, **limits: Any) -> Search:
     """Make a search with some limits."""
     return Search(SearchLimits(**limits), progress, cancellation or Cancellation())
+
+
+def words(max_words: int) -> st.SearchStrategy[str]:
+    """Short and long words, as names of layers and columns are made of."""
+    word = st.text("abcdefgh.0123", min_size=1, max_size=24)
+    return st.lists(word, min_size=1, max_size=max_words).map(" ".join)

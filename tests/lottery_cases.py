@@ -1,12 +1,13 @@
 """Hypothesis strategies for what the methods of the lottery prune."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
-from balancer import LayerCost
-from snn.lottery.pruning import Pruning
+from balancer import LayerCost, PEMap
+from snn.lottery.pruning import Pruning, least_kept, unstructured
 
 ORDERED_MAPS = ("output_channel", "input_channel")
 FREE_MAPS = (*ORDERED_MAPS, "banked", "kernel:2")
@@ -34,8 +35,10 @@ def prunings(
     """One to four layers, their scores, and masks that are nested in each other.
 
     `dense` layers are not pruned yet. `distinct` scores are positive and differ;
-    others have ties, zeros, or are all zero.
+    others have ties, zeros, or are all zero. Every layer that is not empty can keep a
+    slice, and the sparsity leaves room for one of each.
     """
+    pe_map, pes = draw(st.sampled_from(maps)), draw(st.integers(1, 5))
     shapes = draw(st.lists(layer_shapes(min_outputs=0), max_size=3))
     shapes.insert(0, draw(layer_shapes()))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -52,17 +55,20 @@ def prunings(
         }[kind]
         scores[name] = values.reshape(shape).astype(np.float32)
         carried[name] = rng.random(shape) <= share
+        if carried[name].any():
+            carried[name] |= first_slice(PEMap.parse(pe_map, shape, pes))
         masks[name] = carried[name]
-    sparsity = draw(st.integers(0, 24)) / 24
-    return Pruning(
+    sparsity = draw(st.integers(0, 23)) / 24
+    step = draw(st.sampled_from([0.0, 0.25, 1.0]))
+    pruning = Pruning(
         scores=scores,
         masks=masks,
         carried=carried,
         sparsity=sparsity,
-        step=draw(st.sampled_from([0.0, 0.25, 1.0])),
+        step=step,
         scope=draw(st.sampled_from(["global", "layer"])),
-        pe_map=draw(st.sampled_from(maps)),
-        pes=draw(st.integers(1, 5)),
+        pe_map=pe_map,
+        pes=pes,
         seed=draw(st.integers(0, 5)),
         costs={
             name: LayerCost(
@@ -75,3 +81,26 @@ def prunings(
         else None,
         **given,
     )
+    while not all(map(has_room, (pruning, replace(pruning, revive=True)))):
+        pruning = replace(pruning, sparsity=max(0.0, pruning.sparsity - 1 / 24))
+    return pruning
+
+
+def has_room(pruning: Pruning, in_order: bool = True) -> bool:
+    """Whether the sparsity leaves a slice to every layer."""
+    needed = sum(least_kept(pruning, name, in_order) for name in pruning.scores)
+    return count(unstructured(pruning)) >= needed
+
+
+def first_slice(pe_map: PEMap) -> Any:
+    """Mark a weight of every PE of the first group."""
+    mask = np.zeros(pe_map.weights, dtype=bool)
+    cells = pe_map.cell_labels().reshape(-1)
+    for cell in np.flatnonzero(pe_map.cell_group == 0):
+        mask[np.flatnonzero(cells == cell)[0]] = True
+    return mask.reshape(pe_map.shape)
+
+
+def count(masks: Any) -> int:
+    """Non-zeros of all layers."""
+    return sum(int(np.count_nonzero(mask)) for mask in masks.values())

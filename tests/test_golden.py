@@ -36,7 +36,7 @@ BALANCE = {
     "sparsity": "--sparsity 0.95 --pes 8 --seed 3",
     "budget": "--global --budget 1000 --solver greedy",
     "compare": "--compare",
-    "nested": "--nested --sparsity 0.99 --layers features.[37]",
+    "nested": "--nested --allow-empty --sparsity 0.99 --layers features.[37]",
     "floor": "--channel-floor 2 --layers features.[37]",
     "sorted": "--order sorted",
     "optimized": "--order optimized --accelerator generic-45nm",

@@ -36,6 +36,7 @@ from balancer.files.axes import (
 )
 from balancer.files.layer_roles import ORDER_ROLES, LayerRoles
 from balancer.files.ticket_layer import TicketLayer
+from balancer.files.told_layers import told_timesteps, unlisted_layers
 from balancer.maps.schedule import Schedule
 
 
@@ -53,6 +54,9 @@ class Ticket:
         Name of the file, if the ticket comes from one.
     left_out : dict of str to str
         Arrays of two or more dimensions that are no weights, and what they are.
+    unlisted : tuple of str
+        What would be a layer, but is not in the ticket's own list of ``layers``:
+        weights of modules that were not pruned, or layers by another of their names.
     remarks : tuple of str
         What had to be assumed to read it, a sentence each.
     paths : tuple of Path
@@ -63,6 +67,7 @@ class Ticket:
     metadata: dict[str, Any]
     source: str | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
+    unlisted: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     paths: tuple[Path, ...] = ()
 
@@ -80,8 +85,8 @@ class Ticket:
         Raises
         ------
         TicketError
-            No array has two or more dimensions, or two claim to be the same of a layer;
-            axes that fit no layer.
+            No array has two or more dimensions, two claim to be the same of a layer, or
+            rates contradict the time steps; axes that fit no layer.
         """
         found, metadata = LayerRoles.of(file), file.metadata()
         if not found.shapes:
@@ -91,10 +96,18 @@ class Ticket:
             )
         said = read_axes(axes or {})
         check_patterns(said, found.shapes)
+        about = _about(metadata)
+        unlisted = unlisted_layers(found, about)
+        timesteps = told_timesteps(file, found, about)
         known = _known_axes(file, found, [*_stored_axes(metadata), *said])
+        if timesteps is not None and "timesteps" not in about:
+            metadata = metadata | {"timesteps": timesteps}
         layers = []
         for name, shape in found.shapes.items():
             order = known[name].axes if name in known else None
+            if name in unlisted:
+                known.pop(name, None)
+                continue
             layers.append(
                 TicketLayer(
                     name,
@@ -109,14 +122,20 @@ class Ticket:
             tuple(layers),
             metadata,
             left_out=found.left_out,
+            unlisted=unlisted,
             remarks=tuple(remarks(known)),
         )
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What the list of layers might hide, a sentence each."""
-        left_out = (f"{_said(self.left_out)}.",) if self.left_out else ()
-        return (*left_out, *self.remarks)
+        notes = [f"{_said(self.left_out)}."] if self.left_out else []
+        if self.unlisted:
+            names = ", ".join(self.unlisted)
+            notes.append(
+                f"left out, not being in the ticket's list of layers: {names}."
+            )
+        return (*notes, *self.remarks)
 
     @property
     def axes(self) -> dict[str, str]:
@@ -127,8 +146,7 @@ class Ticket:
     @property
     def about(self) -> dict[str, Any]:
         """What is said about the network; mask files pass it on from their ticket."""
-        about = self.metadata.get("ticket")
-        return about if isinstance(about, dict) else self.metadata
+        return _about(self.metadata)
 
     def select(self, layers: str | None = None, skip: str | None = None) -> Ticket:
         """Keep layers whose names match a pattern, and leave out others.
@@ -170,6 +188,11 @@ class Ticket:
                 *lines,
             )
         )
+
+
+def _about(metadata: dict[str, Any]) -> dict[str, Any]:
+    ticket = metadata.get("ticket")
+    return ticket if isinstance(ticket, dict) else metadata
 
 
 def _said(left_out: Mapping[str, str]) -> str:

@@ -25,10 +25,30 @@ class LayerArrays:
         Saliency in the shape of the weights.
     mask : ndarray of bool
         The weights that are not pruned so far.
+    schedules : tuple of Schedule
+        In which orders the PEs take the channels so far, at most one for each axis.
+    has_mask : bool
+        The mask says what was pruned; otherwise it only says where scores are zero.
     """
 
     scores: AnyArray
     mask: BoolArray
+    schedules: tuple[Schedule, ...] = ()
+    has_mask: bool = True
+
+    def scheduled_mask(self) -> BoolArray:
+        """Put the channels of the mask in the order in which the PEs take them."""
+        mask = self.mask
+        for schedule in self.schedules:
+            mask = schedule.apply(mask)
+        return mask
+
+    def schedule_along(self, axis: int | None) -> Schedule | None:
+        """Return the order of the channels of an axis; None if it is as it is."""
+        for schedule in self.schedules:
+            if schedule.axis == axis and not schedule.is_natural:
+                return schedule
+        return None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -59,7 +79,7 @@ class TicketLayer:
     clash: str | None = None
 
     def read(self) -> LayerArrays:
-        """Load scores and mask.
+        """Load scores, mask and order.
 
         Scores are ``NAME.score`` where present, else the magnitudes of the weights. A
         layer without a mask is pruned where its weight is zero.
@@ -84,7 +104,7 @@ class TicketLayer:
                     f"{alive} weights are not zero where the mask prunes them; set "
                     f"them to zero or store them as {self.name}.score"
                 )
-        return LayerArrays(scores, mask)
+        return LayerArrays(scores, mask, self.read_schedules())
 
     def read_mask(self, known: AnyArray | None = None) -> BoolArray:
         """Load the mask alone; without one, what is not zero is kept.

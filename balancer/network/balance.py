@@ -6,38 +6,27 @@ its mask and a few numbers.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from functools import partial
-from math import prod
 from types import MappingProxyType
-from typing import NamedTuple, TypeAlias, TypeVar, Unpack
+from typing import NamedTuple, Unpack
 
 import numpy as np
 
 from balancer.errors import naming
-from balancer.files.ticket_layer import LayerArrays
 from balancer.hardware import LayerCost, Resource
-from balancer.metrics import LoadMetrics, top_k, top_k_sum
+from balancer.metrics import top_k
 from balancer.network.budgets import Tradeoff
 from balancer.network.job import Given, Job, Layer, Layers, as_layers
-from balancer.network.network_solution import LayerResult, NetworkSolution
+from balancer.network.layer_wise import LayerWise
+from balancer.network.network_solution import LayerResult, NetworkSolution, Visitor
 from balancer.network.ranked_network import RankedNetwork
 from balancer.network.request import BalanceRequest
-from balancer.program.problem import RetentionProblem
+from balancer.network.tasks import run_tasks
 from balancer.program.rounding import rounded_bound
 from balancer.solvers.limits import Cancellation, SearchLimits
-from balancer.solvers.solution import Answer, Solution, Termination, conclude
-from balancer.solving import solve
-
-Result = TypeVar("Result")
-Visitor: TypeAlias = Callable[[LayerResult, LayerArrays, RetentionProblem], None]
-"""Sees each layer while its arrays are in memory, from any thread."""
-
-# Below this many weights a second thread costs more than it saves.
-WEIGHTS_WORTH_A_THREAD = 2_000_000
+from balancer.solvers.solution import Answer, Termination, conclude
 
 
 def balance_network(
@@ -68,7 +57,8 @@ def balance_network(
         What the masks of each layer take from the hardware. Budgets of cycles and
         energy need them; without these, cycles and energy are only reported.
     progress : callable, optional
-        Called with each layer's result as it comes.
+        Called with each layer's result as it comes; again if the layer has to make room
+        for one that would be empty.
     cancellation : Cancellation, optional
         Lets another thread stop the searches.
     **given
@@ -86,8 +76,8 @@ def balance_network(
     BalancerError
         As `RetentionProblem` and `solve` do, naming the layer.
     InfeasibleError
-        No masks satisfy the constraints; for a budget the message says the least
-        possible value and which floors need it.
+        No masks satisfy the constraints, or none that keep a slice of every layer; for
+        a budget the message says the least possible value and which layers need it.
 
     Examples
     --------
@@ -138,12 +128,11 @@ def run_job(
     see = visit or (lambda result, arrays, problem: None)
     cancellation = job.search.cancellation
     if job.request.scope == "layer":
-        tasks = [partial(_balance_layer, job, layer, see) for layer in layers]
-        results = _run(tasks, _workers(job, layers), cancellation, report)
+        results = LayerWise(job, see, report).balance(layers)
         totals = _Totals.of(results)
     else:
         task = partial(_balance_globally, job, layers, report, see, ranked)
-        [(results, totals)] = _run([task], 1, cancellation, lambda whole: None)
+        [(results, totals)] = run_tasks([task], 1, cancellation, lambda whole: None)
     cycles, energy = _spent(results, job.costs)
     network = NetworkSolution(
         scope=job.request.scope,
@@ -157,13 +146,6 @@ def run_job(
     )
     network.verify()
     return network
-
-
-def _workers(job: Job, layers: Sequence[Layer]) -> int:
-    if job.search.limits.workers is not None:
-        return job.search.limits.workers
-    many = sum(prod(layer.shape) for layer in layers) >= WEIGHTS_WORTH_A_THREAD
-    return min(os.cpu_count() or 1, len(layers)) if many else 1
 
 
 def _ending(of_layers: Sequence[Termination]) -> Termination:
@@ -207,23 +189,6 @@ class _Totals(NamedTuple):
         )
 
 
-def _balance_layer(job: Job, layer: Layer, see: Visitor) -> LayerResult:
-    """Balance one layer under its own budget."""
-    with naming(f"layer {layer.name}"):
-        arrays = layer.read()
-        budget = job.request.own_budget(layer.name, arrays)
-        problem = job.request.problem(layer.name, arrays, budget)
-        solution = solve(
-            problem,
-            job.solver,
-            limits=job.search.limits,
-            cancellation=job.search.cancellation,
-        )
-        result = _result(layer, arrays, problem, solution)
-        see(result, arrays, problem)
-        return result
-
-
 def _balance_globally(
     job: Job,
     layers: Sequence[Layer],
@@ -237,9 +202,9 @@ def _balance_globally(
     if job.costs is not None:
         alternatives["layer-wise"] = network.program.tradeoff(network.layer_wise)
     if limits:
-        unlimited, *_ = network.answer({})
+        unlimited = network.answer({}).allocation
         alternatives["non-zeros only"] = network.program.tradeoff(unlimited)
-    allocation, termination, solver, reason = network.answer(limits)
+    allocation, termination, solver, reason, unchanged = network.answer(limits)
     if reason is not None and job.search.cancellation.cancelled:
         termination = Termination.CANCELLED
     nonzeros = network.program.tradeoff(allocation).nonzeros
@@ -250,14 +215,15 @@ def _balance_globally(
         with naming(f"layer {layer.name}"):
             arrays = layer.read()
             problem = job.request.problem(layer.name, arrays, own.nonzeros(loads))
+            mask = arrays.mask if unchanged else own.mask(loads, problem)
             solution = conclude(
                 problem,
-                Answer(own.mask(loads, problem), own.bound(problem), termination),
+                Answer(mask, own.bound(problem), termination),
                 solver=solver,
                 fallback_reason=reason,
                 begun=begun,
             )
-            results.append(_result(layer, arrays, problem, solution))
+            results.append(LayerResult.of(layer.name, arrays, problem, solution))
             see(results[-1], arrays, problem)
             report(results[-1])
             of_layer = top_k(problem.allowed_scores(), nonzeros)
@@ -267,44 +233,3 @@ def _balance_globally(
     bound = rounded_bound(allocation.bound, kept)
     totals = _Totals(network.budget, unstructured, bound, limits, alternatives)
     return results, totals
-
-
-def _result(
-    layer: Layer, arrays: LayerArrays, problem: RetentionProblem, solution: Solution
-) -> LayerResult:
-    scheduled = solution.schedule.apply(solution.mask)
-    return LayerResult(
-        name=layer.name,
-        shape=layer.shape,
-        before=LoadMetrics.of(arrays.mask, problem.pe_map),
-        after=LoadMetrics.of(scheduled, problem.pe_map),
-        revived=int(np.count_nonzero(solution.mask & ~arrays.mask)),
-        kept_unstructured=top_k_sum(problem.allowed_scores(), solution.nonzeros),
-        solution=solution,
-    )
-
-
-def _run(
-    tasks: Sequence[Callable[[], Result]],
-    workers: int,
-    cancellation: Cancellation,
-    done: Callable[[Result], None],
-) -> list[Result]:
-    """Run tasks in threads; the first Ctrl-C cancels their searches, the second all."""
-    pool = ThreadPoolExecutor(max(1, workers))
-    try:
-        futures = [pool.submit(task) for task in tasks]
-        waiting = list(futures)
-        while waiting:
-            try:
-                wait(waiting, return_when=FIRST_COMPLETED)
-                for future in [future for future in waiting if future.done()]:
-                    waiting.remove(future)
-                    done(future.result())
-            except KeyboardInterrupt:
-                if cancellation.cancelled:
-                    raise
-                cancellation.cancel()
-        return [future.result() for future in futures]
-    finally:
-        pool.shutdown(cancel_futures=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy as np
 from balancer.array_types import IntArray
 from balancer.errors import BalancerError, InfeasibleError
 from balancer.hardware import LayerCost, Resource, is_number
+from balancer.network.guard import ASK
 from balancer.network.request import BUDGETS
 from balancer.program.layer_slices import LayerSlices, settle
 from balancer.program.rounding import is_reached, relative_gap, rounded_bound
@@ -88,6 +90,18 @@ class NetworkProgram:
         self._costs = None if costs is None else [costs[name] for name in names]
         self._ends = np.cumsum([own.groups for own in slices], dtype=np.int64)
 
+    def keeping(self, group_of_layer: Mapping[int, int]) -> NetworkProgram:
+        """Return the program in which layers, by position, keep a group's first slice.
+
+        The layers and their groups are numbered as in `slices`.
+        """
+        other = copy(self)
+        other.slices = [
+            own.keeping(group_of_layer[layer]) if layer in group_of_layer else own
+            for layer, own in enumerate(self.slices)
+        ]
+        return other
+
     def of_layers(self, loads: IntArray) -> list[IntArray]:
         """Split loads into those of each layer."""
         return np.split(loads, self._ends)[:-1]
@@ -110,7 +124,7 @@ class NetworkProgram:
         """
         budgets, columns = [nonzeros], []
         for resource, limit in (limits or {}).items():
-            self._require(resource, limit)
+            self.require(resource, limit)
             budget, column = self._in_units(resource, limit, strict)
             budgets.append(budget)
             columns.append(column)
@@ -152,7 +166,14 @@ class NetworkProgram:
             for cost, own in zip(self._costs, self.slices, strict=True)
         ]
 
-    def _require(self, resource: Resource, limit: float) -> None:
+    def require(self, resource: Resource, limit: float) -> None:
+        """Refuse a limit below what the floors need.
+
+        Raises
+        ------
+        InfeasibleError
+            The message says the least possible, and which layer needs most of it.
+        """
         least = self.least(resource)
         if limit >= least:
             return
@@ -163,8 +184,8 @@ class NetworkProgram:
         raise InfeasibleError(
             f"`{BUDGETS[resource]}` is {limit:.12g} ({resource}); the least possible "
             f"is {least:.12g}, most of it {of_layers[worst]:.12g} by layer "
-            f"{self._names[worst]}, {floors}; raise the budget or lower "
-            "`channel_floor` and `min_load`"
+            f"{self._names[worst]}, {floors}; raise the budget, lower `channel_floor` "
+            f"and `min_load` {ASK}"
         )
 
     def _in_units(

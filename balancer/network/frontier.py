@@ -64,7 +64,7 @@ def latency_frontier(
     >>> costs = {"a": LayerCost(cycles_per_slice=9), "b": LayerCost(cycles_per_slice=1)}
     >>> points = latency_frontier(scores, costs, points=3, budget=24, pes=4)
     >>> [(point.cycles, point.kept) for point in points]
-    [(18, 148.0), (36, 280.0), (54, 396.0)]
+    [(22, 164.0), (30, 228.0), (46, 344.0)]
     """
     check_points(points)
     job = Job.of(
@@ -104,11 +104,12 @@ def frontier_of(network: RankedNetwork, points: int) -> list[Tradeoff]:
     asked = network.job.request.limits
     limits = network.limits({name: asked[name] for name in asked if name != "cycles"})
     program = network.program
-    unlimited = program.tradeoff(network.answer(limits)[0]).cycles
+    unlimited = program.tradeoff(network.answer(limits).allocation).cycles
     assert unlimited is not None  # the costs are given
     found = []
-    for latency in np.linspace(program.least("cycles"), unlimited, points + 1)[1:]:
+    least = network.least_program.least("cycles")
+    for latency in np.linspace(least, unlimited, points + 1)[1:]:
         limits["cycles"] = float(latency)
-        allocation, *_ = network.answer(limits)
+        allocation = network.answer(limits).allocation
         found.append(program.tradeoff(allocation, float(latency)))
     return found

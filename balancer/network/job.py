@@ -14,6 +14,7 @@ from balancer.errors import BalancerError
 from balancer.files.ticket import Ticket
 from balancer.files.ticket_layer import LayerArrays
 from balancer.hardware import LayerCost
+from balancer.maps.schedule import Schedule
 from balancer.network.request import (
     BalanceRequest,
     GivenRequest,
@@ -42,7 +43,7 @@ class Layer(Protocol):
         """Shape of the weights."""
 
     def read(self) -> LayerArrays:
-        """Load scores and mask."""
+        """Load scores, mask and order."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +58,8 @@ class ArrayLayer:
         Non-negative saliency.
     mask : ndarray of bool, optional
         Weights that are not pruned so far; default: those whose score is not zero.
+    schedules : tuple of Schedule
+        In which orders the PEs take the channels so far; default: as they are.
 
     Examples
     --------
@@ -69,6 +72,7 @@ class ArrayLayer:
     name: str
     scores: AnyArray
     mask: BoolArray | None = None
+    schedules: tuple[Schedule, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -76,9 +80,9 @@ class ArrayLayer:
         return self.scores.shape
 
     def read(self) -> LayerArrays:
-        """Return scores and mask."""
+        """Return scores, mask and order."""
         mask = self.scores != 0 if self.mask is None else self.mask
-        return LayerArrays(self.scores, mask)
+        return LayerArrays(self.scores, mask, self.schedules, self.mask is not None)
 
 
 Layers: TypeAlias = Mapping[str, npt.ArrayLike] | Iterable[Layer] | Ticket

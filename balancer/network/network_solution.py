@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from balancer.array_types import BoolArray
 from balancer.errors import VerificationError
+from balancer.files.ticket_layer import LayerArrays
 from balancer.hardware import Resource
 from balancer.maps.schedule import Schedule
-from balancer.metrics import LoadMetrics, fraction, network_eta, network_utilization
+from balancer.metrics import (
+    LoadMetrics,
+    fraction,
+    network_eta,
+    network_utilization,
+    top_k_sum,
+)
 from balancer.network.budgets import Tradeoff
 from balancer.network.request import Scope
+from balancer.program.problem import RetentionProblem
 from balancer.program.rounding import is_reached
 from balancer.solvers.solution import ProvenSolution, Solution, Termination
 
@@ -46,6 +56,26 @@ class LayerResult:
     kept_unstructured: float
     solution: Solution
 
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        arrays: LayerArrays,
+        problem: RetentionProblem,
+        solution: Solution,
+    ) -> LayerResult:
+        """Measure a solution beside what was read, in the order that it had."""
+        scheduled = solution.schedule.apply(solution.mask)
+        return cls(
+            name=name,
+            shape=arrays.mask.shape,
+            before=LoadMetrics.of(arrays.scheduled_mask(), problem.pe_map),
+            after=LoadMetrics.of(scheduled, problem.pe_map),
+            revived=int(np.count_nonzero(solution.mask & ~arrays.mask)),
+            kept_unstructured=top_k_sum(problem.allowed_scores(), solution.nonzeros),
+            solution=solution,
+        )
+
     @property
     def weights(self) -> int:
         """Number of weights."""
@@ -57,16 +87,24 @@ class LayerResult:
         return self.before.nonzeros == self.after.nonzeros == self.weights
 
     @property
-    def kept_fraction(self) -> float:
-        """Kept magnitude relative to unstructured pruning at equal non-zeros."""
+    def kept_fraction(self) -> float | None:
+        """Kept magnitude relative to unstructured pruning at equal non-zeros.
+
+        None where that keeps nothing either, as of a layer without any weight left.
+        """
         return fraction(self.solution.kept, self.kept_unstructured)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the layer has lost all its weights, or had none."""
+        return self.weights > 0 and not self.after.nonzeros
 
     def __repr__(self) -> str:
         return (
             f"{self.name}: {self.before.nonzeros} -> {self.after.nonzeros} of "
             f"{self.weights} weights, utilization {self.before.mu:.3f} -> "
-            f"{self.after.mu:.3f}, {self.kept_fraction:.4f} of the unstructured "
-            f"magnitude, {self.solution.status.value}"
+            f"{self.after.mu:.3f}, {of_unstructured(self.kept_fraction)}, "
+            f"{self.solution.status.value}"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -89,7 +127,7 @@ class LayerResult:
             "kept": solution.kept,
             "kept_unstructured": self.kept_unstructured,
             "kept_fraction": self.kept_fraction,
-            "price_of_balance": 1 - self.kept_fraction,
+            "price_of_balance": price(self.kept_fraction),
             "bound": solution.bound,
             "gap": solution.gap,
             "status": solution.status.value,
@@ -98,6 +136,10 @@ class LayerResult:
             "fallback_reason": solution.fallback_reason,
             "seconds": solution.seconds,
         }
+
+
+Visitor: TypeAlias = Callable[[LayerResult, LayerArrays, RetentionProblem], None]
+"""Sees each layer while its arrays are in memory, from any thread."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
@@ -174,8 +216,11 @@ class NetworkSolution(ProvenSolution):
         return {layer.name: layer.solution.schedule for layer in self.layers}
 
     @property
-    def kept_fraction(self) -> float:
-        """Kept magnitude relative to unstructured pruning at equal non-zeros."""
+    def kept_fraction(self) -> float | None:
+        """Kept magnitude relative to unstructured pruning at equal non-zeros.
+
+        None where that keeps nothing either.
+        """
         return fraction(self.kept, self.kept_unstructured)
 
     @property
@@ -201,7 +246,7 @@ class NetworkSolution(ProvenSolution):
         return "\n".join(
             (
                 f"NetworkSolution({len(self.layers)} layers, {nonzeros} of {total} "
-                f"weights, {self.kept_fraction:.4f} of the unstructured magnitude, "
+                f"weights, {of_unstructured(self.kept_fraction)}, "
                 f"{self.status.value}, gap {self.gap:.2g})",
                 *lines,
             )
@@ -235,7 +280,7 @@ class NetworkSolution(ProvenSolution):
                 "kept": self.kept,
                 "kept_unstructured": self.kept_unstructured,
                 "kept_fraction": self.kept_fraction,
-                "price_of_balance": 1 - self.kept_fraction,
+                "price_of_balance": price(self.kept_fraction),
                 "bound": self.bound,
                 "gap": self.gap,
                 "status": self.status.value,
@@ -252,3 +297,15 @@ class NetworkSolution(ProvenSolution):
                 },
             },
         }
+
+
+def price(kept_fraction: float | None) -> float | None:
+    """Price of balance: what a kept fraction lacks; None where there is none."""
+    return None if kept_fraction is None else 1 - kept_fraction
+
+
+def of_unstructured(kept_fraction: float | None) -> str:
+    """Say in words what is kept."""
+    if kept_fraction is None:
+        return "nothing to keep"
+    return f"{kept_fraction:.4f} of the unstructured magnitude"

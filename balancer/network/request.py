@@ -13,6 +13,7 @@ from balancer.errors import BalancerError
 from balancer.files.ticket_layer import LayerArrays
 from balancer.hardware import Resource
 from balancer.maps.pe_map import PEMap
+from balancer.network.revival import keeps_budget
 from balancer.program.problem import ORDERS, Order, RetentionProblem
 from balancer.program.validation import budget_of_sparsity
 
@@ -47,11 +48,19 @@ class BalanceRequest:
         those named.
     min_load : int or mapping of str to int
         Least load of every group, likewise.
-    nested : bool
-        Keep only weights of the masks that are read.
+    nested : bool, optional
+        Keep only weights of the masks that are read (True), or let all return that
+        were pruned (False). Default: weights return in layers that cannot keep their
+        budget without them, and where a shared budget is given by `budget` or
+        `sparsity`.
     order : {"fixed", "sorted", "optimized"}
         Order of the channels, as in `RetentionProblem`; the global scope takes only
         ``"fixed"``.
+    allow_empty : bool
+        Let layers lose all their weights. Default: a layer whose budget has no room for
+        its smallest slice gets that much, and the layers with most non-zeros pay for
+        it; a `budget` of single layers is not exceeded, but refused. What asks for
+        nothing (``budget=0``, ``sparsity=1``, a mask that keeps no weight) gets it.
     latency_budget, energy_budget : float, optional
         Most cycles and energy of the network, with the global scope and costs: up to 1
         a fraction of what the layer-wise solution takes, above 1 in absolute terms.
@@ -75,8 +84,9 @@ class BalanceRequest:
     pes: int | None = None
     channel_floor: int | Mapping[str, int] = 0
     min_load: int | Mapping[str, int] = 0
-    nested: bool = False
+    nested: bool | None = None
     order: Order = "fixed"
+    allow_empty: bool = False
     latency_budget: float | None = None
     energy_budget: float | None = None
 
@@ -177,6 +187,12 @@ class BalanceRequest:
             return None
         return int(np.count_nonzero(arrays.mask))
 
+    def may_empty(self, name: str) -> bool:
+        """Whether a layer may lose all its weights, because that was asked for."""
+        given = self.budget
+        own = given.get(name) if isinstance(given, Mapping) else given
+        return self.allow_empty or own == 0 or self.sparsity == 1
+
     def problem(
         self,
         name: str,
@@ -188,15 +204,33 @@ class BalanceRequest:
 
         `budget` None is what its map implies; `order` goes before that of the request.
         """
+        pe_map = self.make_map(arrays.scores.shape)
+        order = order or self.order
+        nested = self.nested
+        if nested is None:
+            nested = self._only_drops(name, arrays, pe_map, order)
         return RetentionProblem(
             arrays.scores,
-            self.make_map(arrays.scores.shape),
+            pe_map,
             budget,
             channel_floor=_of_layer(self.channel_floor, name),
             min_load=_of_layer(self.min_load, name),
-            previous_mask=arrays.mask if self.nested else None,
-            order=order or self.order,
+            previous_mask=arrays.mask if nested else None,
+            order=order,
         )
+
+    def _only_drops(
+        self, name: str, arrays: LayerArrays, pe_map: PEMap, order: Order
+    ) -> bool:
+        """Whether a layer is nested because that was not said."""
+        given = self.budget is not None or self.sparsity is not None
+        if self.scope == "global" and given:
+            return False
+        floors = (self.channel_floor, self.min_load)
+        if any(_of_layer(floor, name) for floor in floors):
+            return False  # which weights they need is for the program to say
+        budget = self.own_budget(name, arrays)
+        return keeps_budget(arrays, pe_map, budget, order)
 
 
 class GivenRequest(TypedDict, total=False):
@@ -209,8 +243,9 @@ class GivenRequest(TypedDict, total=False):
     pes: int | None
     channel_floor: int | Mapping[str, int]
     min_load: int | Mapping[str, int]
-    nested: bool
+    nested: bool | None
     order: Order
+    allow_empty: bool
     latency_budget: float | None
     energy_budget: float | None
 

@@ -13,6 +13,7 @@ down to a depth, and deeper only where a solution might reach further.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 
 import numpy as np
 
@@ -94,6 +95,31 @@ class LayerSlices:
             budget=np.array([self._budget]),
             base=base,
         )
+
+    def first_of_each_size(self) -> list[int]:
+        """List the groups that a layer which may not be empty needs to choose from.
+
+        For every number of PEs, the group whose first slice is worth most: a mask that
+        keeps a slice of another group of that size, and none of this one, can exchange
+        its last for this first one at the same cost, and lose nothing.
+        """
+        able = np.flatnonzero((self.upper > 0) & (self.group_sizes > 0))
+        values = self._ranking.slice_sums(np.minimum(self.upper, 1))
+        worth = np.zeros(self.groups)
+        worth[self.upper > 0] = values
+        sizes = self.group_sizes[able]
+        found = []
+        for size in np.unique(sizes):
+            alike = able[sizes == size]
+            found.append(int(alike[np.argmax(worth[alike])]))
+        return found
+
+    def keeping(self, group: int) -> LayerSlices:
+        """Return these slices with the first one of a group taken in any case."""
+        other = copy(self)
+        other.lower = self.lower.copy()
+        other.lower[group] = max(1, int(self.lower[group]))
+        return other
 
     def mask(self, loads: IntArray, problem: RetentionProblem) -> BoolArray:
         """Mask in which every PE of group g keeps its ``loads[g]`` best weights."""

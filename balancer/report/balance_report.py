@@ -13,10 +13,16 @@ import balancer
 from balancer.baselines import BaselineRow
 from balancer.files.atomic import replacing
 from balancer.files.ticket import save_masks
+from balancer.metrics import fraction
 from balancer.network.budgets import Tradeoff
-from balancer.network.network_solution import LayerResult, NetworkSolution
+from balancer.network.network_solution import (
+    LayerResult,
+    NetworkSolution,
+    of_unstructured,
+)
 from balancer.network.request import BalanceRequest
 from balancer.report.balance_files import BalanceFiles
+from balancer.report.bottleneck import little_time_saved
 from balancer.report.hardware_use import NO_HARDWARE, HardwareUse
 from balancer.solvers.limits import SearchLimits
 
@@ -30,10 +36,18 @@ class Reordered(NamedTuple):
         Total score, found by a short search.
     kept_unstructured : float
         Total score that unstructured pruning keeps with as many non-zeros as that.
+    nonzeros : int
+        How many these are.
     """
 
     kept: float
     kept_unstructured: float
+    nonzeros: int
+
+    @property
+    def kept_fraction(self) -> float | None:
+        """Kept magnitude relative to unstructured pruning at equal non-zeros."""
+        return fraction(self.kept, self.kept_unstructured)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -72,6 +86,9 @@ class BalanceReport:
         if it was not asked.
     frontier : tuple of Tradeoff or None
         What can be kept in fewer cycles, if that was asked.
+    accuracy_before, accuracy : float or None
+        From 0 to 1, of the network as it was read, and with the balanced masks before
+        any training; None if that was not asked.
     """
 
     solution: NetworkSolution
@@ -88,6 +105,8 @@ class BalanceReport:
     baselines: Mapping[str, tuple[BaselineRow, ...]]
     reordered: Reordered | None
     frontier: tuple[Tradeoff, ...] | None
+    accuracy_before: float | None = None
+    accuracy: float | None = None
 
     @property
     def layers(self) -> tuple[LayerResult, ...]:
@@ -118,6 +137,11 @@ class BalanceReport:
         return None if self.hardware is None else self.hardware.totals()[column]
 
     @property
+    def retrainable(self) -> bool:
+        """Whether the ticket says how its network is trained (`snn.retrain`)."""
+        return {"config", "outcome"} <= set(self.about)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What the numbers might hide, a sentence each."""
         return tuple(self._notes())
@@ -125,16 +149,33 @@ class BalanceReport:
     def _notes(self) -> Iterator[str]:
         solution, layers = self.solution, self.layers
         for name, other in solution.alternatives.items() if solution.limits else ():
-            share = other.kept / solution.kept if solution.kept else 1.0
-            yield f"{name}: {share:.4f} of this magnitude, {other.cycles:,.0f} cycles."
-        if self.reordered is not None and self.reordered.kept:
-            share = self.reordered.kept / self.reordered.kept_unstructured
-            yield f"With --order optimized the network would keep {share:.4f}."
+            yield (
+                f"{name}: {_compared(other.kept, solution.kept)} magnitude, "
+                f"{other.nonzeros:,} non-zeros, {other.cycles:,.0f} cycles."
+            )
+        reordered = self.reordered
+        if reordered is not None and reordered.kept_fraction is not None:
+            yield (
+                "With --order optimized the network would keep "
+                f"{reordered.kept_fraction:.4f} ({reordered.nonzeros:,} non-zeros)."
+            )
+        if empty := [layer.name for layer in layers if layer.is_empty]:
+            names = ", ".join(empty)
+            yield f"Without any weight: {names}; the network computes nothing."
         if solution.remainder:
             why = "no further slice, one weight for every PE, fits"
             if solution.limits:
                 why = "the others bind"
-            yield f"{solution.remainder} non-zeros of the budget are left over: {why}."
+            left = [x for x in layers if x.solution.remainder]
+            parts = ", ".join(f"{x.name} {x.solution.remainder:,}" for x in left)
+            where = f" ({parts})" if parts and len(layers) > 1 else ""
+            yield (
+                f"{solution.remainder:,} non-zeros of the budget are left over{where}: "
+                f"{why}."
+            )
+        if self.hardware is not None:
+            yield from self._drawn(self.hardware)
+            yield from little_time_saved(layers, self.hardware)
         if partial := [layer for layer in layers if layer.after.occupancy < 1]:
             shares = ", ".join(f"{x.name} {x.after.occupancy:.0%}" for x in partial)
             yield f"PEs that hold weights: {shares}; the others are idle by structure."
@@ -143,6 +184,11 @@ class BalanceReport:
                 f"{revived} of the kept weights were pruned before (revived) and are "
                 "zero here: train again with these masks."
             )
+        if self.accuracy is not None:
+            yield (
+                f"Test accuracy {self.accuracy_before:.2%} → {self.accuracy:.2%} with "
+                "these masks, before any training."
+            )
         if dead := sum(layer.solution.dead_channels for layer in layers):
             yield f"{dead} output channels keep no weight."
         if dense := [layer.name for layer in layers if layer.is_dense]:
@@ -150,6 +196,19 @@ class BalanceReport:
         for name, reason in solution.fallback_reasons.items():
             yield f"{name}: answered by greedy: {reason}."
         yield from self.ticket_notes
+
+    @staticmethod
+    def _drawn(use: HardwareUse) -> Iterator[str]:
+        """Tell the cycles of drawn spikes where the others are a bound far below."""
+        was, now = (
+            sum((cost.drawn or cost).cycles for cost in side.values())
+            for side in (use.before, use.after)
+        )
+        if now > 1.01 * sum(cost.cycles for cost in use.after.values()):
+            yield (
+                f"With spikes drawn from their rates: cycles {was:,.0f} → {now:,.0f}; "
+                "those above are a lower bound, as if PEs saw the mean of all spikes."
+            )
 
     def to_dict(self, files: BalanceFiles | None = None) -> dict[str, Any]:
         """Return the report as JSON holds it, with the paths of its files if given."""
@@ -167,6 +226,9 @@ class BalanceReport:
         if self.request.order == "fixed" and self.request.scope == "layer":
             reordered = self.reordered
             network["kept_if_reordered"] = None if reordered is None else reordered.kept
+        if self.accuracy is not None:
+            network["accuracy_before"] = self.accuracy_before
+            network["accuracy"] = self.accuracy
         document = {
             "layers": [
                 row | self._more_of(layer)
@@ -235,8 +297,8 @@ class BalanceReport:
         lines = [f"BalanceReport({self.source or 'layers in memory'})"]
         lines += repr(self.solution).splitlines()[1:]
         lines.append(
-            f"  network: {self.solution.kept_fraction:.4f} of the unstructured "
-            f"magnitude, {self.solution.status.value}"
+            f"  network: {of_unstructured(self.solution.kept_fraction)}, "
+            f"{self.solution.status.value}"
         )
         if self.hardware is not None:
             lines.append(
@@ -244,3 +306,11 @@ class BalanceReport:
                 f"{self.cycles_before:,.0f} -> {self.cycles:,.0f}"
             )
         return "\n".join((*lines, *(f"  {note}" for note in self.notes)))
+
+
+def _compared(kept: float, reference: float) -> str:
+    """Say how much more or less is kept than something else."""
+    if not reference:
+        return "as much" if not kept else "more"
+    change = kept / reference - 1
+    return f"{abs(change):.2%} {'less' if change < 0 else 'more'}"

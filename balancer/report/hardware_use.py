@@ -8,6 +8,7 @@ from typing import Any
 
 from balancer.array_types import BoolArray
 from balancer.errors import BalancerError
+from balancer.files.ticket_layer import LayerArrays
 from balancer.hardware import HardwareModel, LayersOnHardware, MaskCost
 from balancer.maps.schedule import Schedule
 
@@ -23,7 +24,7 @@ class HardwareUse:
     accelerator, energy_unit : str
         What the numbers are of.
     before, after : mapping of str to MaskCost
-        By layer: of the masks that were read, in their natural order, and of the
+        By layer: of the masks that were read, in the order that they had, and of the
         balanced ones in their schedule; without layers that cannot run there.
     assumption : str or None
         What had to be assumed, and which layers are missing; None if all is known.
@@ -104,13 +105,17 @@ class HardwareMeter:
             return cls(model, None, str(error))
 
     def see(
-        self, name: str, before: BoolArray, after: BoolArray, schedule: Schedule
+        self, name: str, before: LayerArrays, after: BoolArray, schedule: Schedule
     ) -> None:
-        """Evaluate the two masks of a layer."""
+        """Evaluate the mask of a layer that was read, and a balanced one."""
         if self.layers is None:
             return
+        mask, own = before.mask, None
+        for one in before.schedules:
+            if not one.is_natural:  # a model takes one; the others go into the mask
+                mask, own = (mask if own is None else own.apply(mask)), one
         try:
-            first = self.layers.mask_cost(name, before)
+            first = self.layers.mask_cost(name, mask, own)
             self.before[name], self.after[name] = (
                 first,
                 self.layers.mask_cost(name, after, schedule),

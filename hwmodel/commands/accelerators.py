@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import textwrap
 from typing import TYPE_CHECKING
 
-from hwmodel.commands.console import TextTable, show
+from hwmodel.commands.console import console, say
 from hwmodel.commands.contract import Command
 
 if TYPE_CHECKING:
@@ -41,5 +42,8 @@ class Accelerators(Command["list[Accelerator]"]):
         elif args.json:
             print(json.dumps({one.name: one.description for one in outcome}, indent=1))
         else:
-            rows = [(one.name, one.description) for one in outcome]
-            show(TextTable(("name", "description"), rows, ("name", "description")))
+            width = max(len(one.name) for one in outcome) + 2
+            for one in outcome:
+                text = f"{one.name:<{width}}{one.description}"
+                indent = " " * width
+                say(textwrap.fill(text, console().width, subsequent_indent=indent))

@@ -19,17 +19,17 @@ from hwmodel.commands.balance_options import (
     limits_of,
     request_of,
 )
-from hwmodel.commands.console import console, printable, say, show
-from hwmodel.commands.contract import Command, WorkFailedError, usage_errors
+from hwmodel.commands.console import printable, say, show
+from hwmodel.commands.contract import CancelledError, Command, usage_errors
 from hwmodel.commands.ticket_options import open_as_asked, said_of_the_file
 
 if TYPE_CHECKING:
     from balancer import BalanceFiles, BalanceReport, LayerResult
+    from balancer.report.accuracy_meter import AccuracyMeter
 
-WIDE_TABLE = 128  # columns that the full table takes
 OF_THE_NAME = (  # options that name the output folder, since the result depends on them
     *("scope", "pes", "map", "sparsity", "budget", "latency_budget", "energy_budget"),
-    *("channel_floor", "nested", "order", "gap_limit"),
+    *("channel_floor", "nested", "order", "allow_empty", "gap_limit"),
     *("layers", "skip", "solver", "time_limit", "work_limit", "seed", "accelerator"),
 )
 
@@ -42,7 +42,14 @@ class Balanced(NamedTuple):
 
 
 class Balance(Command[Balanced]):
-    """Balance the layers of a ticket; write masks and report."""
+    """Balance the layers of a ticket; write masks and report.
+
+    Parameters
+    ----------
+    accuracy_of : callable
+        Makes what measures the network of a ticket (``--evaluate``), given its path and
+        the folder of its data; this package cannot run networks.
+    """
 
     name = "balance"
     help = "make the masks of a network balanced, and prove how good they are"
@@ -54,6 +61,11 @@ class Balance(Command[Balanced]):
         "says otherwise."
     )
     examples = EXAMPLES
+
+    def __init__(
+        self, accuracy_of: Callable[[Path, Path | None], AccuracyMeter]
+    ) -> None:
+        self._accuracy_of = accuracy_of
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of `balance`."""
@@ -81,6 +93,9 @@ class Balance(Command[Balanced]):
         with usage_errors():
             files = BalanceFiles.of(args.out or _default_folder(source, settings))
             files.refuse_to_replace(inputs)
+        accuracy = None
+        if args.evaluate:
+            accuracy = self._accuracy_of(source, args.data_folder)
         with replacing(files.masks, files.report) as written:
             with naming(source), _progress_bar(len(chosen.layers)) as advance:
                 report = balance_ticket(
@@ -93,6 +108,7 @@ class Balance(Command[Balanced]):
                     skip=args.skip,
                     compare=args.compare,
                     frontier=args.frontier,
+                    accuracy=accuracy,
                     progress=advance,
                 )
             report.write(BalanceFiles(*written), files)
@@ -106,8 +122,9 @@ class Balance(Command[Balanced]):
         else:
             _print_tables(outcome, args)
         if report.solution.cancelled:
-            raise WorkFailedError(
-                "cancelled: the masks are valid, but slice-greedy chose what was left"
+            raise CancelledError(
+                "cancelled: the masks are valid and written, but slice-greedy chose "
+                "what was left"
             )
 
 
@@ -148,7 +165,7 @@ def _print_tables(outcome: Balanced, args: argparse.Namespace) -> None:
     document = report.to_dict()
     budgets = "each layer its own budget" if args.scope == "layer" else "one budget"
     say(f"{report.source}: {request.pe_map} map, {request.pes} PEs, {budgets}")
-    show(network_table(document, narrow=console().width < WIDE_TABLE))
+    show(network_table(document))
     if args.compare:
         say("\nbeside other methods")
         show(baseline_table(document))
@@ -166,5 +183,8 @@ def _print_tables(outcome: Balanced, args: argparse.Namespace) -> None:
         say(f"Cycles and energy: {report.hardware_note}.")
     for note in report.notes:
         say(note)
+    if report.retrainable:
+        ticket = "" if args.ticket is None else f" --ticket {args.ticket}"
+        say(f"train them: python cli.py retrain {outcome.files.masks}{ticket}")
     say(f"masks: {outcome.files.masks}")
     say(f"report: {outcome.files.report}")

@@ -121,10 +121,25 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="F",
         help="least weights that every output channel keeps (default: %(default)s)",
     )
-    budget.add_argument(
+    returning = budget.add_mutually_exclusive_group()
+    returning.add_argument(
         "--nested",
         action="store_true",
+        default=None,
         help="keep only weights of the ticket's masks: revive none",
+    )
+    returning.add_argument(
+        "--revive",
+        dest="nested",
+        action="store_false",
+        help="let all pruned weights return (default: only in layers that cannot keep "
+        "their budget without them)",
+    )
+    budget.add_argument(
+        "--allow-empty",
+        action="store_true",
+        help="let layers lose all their weights; otherwise a layer without room for a "
+        "slice gets one, and the layers with most non-zeros pay for it",
     )
     budget.add_argument(
         "--layers", metavar="GLOB", help="balance only layers with such a name"
@@ -184,6 +199,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="show beside each layer what other methods keep",
     )
     output.add_argument(
+        "--evaluate",
+        action="store_true",
+        help="also test the network before and after, for tickets of the command "
+        "lottery (needs torch); training comes after: see the command retrain",
+    )
+    output.add_argument(
+        "--data-folder",
+        type=Path,
+        metavar="FOLDER",
+        help="with --evaluate: where data sets that do not come with a library lie",
+    )
+    output.add_argument(
         "--out",
         type=Path,
         metavar="PATH",
@@ -234,6 +261,7 @@ def request_of(args: argparse.Namespace, array: tuple[str, int]) -> BalanceReque
             channel_floor=args.channel_floor,
             nested=args.nested,
             order=args.order,
+            allow_empty=args.allow_empty,
             latency_budget=args.latency_budget,
             energy_budget=args.energy_budget,
         )
@@ -269,6 +297,8 @@ def check(args: argparse.Namespace, hardware: Hardware | None) -> None:
         if value is not None and value < least:
             option = name.replace("_", "-")
             raise UsageError(f"--{option} is {value}; the least is {least}")
+    if args.data_folder is not None and not args.evaluate:
+        raise UsageError("--data-folder goes with --evaluate")
     costly = (args.latency_budget, args.energy_budget, args.frontier)
     if all(value is None for value in costly):
         return

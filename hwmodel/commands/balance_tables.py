@@ -5,48 +5,47 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from hwmodel.commands.console import TextTable
+from hwmodel.commands.text_tables import TextTable
 
 Row: TypeAlias = Mapping[str, Any]
 
-# Columns that a narrow terminal has no room for.
-EXTRA = ("shape", "price", "cycles", "solver", "time")
+# Columns that a narrow terminal can do without, the first of them first.
+SPARE = ("time", "solver", "price", "shape", "gap")
+NOT_KNOWN = "-"
 
 
-def network_table(report: Row, narrow: bool = False) -> TextTable:
+def network_table(report: Row) -> TextTable:
     """One line for each layer and one for the network.
 
     Parameters
     ----------
     report : mapping
         `BalanceReport.to_dict`, with or without cycles.
-    narrow : bool
-        Leave out what a terminal of 80 columns has no room for.
     """
     columns: dict[str, Callable[[Row], str]] = {
         "layer": lambda row: row["name"],
         "shape": lambda row: "x".join(map(str, row.get("shape", ()))),
         "non-zeros": lambda row: _change(row, "nonzeros"),
         "utilization": lambda row: (
-            f"{row['utilization_before']:.3f} → {row['utilization']:.3f}"
+            f"{_utilization(row, '_before')} → {_utilization(row)}"
         ),
-        "kept": lambda row: f"{row['kept_fraction']:.4f}",
-        "price": lambda row: f"{row['price_of_balance']:.2%}",
+        "kept": lambda row: _known(row["kept_fraction"], ".4f"),
+        "price": lambda row: _known(row["price_of_balance"], ".2%"),
         "cycles": lambda row: _change(row, "cycles"),
         "gap": lambda row: f"{row['gap']:.1e}" if row["gap"] else "0",
         "status": lambda row: row["status"],
         "solver": lambda row: row["solver"],
         "time": lambda row: f"{row['seconds'] * 1e3:.1f} ms",
     }
-    left_out = EXTRA if narrow else ()
     if report["network"]["cycles"] is None:
-        left_out = (*left_out, "cycles")
-    header = tuple(name for name in columns if name not in left_out)
+        del columns["cycles"]
+    header = tuple(columns)
     rows = (*report["layers"], {"name": "network", **report["network"]})
     return TextTable(
         header,
         [tuple(columns[name](row) for name in header) for row in rows],
         ("layer", "shape"),
+        SPARE,
     )
 
 
@@ -60,8 +59,8 @@ def baseline_table(report: Row) -> TextTable:
                 "" if index else layer["name"],
                 row["method"],
                 f"{row['nonzeros']:,}",
-                f"{row['kept_fraction']:.4f}",
-                f"{row['utilization']:.3f}",
+                _known(row["kept_fraction"], ".4f"),
+                _utilization(row),
                 f"{row['slots']:,}",
             )
             for index, row in enumerate((*layer["baselines"], ours))
@@ -72,7 +71,7 @@ def baseline_table(report: Row) -> TextTable:
 
 def frontier_table(report: Row) -> TextTable:
     """One line for each point of magnitude and latency."""
-    full = report["frontier"][-1]["kept"]
+    full = max(point["kept"] for point in report["frontier"])
     rows = [
         (
             f"{point['latency_budget']:,.0f}",
@@ -84,6 +83,17 @@ def frontier_table(report: Row) -> TextTable:
         for point in report["frontier"]
     ]
     return TextTable(("budget", "cycles", "non-zeros", "kept", "gap"), rows, ())
+
+
+def _known(value: float | None, form: str) -> str:
+    """Write a number; a dash where there is none."""
+    return NOT_KNOWN if value is None else format(value, form)
+
+
+def _utilization(row: Row, suffix: str = "") -> str:
+    """Write a utilization; an empty mask has none."""
+    some = row[f"nonzeros{suffix}"]
+    return _known(row[f"utilization{suffix}"] if some else None, ".3f")
 
 
 def _change(row: Row, key: str) -> str:

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from hwmodel.commands.text_tables import TextTable, draw
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 PIPE_WIDTH = 160  # columns of a table that no terminal limits
-
-
-class TextTable(NamedTuple):
-    """A table of finished text.
-
-    Attributes
-    ----------
-    header : tuple of str
-        Names of the columns.
-    rows : sequence of tuple of str
-        Cells, as many in each row as there are columns.
-    left : tuple of str
-        Columns that are aligned to the left; the others hold numbers.
-    """
-
-    header: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-    left: tuple[str, ...]
 
 
 def to_markdown(table: TextTable) -> str:
@@ -39,20 +24,20 @@ def to_markdown(table: TextTable) -> str:
 
 
 def show(table: TextTable) -> None:
-    """Print a table, as wide as the terminal."""
-    from rich.table import Table
-    from rich.text import Text  # what stands in a file is text, and no markup
+    """Print a table as wide as the terminal, and which columns that leaves out."""
+    out = console()
+    drawn = draw(table, out.width)
+    for line in drawn.header:
+        out.print(line, style="bold", highlight=False, markup=False, soft_wrap=True)
+    for line in drawn.rows:
+        say(line)
+    if drawn.left_out:
+        say(left_out_at(out.width, drawn.left_out))
 
-    drawn = Table(box=None, header_style="bold")
-    for name in table.header:
-        drawn.add_column(
-            Text(name),
-            justify="left" if name in table.left else "right",
-            overflow="fold",
-        )
-    for row in table.rows:
-        drawn.add_row(*(Text(printable(cell)) for cell in row))
-    console().print(drawn)
+
+def left_out_at(width: int, names: Sequence[str]) -> str:
+    """Say which columns a terminal has no room for."""
+    return f"Left out at {width} columns: {', '.join(names)} (--json has all)."
 
 
 def say(text: str) -> None:
@@ -74,10 +59,13 @@ def printable(text: str) -> str:
 
 
 def console() -> Console:
-    """Return the console of stdout as it is now."""
+    """Return the console of stdout as it is now: a terminal, COLUMNS, or 160 wide."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    if sys.stdout.isatty():
+        return Console()
+    asked = os.environ.get("COLUMNS", "")
+    return Console(width=int(asked) if asked.isdecimal() and int(asked) else PIPE_WIDTH)
 
 
 def percent(value: float | None) -> str:

@@ -30,6 +30,10 @@ class WorkFailedError(Exception):
     """Work that ended without what was asked for; what there is has been printed."""
 
 
+class CancelledError(WorkFailedError):
+    """Work that Ctrl-C cut short; what there is has been printed, and kept."""
+
+
 class Command(ABC, Generic[Outcome]):
     """One command; `cli` lists them all.
 
@@ -73,7 +77,13 @@ class Command(ABC, Generic[Outcome]):
         ------
         WorkFailedError
             Not all of the work could be done (exit status 1).
+        CancelledError
+            Ctrl-C cut the work short (exit status 130).
         """
+
+    def interrupted(self, args: argparse.Namespace) -> str:
+        """Say what Ctrl-C during `run` leaves behind, and how to go on."""
+        return "nothing was written"
 
 
 class Parser(argparse.ArgumentParser):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -91,9 +93,12 @@ class Evaluate(Command[Evaluated]):
 
         result, notes = outcome
         if args.json:
-            print(result.to_json())
+            document = result.to_dict() | {"notes": notes}
+            print(json.dumps(document, indent=2, allow_nan=False))
         elif args.csv:
             print(result.to_csv(), end="")
+            for note in notes:  # rows have no place for them
+                print(note, file=sys.stderr)
         else:
             if isinstance(result, Report):
                 show(report_table(result))

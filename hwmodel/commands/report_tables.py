@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hwmodel.commands.console import TextTable
-from hwmodel.comparison import ReportComparison
+from hwmodel.commands.text_tables import TextTable
+from hwmodel.comparison import PICOJOULE, ReportComparison
 from hwmodel.report import Report
 
 LAYER_COLUMNS = (
@@ -17,21 +17,37 @@ COMPARED_COLUMNS = (
     *("label", "cycles", "cycles_ratio", "latency_s", "utilization", "eta"),
     *("energy_pj", "energy_pj_ratio", "pj_per_sop", "basis"),
 )
+# Columns that a narrow terminal can do without, the first of them first.
+SPARE = ("shape", "eta", "gated pe cycles", "latency s", "stall cycles")
 
 
 def report_table(report: Report) -> TextTable:
     """One line for each layer and one for all."""
-    return _table(LAYER_COLUMNS, report.rows())
+    unit = report.accelerator.energy_unit
+    return _table(LAYER_COLUMNS, report.rows(), unit)
 
 
 def comparison_table(comparison: ReportComparison) -> TextTable:
-    """One line for each report."""
-    return _table(COMPARED_COLUMNS, comparison.rows())
+    """One line for each report; energies of different units in different columns."""
+    units = comparison.units
+    rows = comparison.rows()
+    if len(units) == 1:
+        return _table(COMPARED_COLUMNS, rows, units[0])
+    columns = list(COMPARED_COLUMNS)
+    place = columns.index("energy_pj")
+    energies = [
+        "energy_pj" if unit == PICOJOULE else f"energy_{unit}" for unit in units
+    ]
+    columns[place : place + 1] = energies
+    return _table(tuple(columns), rows, PICOJOULE)
 
 
 def report_notes(report: Report) -> Iterator[str]:
     """Yield what is true of the whole network."""
     yield f"{report.accelerator.name}: {', '.join(report.basis)}."
+    if again := [layer for layer in report.layers if layer.calls > 1]:
+        calls = ", ".join(f"{layer.name} {layer.calls} times" for layer in again)
+        yield f"Cycles and energy are of all calls in an inference: {calls}."
     unit = report.accelerator.energy_unit
     rate = report.inferences_per_s  # None: a network without a weight takes no time
     yield (
@@ -60,12 +76,29 @@ def report_notes(report: Report) -> Iterator[str]:
     yield f"Weights: {dense:,} bytes dense, {stored:,} bytes as stored."
 
 
-def _table(columns: tuple[str, ...], rows: list[dict[str, Any]]) -> TextTable:
+def _table(
+    columns: tuple[str, ...], rows: list[dict[str, Any]], unit: str
+) -> TextTable:
     return TextTable(
-        tuple(name.replace("_", " ") for name in columns),
+        tuple(_shown(name, unit) for name in columns),
         [tuple(_text(row, name) for name in columns) for row in rows],
         ("layer", "shape", "label", "basis"),
+        SPARE,
     )
+
+
+def _shown(name: str, unit: str) -> str:
+    """Write the name of a column, with the unit that its energies are in."""
+    known = {
+        "energy_pj": f"energy {unit}",
+        "energy_pj_ratio": "energy ratio",
+        "pj_per_sop": f"{unit} per sop",
+    }
+    if name in known:
+        return known[name]
+    if name.startswith("energy_"):  # the unit may hold the same character
+        return f"energy {name.removeprefix('energy_')}"
+    return name.replace("_", " ")
 
 
 def _text(row: Mapping[str, Any], name: str) -> str:

@@ -6,6 +6,8 @@ is sure about raises `NotUnderstoodError`; the channels then keep their numbers.
 
 from __future__ import annotations
 
+import enum
+
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -130,6 +132,34 @@ def rule_of_module(module: nn.Module) -> Rule | None:
     kind = type(module)
     ours = kind.__module__.startswith("spikingjelly.activation_based.")
     return broadcast if ours and kind.__name__ in _SPIKING else None
+
+
+class Treatment(enum.Enum):
+    """What a module does with the paths that go through it."""
+
+    LAYER = "its weights say what reads what"
+    ENTRYWISE = "every entry of the output comes from one of the input"
+    PLACES = "entries are moved, or joined as its forward pass says"
+    CONTAINER = "its parts are modules of their own"
+    UNKNOWN = "anything may depend on anything"
+
+
+_MOVES = (nn.Unflatten, nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle)
+_WEIGHTED = (*LAYERS, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+def treatment_of(module: nn.Module) -> Treatment:
+    """Say what a module does with the paths that go through it."""
+    if isinstance(module, _WEIGHTED):
+        return Treatment.LAYER
+    rule = rule_of_module(module)
+    if rule in (norm, group_norm, broadcast):
+        return Treatment.ENTRYWISE
+    if rule is not None or isinstance(module, _MOVES):
+        return Treatment.PLACES
+    if isinstance(module, nn.MultiheadAttention):
+        return Treatment.UNKNOWN
+    return Treatment.CONTAINER if list(module.children()) else Treatment.UNKNOWN
 
 
 def _check_axis(call: Call, x: Channels) -> None:

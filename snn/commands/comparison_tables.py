@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from hwmodel.commands.console import TextTable, to_markdown, whole
+from hwmodel.commands.console import to_markdown, whole
+from hwmodel.commands.text_tables import TextTable
 from snn.lottery.comparison import MethodComparison
 from snn.lottery.statistics import (
     CONFIDENCE,

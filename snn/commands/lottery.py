@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hwmodel.commands.console import console as stdout_console
 from hwmodel.commands.console import say
 from hwmodel.commands.contract import Command, UsageError
+from snn.commands.config_options import add_field, given_fields
 from snn.commands.method_comparison import (
     ComparedMethods,
     print_comparison,
     run_comparison,
 )
+from snn.commands.progress import epoch_bar
+from snn.commands.torch_needed import require_torch
 
 if TYPE_CHECKING:
     from snn.lottery.config import LotteryConfig
@@ -73,7 +76,7 @@ class Lottery(Command["FinishedRun | ComparedMethods"]):
                 if getattr(args, option) is not None:
                     raise UsageError(f"--{option} goes with --compare")
         config = _config(args)
-        _require_torch()
+        require_torch()
         if args.compare is not None:
             return run_comparison(config, args)
         from snn.lottery.run import run_lottery
@@ -98,6 +101,13 @@ class Lottery(Command["FinishedRun | ComparedMethods"]):
             print_comparison(outcome, args)
         elif outcome.is_main:
             _print_run(outcome.result, args)
+
+    def interrupted(self, args: argparse.Namespace) -> str:
+        """Say how to go on: finished rounds and the last checkpoint are there."""
+        if args.compare is not None or args.resume:
+            return "the same command goes on where it stopped"
+        again = " instead of --restart" if args.restart else ""
+        return f"go on with the same options and --resume{again}"
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -133,23 +143,10 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     compare.add_argument(
         "--plot", type=Path, metavar="FILE", help="where the curves go (.svg, .png)"
     )
-    groups = {
-        True: parser.add_argument_group("training"),
-        False: parser.add_argument_group("rounds, network and data"),
-    }
-    for name, field in LotteryConfig.model_fields.items():
-        option = "--" + name.replace("_", "-")
-        text = (field.description or "").replace("%", "%%")
-        group = groups[name in TrainingConfig.model_fields]
-        known: dict[str, Any] = {"dest": f"field_{name}"}
-        if field.annotation is bool:
-            group.add_argument(
-                option, action=argparse.BooleanOptionalAction, help=text, **known
-            )
-            continue
-        if field.default is not None:
-            text += f" (default: {field.default})"
-        group.add_argument(option, metavar=name.upper(), help=text, **known)
+    training = parser.add_argument_group("training")
+    others = parser.add_argument_group("rounds, network and data")
+    for name in LotteryConfig.model_fields:
+        add_field(training if name in TrainingConfig.model_fields else others, name)
     output = parser.add_argument_group("output")
     output.add_argument(
         "--out",
@@ -170,11 +167,14 @@ def _print_run(result: LotteryResult, args: argparse.Namespace) -> None:
             "folder": str(result.folder),
             "rounds": [outcome.to_dict() for outcome in result.outcomes],
             "ticket": str(result.ticket()),
+            "notes": list(result.notes),
         }
         print(json.dumps(document, indent=1))
         return
     for line in closing_lines(result.dense, result.last):
         say(line)
+    for note in result.notes:
+        say(note)
     say(f"ticket: {result.ticket()}")
 
 
@@ -183,12 +183,7 @@ def _config(args: argparse.Namespace) -> LotteryConfig:
     from snn.lottery.config import ConfigError, LotteryConfig, read_toml
 
     values: dict[str, Any] = {} if args.config is None else read_toml(args.config)
-    for name, field in LotteryConfig.model_fields.items():
-        given = getattr(args, f"field_{name}")
-        if given is not None and "tuple" in str(field.annotation):
-            given = tuple(given.split(","))
-        if given is not None:
-            values[name] = given
+    values |= given_fields(args)
     try:
         return LotteryConfig.of(values)
     except ConfigError as error:
@@ -196,64 +191,31 @@ def _config(args: argparse.Namespace) -> LotteryConfig:
         raise UsageError(f"{where}{error}") from error
 
 
-def _require_torch() -> None:
-    """Load what needs torch, or say how to get it."""
-    import logging
-
-    # On machines without a GPU torch says twice that Triton is not there.
-    logging.getLogger("torch._library.triton").setLevel(logging.ERROR)
-    try:
-        import snn.lottery.run  # noqa: F401 (only to see whether it can be loaded)
-    except ImportError as error:
-        raise UsageError(
-            f"training needs torch and spikingjelly ({error}); install them with "
-            "python -m pip install -e '.[snn]'"
-        ) from error
-
-
 @contextmanager
 def _following(config: LotteryConfig, args: argparse.Namespace) -> Iterator[Watcher]:
     """Yield what prints the rounds, below a progress bar where there is a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress, TextColumn, TimeRemainingColumn
-
-    from snn.commands.round_table import header_line, round_line
+    from snn.commands.round_table import RoundTable
     from snn.lottery.watcher import Watcher
 
+    table = RoundTable(stdout_console().width)
     rounds = len(config.schedule_of_sparsity) - 1
     later = config.epochs - config.rewind_epoch
-    columns = (*Progress.get_default_columns()[:-1], TimeRemainingColumn())
-    console = Console(stderr=True)
-    bar = Progress(
-        *columns,
-        TextColumn("{task.fields[accuracy]}"),
-        console=console,
-        transient=True,
-        redirect_stdout=sys.stdout.isatty(),  # rows go above the bar, or to a file
-        disable=not console.is_terminal,
-    )
-    task = bar.add_task("", total=config.epochs + rounds * later, accuracy="")
 
     class Printing(Watcher):
         def begin(self, folder: Path, config: LotteryConfig) -> None:
             if not args.json:
                 say(f"{folder}: {config.method}, seed {config.seed}")
-                say(header_line())
+                for line in table.header():
+                    say(line)
 
         def epoch(self, number: int, report: EpochReport) -> None:
-            said = f"epoch {report.epoch}: {report.accuracy:.1%}"
             done = (number > 0) * (config.epochs + (number - 1) * later)
             first = config.rewind_epoch if number else 0
-            bar.update(
-                task,
-                completed=done + report.epoch - first,
-                description=f"round {number} of {rounds}",
-                accuracy=said,
-            )
+            advance(done + report.epoch - first, f"round {number} of {rounds}", report)
 
         def round(self, outcome: RoundOutcome) -> None:
             if not args.json:
-                say(round_line(outcome))
+                say(table.line(outcome))
 
-    with bar:
+    with epoch_bar(config.epochs + rounds * later) as advance:
         yield Printing()

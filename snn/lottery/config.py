@@ -82,6 +82,7 @@ class LotteryConfig(TrainingConfig):
     revive: bool = Field(
         False, description="let pruned weights return, by their last magnitude"
     )
+    allow_empty: bool = Field(False, description="let rounds empty layers")
     balance_from: float = Field(
         0.0, ge=0, le=1, description="sparsity below which rounds prune as lth does"
     )
@@ -198,7 +199,10 @@ class LotteryConfig(TrainingConfig):
 
         `stand_ins` describes a network or data that are not the configuration's.
         """
-        known = self.model_dump(mode="json", exclude=set(NOT_IN_DIGEST))
+        left_out = (
+            NOT_IN_DIGEST if self.allow_empty else {*NOT_IN_DIGEST, "allow_empty"}
+        )
+        known = self.model_dump(mode="json", exclude=set(left_out))
         text = json.dumps(known, sort_keys=True) + stand_ins
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 

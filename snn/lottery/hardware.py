@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from balancer import BalancerError, LayerCost, LoadMetrics, PEMap, kept_fraction
-from hwmodel import Hardware, Report
+from hwmodel import Hardware, LayerReport, Report
 from snn.array_types import Masks
 from snn.lottery.config import LotteryConfig
 from snn.lottery.pruning import Schedules
@@ -34,8 +34,18 @@ class RunArray:
         AcceleratorError
             An unknown accelerator.
         """
-        array = (config.map, config.pes)
-        return cls(*array, Hardware.if_possible(config.accelerator, *array))
+        return cls.on(config.accelerator, config.map, config.pes)
+
+    @classmethod
+    def on(cls, accelerator: str, pe_map: str, pes: int) -> RunArray:
+        """Put a PE map on an accelerator, where it can have the map.
+
+        Raises
+        ------
+        AcceleratorError
+            An unknown accelerator.
+        """
+        return cls(pe_map, pes, Hardware.if_possible(accelerator, pe_map, pes))
 
     def map_of(self, mask: npt.NDArray[Any]) -> PEMap:
         """PE map of a layer."""
@@ -58,6 +68,13 @@ class RunArray:
         shapes = {name: mask.shape for name, mask in masks.items()}
         layers = self.hardware.layers(shapes, about)
         return {name: layers.slice_cost(name) for name in masks}
+
+    def assumption(self, masks: Masks, about: Mapping[str, Any]) -> str | None:
+        """Say what cycles assume about the layers; None if all is known."""
+        if self.hardware is None:
+            return None
+        shapes = {name: mask.shape for name, mask in masks.items()}
+        return self.hardware.layers(shapes, about).assumption
 
     def report(
         self, masks: Masks, schedules: Schedules, about: Mapping[str, Any]
@@ -99,8 +116,20 @@ def layer_outcomes(
             occupancy=metrics[name].occupancy,
             kept_fraction=kept_fraction(scores[name], mask),
             spike_rate=spike_rates.get(name),
-            cycles=costs[name].cycles if name in costs else None,
-            energy=costs[name].energy_pj if name in costs else None,
+            **_costs(costs.get(name)),
         )
         for name, mask in masks.items()
     )
+
+
+def _costs(layer: LayerReport | None) -> dict[str, Any]:
+    """Cycles and energy of one call, and how many there are."""
+    if layer is None:
+        return {"cycles": None, "energy": None}
+    calls = layer.calls or 1
+    whole = isinstance(layer.cycles, int) and layer.cycles % calls == 0
+    return {
+        "cycles": layer.cycles // calls if whole else layer.cycles / calls,
+        "energy": layer.energy_pj / calls,
+        "calls": layer.calls,
+    }

@@ -31,6 +31,7 @@ from snn.lottery.pruning import (
     Pruned,
     Pruning,
     layer_budgets,
+    least_kept,
     natural_schedules,
     unstructured,
 )
@@ -49,6 +50,9 @@ _ORDERED_AXES: dict[str, tuple[tuple[int, ...], str]] = {
     "lth-sorted": ((0, 1), "lth"),
     "optimal-order": ((0,), "optimal"),
 }
+
+# Methods that keep a slice of every layer within the budget of the network.
+ROUNDED = frozenset({"optimal", "optimal-order", "latency"})
 
 
 def get_method(name: str) -> Method:
@@ -146,13 +150,14 @@ def u_ticket_code(pruning: Pruning) -> Pruned:
 
 
 def top_k_per_pe(pruning: Pruning) -> Pruned:
-    """Every PE keeps its best, all PEs of a layer equally many."""
+    """Every PE keeps its best, all PEs of a layer equally many, and at least one."""
     masks = {}
     candidates = pruning.candidates()
     for name, mask in unstructured(pruning).items():
         pe_map = pruning.map_of(name)
         kept = int(np.count_nonzero(mask))
-        share = max(round(kept / max(1, pe_map.n_cells)), 1 if kept else 0)
+        some = bool(candidates[name].any()) and not pruning.allow_empty
+        share = max(round(kept / max(1, pe_map.n_cells)), some)
         # What may not be kept comes last, and no PE is asked for more than all have.
         usable = mark(pruning.scores[name], candidates[name], None)
         least = int(pe_map.cell_loads(candidates[name]).min(initial=mask.size))
@@ -172,7 +177,7 @@ def optimal_order(pruning: Pruning) -> Pruned:
     """Equal loads at the largest magnitude, channels in the order that keeps most."""
     solved = _solved(
         pruning,
-        budget=layer_budgets(pruning, unstructured(pruning)),
+        budget=layer_budgets(pruning, unstructured(pruning), in_order=False),
         order="optimized",
         gap_limit=ORDER_GAP,
         work_limit=ORDER_WORK,
@@ -198,8 +203,13 @@ def latency(pruning: Pruning) -> Pruned:
         name: min(1, int(pruning.map_of(name).cell_loads(mask).min(initial=1)))
         for name, mask in pruning.candidates().items()
     }
+    # Where not every PE can, the layer keeps a slice all the same.
+    needed = {
+        name: floor * pruning.map_of(name).n_cells or least_kept(pruning, name)
+        for name, floor in floors.items()
+    }
     least = sum(
-        cost.cycles(floors[name] * pruning.map_of(name).groups)
+        cost.cycles(floors[name] * pruning.map_of(name).groups or needed[name] > 0)
         for name, cost in pruning.costs.items()
     )
     everything = optimal(replace(pruning, revive=True))
@@ -207,10 +217,9 @@ def latency(pruning: Pruning) -> Pruned:
         pruning.costs[name].cycles(_slices(mask, pruning.map_of(name)))
         for name, mask in everything.masks.items()
     )
-    needed = sum(floors[name] * pruning.map_of(name).n_cells for name in floors)
     solved = _solved(
         pruning,
-        budget=max(budget_of_sparsity(pruning.sparsity, weights), needed),
+        budget=max(budget_of_sparsity(pruning.sparsity, weights), sum(needed.values())),
         scope="global",
         # Up to 1 it would be a fraction of what `balance_network` calls layer-wise.
         latency_budget=max(pruning.latency_budget * layer_wise, least, 1 + 1e-9),
@@ -228,6 +237,7 @@ def _solved(pruning: Pruning, **program: Any) -> NetworkSolution:
         pe_map=pruning.pe_map,
         pes=pruning.pes,
         nested=True,
+        allow_empty=pruning.allow_empty,
         seed=pruning.seed,
         **program,
     )

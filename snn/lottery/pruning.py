@@ -23,6 +23,12 @@ from balancer import (
 )
 from balancer.array_types import AnyArray, BoolArray
 from balancer.metrics import fraction
+from balancer.network.guard import (
+    refuse_hopeless,
+    refuse_too_little,
+    share_out,
+    smallest_slice,
+)
 from balancer.program.rounding import total_score
 from snn.array_types import Masks
 
@@ -52,6 +58,8 @@ class Pruning:
         The array, as in `PEMap.parse`.
     revive : bool
         Pruned weights take part again, with their last non-zero magnitude.
+    allow_empty : bool
+        Balanced methods may take the last slice of a layer.
     seed : int
         Seed of everything random.
     costs : mapping of str to LayerCost
@@ -69,6 +77,7 @@ class Pruning:
     pe_map: str = "output_channel"
     pes: int = 16
     revive: bool = False
+    allow_empty: bool = False
     seed: int = 0
     costs: Mapping[str, LayerCost] | None = None
     latency_budget: float = 1.0
@@ -139,37 +148,69 @@ def unstructured(pruning: Pruning) -> dict[str, BoolArray]:
     return masks
 
 
-def layer_budgets(pruning: Pruning, masks: Masks) -> dict[str, int]:
+def layer_budgets(
+    pruning: Pruning, masks: Masks, in_order: bool = True
+) -> dict[str, int]:
     """Round the non-zeros of unstructured masks to what balanced layers can have.
 
     A balanced layer keeps whole slices, so each is rounded to the nearest number of
-    them, but never from some to none. What that adds up to is made good where it
-    matters least, in the layer with the most non-zeros, so that the network keeps its
-    budget but for less than a slice.
+    them, but no layer loses its last one unless the pruning allows it; see
+    `balancer.network.guard.share_out`.
+
+    Parameters
+    ----------
+    pruning : Pruning
+        The question.
+    masks : mapping of str to ndarray of bool
+        Unstructured masks.
+    in_order : bool
+        The channels stay in their natural order.
+
+    Raises
+    ------
+    InfeasibleError
+        A network whose layers have no room for a slice each, or a layer that every
+        balanced mask of its candidates empties.
     """
     candidates = pruning.candidates()
-    kept = {name: int(np.count_nonzero(mask)) for name, mask in masks.items()}
-    most = {name: int(np.count_nonzero(candidates[name])) for name in masks}
-    units = {name: _slice(pruning.map_of(name)) for name in masks}
-    floors = {
-        name: _smallest_slice(pruning.map_of(name)) if kept[name] else 0
-        for name in masks
-    }
-    budgets = {
-        name: min(most[name], max(round(kept[name] / unit) * unit, floors[name]))
-        for name, unit in units.items()
-    }
-    owed = sum(kept.values()) - sum(budgets.values())
-    for name in sorted(kept, key=lambda name: -kept[name]):
-        unit = units[name]
-        least = min(budgets[name], floors[name])
-        whole = (budgets[name] + owed) // unit * unit
-        whole = min(max(whole, least), most[name])
-        owed += budgets[name] - whole
-        budgets[name] = whole
-        if owed >= 0:
-            break
-    return budgets
+    maps = {name: pruning.map_of(name) for name in masks}
+    least = {name: least_kept(pruning, name, in_order) for name in masks}
+    return share_out(
+        {name: int(np.count_nonzero(mask)) for name, mask in masks.items()},
+        least,
+        {name: int(np.count_nonzero(candidates[name])) for name in masks},
+        units={name: _slice(pe_map) for name, pe_map in maps.items()},
+    )
+
+
+def least_kept(pruning: Pruning, name: str, in_order: bool = True) -> int:
+    """Least non-zeros of a balanced mask of a layer; 0 if it may be emptied.
+
+    Raises
+    ------
+    InfeasibleError
+        Every balanced mask of its candidates is empty.
+    """
+    pe_map, candidates = pruning.map_of(name), pruning.candidates()[name]
+    if pruning.allow_empty or not candidates.any():
+        return 0
+    offered = pe_map.cell_loads(candidates) if in_order else pe_map.cell_sizes()
+    least = smallest_slice(pe_map, pe_map.least_of_group(offered))
+    refuse_hopeless([] if least else [name])
+    return least
+
+
+def check_room(last: Pruning) -> None:
+    """Refuse a last pruning without room for a slice of every layer.
+
+    Raises
+    ------
+    InfeasibleError
+        The message says which layers need how much.
+    """
+    least = {name: least_kept(last, name) for name in last.scores}
+    kept = sum(int(np.count_nonzero(mask)) for mask in unstructured(last).values())
+    refuse_too_little(kept, least)
 
 
 def _slice(pe_map: PEMap) -> int:
@@ -178,16 +219,10 @@ def _slice(pe_map: PEMap) -> int:
     return int(np.gcd.reduce(sizes[sizes > 0], initial=0)) or 1
 
 
-def _smallest_slice(pe_map: PEMap) -> int:
-    """Least weights that a balanced mask keeps, if it keeps any."""
-    sizes = pe_map.group_sizes()
-    return int(sizes[sizes > 0].min(initial=pe_map.weights))
-
-
-def kept_magnitude(scores: Mapping[str, AnyArray], masks: Masks) -> float:
+def kept_magnitude(scores: Mapping[str, AnyArray], masks: Masks) -> float | None:
     """Kept score relative to unstructured pruning of the same layers.
 
-    Each layer is compared at its own number of non-zeros; without weights it is 1.
+    Each layer is compared at its own number of non-zeros; without any it is None.
     """
     kept, best = 0.0, 0.0
     for name, mask in masks.items():

@@ -21,12 +21,16 @@ class LayerOutcome:
         Of the PEs that hold weights (`balancer.LoadMetrics.mu`), in the ticket's order.
     occupancy : float
         PEs that hold weights / all PEs.
-    kept_fraction : float
-        Kept last magnitudes relative to unstructured pruning at equal non-zeros.
+    kept_fraction : float or None
+        Kept last magnitudes relative to unstructured pruning at equal non-zeros; None
+        of an empty layer.
     spike_rate : float or None
         Spikes per input and time step; None if the input is no spikes.
     cycles, energy : float or None
-        On the accelerator; None if it cannot have the PE map.
+        Of one call on the accelerator, the mean where calls differ; None if it cannot
+        have the PE map.
+    calls : int
+        How often the layer runs in an inference: those of the round are sums over them.
     """
 
     name: str
@@ -34,10 +38,11 @@ class LayerOutcome:
     nonzeros: int
     utilization: float
     occupancy: float
-    kept_fraction: float
+    kept_fraction: float | None
     spike_rate: float | None
     cycles: float | None
     energy: float | None
+    calls: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +63,9 @@ class RoundOutcome:
         On the test images, after the last epoch.
     validation_accuracy : float or None
         On the validation images; None without any.
-    kept_fraction : float
-        Kept last magnitudes relative to unstructured pruning of the same layers.
+    kept_fraction : float or None
+        Kept last magnitudes relative to unstructured pruning of the same layers; None
+        if nothing is kept.
     utilization : float
         Mean over the layers weighted by parameters, as in the u-Ticket paper.
     eta : float
@@ -83,7 +89,7 @@ class RoundOutcome:
     accuracy: float
     loss: float
     validation_accuracy: float | None
-    kept_fraction: float
+    kept_fraction: float | None
     utilization: float
     eta: float
     spike_rate: float | None

@@ -25,6 +25,7 @@ from balancer.files.array_files import open_arrays, save_arrays
 from balancer.files.atomic import replacing
 from balancer.files.layer_roles import ORDER_ROLES
 from snn.array_types import Scores
+from snn.lottery.checksums import checksums, damage_of_arrays, damage_of_metadata
 from snn.lottery.config import NOT_IN_DIGEST, LotteryConfig
 from snn.lottery.pruning import Pruned
 from snn.lottery.results import RoundOutcome
@@ -99,7 +100,7 @@ def save_ticket(
         "config": config.model_dump(mode="json", exclude=set(NOT_IN_DIGEST)),
     }
     with replacing(path) as (file,):
-        save_arrays(file, arrays, metadata)
+        save_arrays(file, arrays, metadata | checksums(arrays, metadata))
 
 
 def load_outcome(path: Path) -> RoundOutcome:
@@ -113,6 +114,7 @@ def load_outcome(path: Path) -> RoundOutcome:
     about = open_arrays(path).metadata()
     if "outcome" not in about:
         raise TicketError("no ticket of a lottery run", about=path)
+    _refuse(path, damage_of_metadata(about))
     return RoundOutcome.of(about["outcome"])
 
 
@@ -121,6 +123,7 @@ def load_ticket(path: Path) -> RoundTicket:
     outcome = load_outcome(path)
     file = open_arrays(path)
     arrays = {key: file.read(key) for key in file.shapes()}
+    _refuse(path, damage_of_arrays(arrays, file.metadata()))
     names = [layer.name for layer in outcome.layers]
     parts: dict[str, Arrays] = {}
     for role in ("mask", "score", "carried", "rates", *ORDER_ROLES):
@@ -143,6 +146,14 @@ def load_ticket(path: Path) -> RoundTicket:
         parts["score"],
         parts["rates"],
     )
+
+
+def _refuse(path: Path, damage: str | None) -> None:
+    if damage is not None:
+        raise TicketError(
+            f"{damage}; copy the file anew, or begin its run again with --restart",
+            about=path,
+        )
 
 
 def state_of(network: nn.Module) -> Arrays:

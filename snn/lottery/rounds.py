@@ -15,18 +15,23 @@ from snn.data.load import load_data
 from snn.lottery.config import LotteryConfig
 from snn.lottery.examiner import Examiner
 from snn.lottery.hardware import RunArray
-from snn.lottery.methods import get_method
-from snn.lottery.pruning import Pruned, Pruning, natural_schedules
+from snn.lottery.methods import ROUNDED, get_method
+from snn.lottery.pruning import Pruned, Pruning, check_room, natural_schedules
 from snn.lottery.results import RoundOutcome
 from snn.lottery.round_tickets import RoundTicket, load_state, state_of
+from snn.lottery.round_training import RoundTraining
 from snn.lottery.store import Checkpoint, RunFolder, StoreError
+from snn.lottery.ticket_network import Standardization
+from snn.lottery.timesteps import check_frames, run_timesteps
 from snn.lottery.watcher import Watcher
-from snn.networks.geometry import layer_geometry
+from snn.networks.calls import observe_calls
+from snn.networks.geometry import list_layers
+from snn.networks.layers import layer_notes, prunable_layers
 from snn.networks.models import build_network
 from snn.networks.spikes import mean_rates
 from snn.training.distributed import Processes
 from snn.training.journal import Journal
-from snn.training.masking import prunable_layers, update_scores
+from snn.training.masking import update_scores
 from snn.training.trainer import EpochReport, Trainer
 
 
@@ -58,6 +63,8 @@ class Rounds:
             timesteps=config.timesteps,
             augmentation=config.augmentation,
         )
+        check_frames(config, self.data)
+        named = network is None
         if network is None:
             torch.manual_seed(config.seed)
             network = build_network(
@@ -67,16 +74,21 @@ class Rounds:
                 config.timesteps,
             )
         self.network = network
-        # A network that does not know of time steps has one.
-        timed = hasattr(network, "timesteps") or self.data.events
-        self.timesteps = config.timesteps if timed else 1
         self.trainer = Trainer(network, self.data, config, processes)
         self.examiner = Examiner(self.trainer, self.array)
-        example = self.examiner.images(1, config.timesteps)
+        asked = config.timesteps if hasattr(network, "timesteps") else None
+        with self.trainer.evaluator.running(asked):
+            example = self.examiner.images(1, config.timesteps)
+            calls = observe_calls(network, example)
+        self.timesteps = run_timesteps(config, network, self.data, calls)
+        used = Standardization(self.data.mean, self.data.std)
         self.about = {
-            "architecture": config.network,
+            "architecture": config.network if named else type(network).__name__,
+            "dataset": self.data.name,
             "input_shape": list(self.data.input_shape),
-            "layers": layer_geometry(network, example),
+            "preprocessing": used.to_json(),
+            "timesteps": self.timesteps,
+            "layers": list_layers(network, calls),
         }
         layers: dict[str, Any] = dict(prunable_layers(network))
         dense = {
@@ -84,7 +96,10 @@ class Rounds:
             for name, layer in layers.items()
         }
         self.dense = Pruned(dense, dense, natural_schedules(dense, config.map))
+        self.notes = self._notes()
         # What would fail at the end should fail now.
+        if config.method in ROUNDED:
+            check_room(self._last_pruning())
         self.costs = None
         if config.method == "latency":
             self.costs = self.array.costs(dense, self.about)
@@ -92,6 +107,35 @@ class Rounds:
             self.examiner.spikes(1, self.timesteps)
         self.journal: Journal | None = None  # of the main process
         self.rewind: dict[str, Any] | None = None
+
+    def _last_pruning(self) -> Pruning:
+        """Ask for the last sparsity at once, of weights that are all alike."""
+        dense, config = self.dense.masks, self.config
+        return Pruning(
+            scores={name: mask.astype(np.float32) for name, mask in dense.items()},
+            masks=dense,
+            carried=dense,
+            sparsity=config.schedule_of_sparsity[-1],
+            step=0.0,
+            scope=config.scope,
+            pe_map=config.map,
+            pes=config.pes,
+            allow_empty=config.allow_empty,
+        )
+
+    def _notes(self) -> tuple[str, ...]:
+        """Say what the numbers of this network might hide, a sentence each."""
+        notes = layer_notes(self.network)
+        if assumption := self.array.assumption(self.dense.masks, self.about):
+            notes.append(f"Cycles and energy: {assumption}.")
+        asked = self.config.timesteps
+        if self.timesteps != asked:
+            steps = "step" if self.timesteps == 1 else "steps"
+            notes.append(
+                f"The network runs {self.timesteps} time {steps} of its own; timesteps "
+                f"{asked} is not used."
+            )
+        return tuple(notes)
 
     def run(self, checkpoint_seconds: float) -> list[RoundOutcome]:
         """Do the rounds that are left."""
@@ -113,7 +157,7 @@ class Rounds:
                 count = self.config.record_images
                 spikes = self.examiner.spikes(count, self.timesteps)
                 save_spikes(self.folder.spikes_path, spikes)
-            self.folder.finish(outcomes)
+            self.folder.finish(outcomes, self.notes)
         self.processes.barrier()
         return outcomes
 
@@ -188,7 +232,8 @@ class Rounds:
             pe_map=self.config.map,
             pes=self.config.pes,
             revive=self.config.revive,
-            seed=_seed(self.config.seed, number),
+            allow_empty=self.config.allow_empty,
+            seed=round_seed(self.config.seed, number),
             costs=self.costs,
             latency_budget=self.config.latency_budget,
         )
@@ -221,41 +266,30 @@ class Rounds:
     ) -> int:
         """Train a round, from its beginning or its checkpoint; count its epochs."""
         rewind_epoch = self.config.rewind_epoch
-        first = start = 0 if number == 0 else rewind_epoch
-        if checkpoint is not None:
-            self.trainer.restore(checkpoint.trainer)
-            start = checkpoint.trainer["epoch"]
-        elif number > 0:
-            self.network.load_state_dict(self._rewound())
-        elif rewind_epoch == 0:
-            self._keep_for_rewinding()
-        written = time.monotonic()
-        if self.journal is not None:
-            self.journal.rewind_to(number, start)
+        if checkpoint is None:
+            if number > 0:
+                self.network.load_state_dict(self._rewound())
+            elif rewind_epoch == 0:
+                self._keep_for_rewinding()
 
         def after_epoch(report: EpochReport) -> None:
-            nonlocal written
             if number == 0 and report.epoch == rewind_epoch:
                 self._keep_for_rewinding()
-            if self.journal is None:
-                return
-            self.journal.epoch(number, report)
-            self.watcher.epoch(number, report)
-            late = time.monotonic() - written >= checkpoint_seconds
-            if late and report.epoch < report.epochs:
-                self.folder.save_checkpoint(
-                    Checkpoint(number, pruned, self.trainer.checkpoint())
-                )
-                written = time.monotonic()
+            if self.journal is not None:
+                self.watcher.epoch(number, report)
 
-        reports = self.trainer.fit(
-            pruned.masks,
-            start=start,
-            seed=_seed(self.config.seed, number),
+        training = RoundTraining(
+            self.trainer, self.folder, self.journal, checkpoint_seconds
+        )
+        return training.train(
+            number,
+            pruned,
+            first=0 if number == 0 else rewind_epoch,
+            seed=round_seed(self.config.seed, number),
             timesteps=timesteps,
+            checkpoint=checkpoint,
             after_epoch=after_epoch,
         )
-        return (reports[-1].epoch if reports else start) - first
 
     def _checkpoint_of(self, number: int) -> Checkpoint | None:
         """Read the checkpoint of a round, if it was stopped in one."""
@@ -287,6 +321,7 @@ class Rounds:
         return self.rewind
 
 
-def _seed(seed: int, number: int) -> int:
-    """Return the seed of a round."""
-    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+def round_seed(seed: int, number: int, again: int = 0) -> int:
+    """Return the seed of a round; another one for each time that it is done again."""
+    parts = [seed, number, again] if again else [seed, number]
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])

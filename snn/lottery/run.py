@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from torch import nn
 
 from snn.data.image_data import ImageData
 from snn.lottery.config import LotteryConfig
+from snn.lottery.identity import StandIns
 from snn.lottery.results import RoundOutcome
+from snn.lottery.round_tickets import load_state, load_ticket
+from snn.lottery.round_training import CHECKPOINT_SECONDS
 from snn.lottery.rounds import Rounds
-from snn.lottery.store import RunFolder, StoreError
+from snn.lottery.store import RunFolder
 from snn.lottery.watcher import Watcher
 from snn.training.distributed import Processes
-
-# A checkpoint is written after an epoch if the last one is older.
-CHECKPOINT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,15 @@ class LotteryResult:
         Where its tickets are.
     outcomes : tuple of RoundOutcome
         Of the dense network and every round.
+    notes : tuple of str
+        What the numbers might hide, a sentence each: modules that are not pruned,
+        layers that never run, what cycles assume.
     """
 
     config: LotteryConfig
     folder: Path
     outcomes: tuple[RoundOutcome, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def dense(self) -> RoundOutcome:
@@ -86,8 +90,11 @@ def run_lottery(
     restart : bool
         Throw away what is there, and begin again.
     network : Module, optional
-        Any module with convolutions or linear layers, instead of ``config.network``;
-        it is trained in place.
+        Any module with convolutions or linear layers, instead of ``config.network``. It
+        is trained in place and has the weights of the last round at the end, also
+        those of a run that is finished already. After an error or an interrupt it has
+        those again with which it came, so that the same call can go on with `resume`:
+        a run is told by its initial weights, its modules and their settings.
     data : ImageData, optional
         Instead of ``config.dataset``.
     processes : Processes, optional
@@ -120,37 +127,46 @@ def run_lottery(
     >>> result.last.round, round(result.last.sparsity, 2), result.last.utilization
     (1, 0.5, 1.0)
     """
-    folder = RunFolder.of(config, Path(root), _stand_ins(network, data))
     with (
         nullcontext(processes) if processes else Processes.start() as processes,
-        _owned(folder, processes),
+        _restored_on_failure(network),
     ):
-        finished = _finished(folder, processes, resume, restart)
-        if finished is None:
-            rounds = Rounds(config, folder, processes, network, data, watcher)
-            if processes.is_main:
-                folder.begin(anew=restart)  # not before: it could not be run
-            finished = rounds.run(checkpoint_seconds)
-        elif watcher is not None and processes.is_main:
-            watcher.begin(folder.path, config)
-            for outcome in finished:
-                watcher.round(outcome)
-    return LotteryResult(config, folder.path, tuple(finished))
+        given = processes.broadcast(StandIns.of(network, data))
+        folder = RunFolder.of(config, Path(root), given)
+        with _owned(folder, processes):
+            result = _finished(folder, processes, resume, restart)
+            if result is None:
+                rounds = Rounds(config, folder, processes, network, data, watcher)
+                if processes.is_main:
+                    folder.begin(anew=restart)  # not before: it could not be run
+                outcomes = tuple(rounds.run(checkpoint_seconds))
+                result = LotteryResult(config, folder.path, outcomes, rounds.notes)
+            elif watcher is not None and processes.is_main:
+                watcher.begin(folder.path, config)
+                for outcome in result.outcomes:
+                    watcher.round(outcome)
+            if network is not None:
+                _hand_back(network, result, processes)
+    return result
 
 
-def _stand_ins(network: nn.Module | None, data: ImageData | None) -> str:
-    """Say what stands in for the configuration's network and data."""
-    parts = []
-    if network is not None:
-        shapes = [(k, list(v.shape)) for k, v in network.state_dict().items()]
-        parts.append(f"{type(network).__qualname__} {shapes}")
-    if data is not None:
-        content = hashlib.sha256()
-        for split in (data.train, data.validation, data.test):
-            content.update(split.images.contiguous().numpy().data)
-            content.update(split.labels.contiguous().numpy().data)
-        parts.append(f"{data.name} {data.input_shape} {content.hexdigest()}")
-    return "; ".join(parts)
+@contextmanager
+def _restored_on_failure(network: nn.Module | None) -> Iterator[None]:
+    """Give a network its initial weights again if something comes in between."""
+    initial = {} if network is None else copy.deepcopy(network.state_dict())
+    try:
+        yield
+    except BaseException:
+        if network is not None:
+            network.load_state_dict(initial)
+        raise
+
+
+def _hand_back(network: nn.Module, result: LotteryResult, processes: Processes) -> None:
+    """Give a network the weights of the last round, pruned ones zero."""
+    state = load_ticket(result.ticket()).state if processes.is_main else None
+    state = processes.broadcast(state)
+    load_state(network, state or {})
 
 
 @contextmanager
@@ -164,14 +180,13 @@ def _owned(folder: RunFolder, processes: Processes) -> Iterator[None]:
 
 def _finished(
     folder: RunFolder, processes: Processes, resume: bool, restart: bool
-) -> list[RoundOutcome] | None:
-    """Return the outcomes of a run that is finished and not wanted again."""
+) -> LotteryResult | None:
+    """Return the result of a run that is finished and not wanted again."""
     finished = None
-    if processes.is_main and not restart:
-        finished = folder.finished()
-        if finished is None and folder.started and not resume:
-            raise StoreError(
-                f"{folder.path} holds an unfinished run of {folder.rounds_done} "
-                "rounds; go on with --resume, or begin again with --restart"
+    if processes.is_main:
+        outcomes = folder.former(resume, restart)
+        if outcomes is not None:
+            finished = LotteryResult(
+                folder.config, folder.path, tuple(outcomes), folder.notes()
             )
     return processes.broadcast(finished)

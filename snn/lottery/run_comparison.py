@@ -129,7 +129,7 @@ def _configs(
             f"`jobs` is {jobs} under torchrun, whose processes train one network; "
             "use 1 job, or do without torchrun"
         )
-    common = config.model_dump()
+    common = config.model_dump(exclude_unset=True)
     return [
         LotteryConfig.of(common | {"method": method, "seed": seed})
         for seed in seeds

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any, Self, TextIO
+from typing import Any, Self, TextIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +22,9 @@ import torch
 from balancer import Schedule
 from balancer.errors import BalancerError
 from balancer.files.atomic import replacing
+from snn.lottery.checksums import damage_of_archive
 from snn.lottery.config import LotteryConfig
+from snn.lottery.identity import StandIns
 from snn.lottery.pruning import Pruned
 from snn.lottery.results import RoundOutcome
 from snn.lottery.round_tickets import (
@@ -41,6 +42,9 @@ except ImportError:  # not on Windows, where nobody is kept from a second run
 # What a run makes, beside its lock and what TensorBoard reads; the report goes first:
 # without it, a run of which only a part was removed is an unfinished one.
 MADE = ("report.json", "round-*.safetensors", "*.pt", "*.jsonl", "*.npz", "*.json")
+
+
+T = TypeVar("T")
 
 
 class StoreError(BalancerError):
@@ -82,16 +86,19 @@ class RunFolder:
     config: LotteryConfig
 
     @classmethod
-    def of(cls, config: LotteryConfig, root: Path, stand_ins: str = "") -> Self:
+    def of(
+        cls, config: LotteryConfig, root: Path, given: StandIns | None = None
+    ) -> Self:
         """Name the folder of a run; nothing is made yet.
 
-        See `LotteryConfig.digest` for `stand_ins`.
+        `given` are a network and data that stand in for the configuration's.
         """
-        parts = (Path(config.dataset).stem, config.network, config.method)
+        given = given or StandIns()
+        data = Path(given.data or config.dataset).stem
+        parts = (data, given.network or config.network, config.method)
         name = re.sub(r"[^A-Za-z0-9.-]+", "_", "-".join(("lottery", *parts)))
-        return cls(
-            root / f"{name[:80]}-s{config.seed}-{config.digest(stand_ins)}", config
-        )
+        digest = config.digest(given.fingerprint)
+        return cls(root / f"{name[:80]}-s{config.seed}-{digest}", config)
 
     def ticket_path(self, number: int) -> Path:
         """Path of the ticket of a round."""
@@ -145,6 +152,30 @@ class RunFolder:
                 f"{self.path}: another process works on this run; wait for it, or "
                 "change the seed or the output folder"
             ) from error
+
+    def former(self, resume: bool, restart: bool) -> list[RoundOutcome] | None:
+        """Outcomes of a run that is finished and not wanted again.
+
+        Parameters
+        ----------
+        resume, restart : bool
+            What to do with one that is not: go on, or throw it away.
+
+        Raises
+        ------
+        StoreError
+            There is an unfinished run, and neither is asked for; a damaged report.
+        """
+        if restart:
+            return None
+        finished = self.finished()
+        if finished is None and self.started and not resume:
+            done = f" of {self.rounds_done} rounds" if self.rounds_done else ""
+            raise StoreError(
+                f"{self.path} holds an unfinished run{done}; go on with --resume, or "
+                "begin again with --restart"
+            )
+        return finished
 
     def begin(self, anew: bool = False) -> None:
         """Write the configuration, and remove what a kill left half-written.
@@ -228,22 +259,26 @@ class RunFolder:
         path = self.path / f"{name}.pt"
         if not path.exists():
             return None
-        try:
-            loaded: dict[str, Any] = torch.load(
-                path, map_location="cpu", weights_only=True
-            )
-        except (EOFError, RuntimeError, UnpicklingError) as error:
-            raise StoreError(
-                f"{path} is damaged; begin again with --restart"
-            ) from error
-        return loaded
+        damage = damage_of_archive(path)  # torch looks at no checksum
+        if damage is None:
+            try:
+                loaded: dict[str, Any] = torch.load(
+                    path, map_location="cpu", weights_only=True
+                )
+            except Exception as error:  # as many ways as there are in pickles
+                damage = str(error) or type(error).__name__
+            else:
+                return loaded
+        said = " ".join(damage.split())
+        raise StoreError(f"{path} is damaged ({said}); begin again with --restart")
 
-    def finish(self, outcomes: list[RoundOutcome]) -> None:
+    def finish(self, outcomes: list[RoundOutcome], notes: Sequence[str] = ()) -> None:
         """Write the report, which says that the run is finished."""
         report = {
             "config": self.config.model_dump(mode="json"),
             "rounds": [outcome.to_dict() for outcome in outcomes],
             "tickets": [self.ticket_path(one.round).name for one in outcomes],
+            "notes": list(notes),
         }
         with replacing(self.path / "report.json") as (file,):
             file.write_text(json.dumps(report, indent=1) + "\n")
@@ -258,13 +293,21 @@ class RunFolder:
         StoreError
             A damaged report.
         """
+        return self._reported(
+            lambda report: [RoundOutcome.of(known) for known in report["rounds"]]
+        )
+
+    def notes(self) -> tuple[str, ...]:
+        """Read the notes on a finished run; raises as `finished` does."""
+        return self._reported(lambda report: tuple(report.get("notes", ()))) or ()
+
+    def _reported(self, read: Callable[[Any], T]) -> T | None:
         path = self.path / "report.json"
         if not path.exists():
             return None
         try:
-            report = json.loads(path.read_text())
-            return [RoundOutcome.of(known) for known in report["rounds"]]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            return read(json.loads(path.read_text()))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(
                 f"{path} is damaged ({error}); remove it, and go on with --resume"
             ) from error

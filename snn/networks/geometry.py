@@ -7,10 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from hwmodel import Geometry
-from snn.networks.inference import inference
-
-LAYERS = (nn.Conv2d, nn.Linear)
+from snn.networks.calls import Calls, observe_calls
+from snn.networks.layers import geometry_of, prunable_layers
 
 
 def layer_geometry(network: nn.Module, example: torch.Tensor) -> list[dict[str, Any]]:
@@ -30,11 +28,14 @@ def layer_geometry(network: nn.Module, example: torch.Tensor) -> list[dict[str, 
     Returns
     -------
     list of dict
-        For each convolution and linear layer that runs, at the place of its first
-        call: ``name``; ``input_shape``, [channels, height, width] or [features],
-        without time and batch; ``stride``, ``padding`` and ``dilation``, two numbers
-        each; ``groups``; ``analog``, whether it sees the images, where `example` holds
-        images. All of it can be written as JSON.
+        For each convolution and linear layer, at the place of its first call: ``name``;
+        ``input_shape``, [channels, height, width] or [features], without time and
+        batch; ``stride``, ``padding`` and ``dilation``, two numbers each; ``groups``;
+        ``analog``, whether its input is analog: the images, or what is the same in all
+        time steps; ``calls``, how often it runs in an inference (and in each time
+        step, unless it is analog). A layer that runs on inputs of several sizes or
+        kinds has an entry for each. One that never runs stands at the end, with no
+        size and 0 calls. All of it can be written as JSON.
 
     Examples
     --------
@@ -45,57 +46,29 @@ def layer_geometry(network: nn.Module, example: torch.Tensor) -> list[dict[str, 
     >>> [(layer["name"], layer["input_shape"]) for layer in layers]
     [('features.0', [1, 8, 8]), ('classifier', [128])]
     """
-    inputs: dict[str, torch.Size] = {}
-    hooks = [
-        module.register_forward_pre_hook(_recorder(inputs, name))
-        for name, module in network.named_modules()
-        if isinstance(module, LAYERS)
-    ]
-    try:
-        with inference(network):
-            network(example)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    images = example.ndim == 4
-    return [
+    return list_layers(network, observe_calls(network, example))
+
+
+def list_layers(network: nn.Module, calls: Calls) -> list[dict[str, Any]]:
+    """List the layers of a network whose calls are known; see `layer_geometry`."""
+    ran = [
         {
             "name": name,
-            **_geometry(network.get_submodule(name), shape).to_json(),
-            "analog": images and place == 0,
+            **kind.geometry.to_json(),
+            "analog": kind.analog,
+            "calls": kind.calls,
         }
-        for place, (name, shape) in enumerate(inputs.items())
+        for name, kinds in calls.kinds.items()
+        for kind in kinds
     ]
-
-
-def _recorder(inputs: dict[str, torch.Size], name: str) -> Any:
-    def record(_: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
-        inputs.setdefault(name, given[0].shape)
-
-    return record
-
-
-def _geometry(module: nn.Module, shape: torch.Size) -> Geometry:
-    if not isinstance(module, nn.Conv2d):
-        return Geometry(tuple(shape[-1:]), (1, 1), (0, 0), (1, 1))
-    return Geometry(
-        tuple(shape[-3:]),
-        stride=(module.stride[0], module.stride[1]),
-        padding=_padding(module),
-        dilation=(module.dilation[0], module.dilation[1]),
-        groups=module.groups,
-    )
-
-
-def _padding(conv: nn.Conv2d) -> tuple[int, int]:
-    if conv.padding == "valid":
-        return (0, 0)
-    if conv.padding == "same":
-        # Of an odd total, torch puts the greater half behind; the model knows no sides.
-        down, right = (
-            -(-dilation * (size - 1) // 2)
-            for dilation, size in zip(conv.dilation, conv.kernel_size, strict=True)
-        )
-        return (down, right)
-    down, right = (int(size) for size in conv.padding)
-    return (down, right)
+    idle = [
+        {
+            "name": name,
+            **geometry_of(layer, None).to_json(),
+            "analog": False,
+            "calls": 0,
+        }
+        for name, layer in prunable_layers(network).items()
+        if name not in calls.kinds
+    ]
+    return ran + idle

@@ -19,6 +19,7 @@ from torch.nn import functional
 from balancer.errors import BalancerError
 from snn.data.batches import batches
 from snn.data.image_data import ImageData, Split
+from snn.networks.calls import observe_calls
 from snn.training.config import TrainingConfig
 from snn.training.distributed import Processes
 from snn.training.precision import autocast
@@ -151,24 +152,33 @@ class Evaluator:
     def running(self, timesteps: int | None) -> Iterator[None]:
         """Let the network run another number of time steps in the block.
 
-        One without the attribute ``timesteps`` runs one, or all of its events.
+        One without the attribute ``timesteps`` runs those of its neurons, or all of
+        its events.
         """
         network: Any = self.network
         timed = hasattr(network, "timesteps")
-        untimed = not timed and (self.data.events or timesteps == 1)
-        if timesteps is None or untimed:  # events are cut
+        if timesteps is None or (not timed and self.data.events):  # events are cut
             yield
             return
         if not timed:
-            raise TrainingError(
-                f"`timesteps` is {timesteps}, but {type(network).__name__} has no "
-                "attribute of that name to set"
-            )
+            own = self._own_timesteps()
+            if own != timesteps:
+                raise TrainingError(
+                    f"`timesteps` is {timesteps}, but {type(network).__name__} has no "
+                    f"attribute of that name to set; it runs {own}"
+                )
+            yield
+            return
         before, network.timesteps = network.timesteps, timesteps
         try:
             yield
         finally:
             network.timesteps = before
+
+    def _own_timesteps(self) -> int:
+        one = self.data.train.take(torch.arange(1))
+        ((x, _),) = batches(self.data, one, 1, device=self.processes.device)
+        return observe_calls(self.network, x).timesteps
 
 
 def score(

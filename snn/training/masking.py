@@ -13,7 +13,7 @@ from torch import nn
 
 from balancer.errors import BalancerError
 from snn.array_types import Masks, Scores
-from snn.channels.module_rules import LAYERS
+from snn.networks.layers import prunable_layers
 
 # Integers of as many bytes as a float has.
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -21,29 +21,6 @@ _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 class MaskError(BalancerError):
     """Masks or scores that do not fit the layers of a network."""
-
-
-def prunable_layers(network: nn.Module) -> dict[str, nn.Module]:
-    """Find the layers whose weights may be pruned: convolutions and linear layers.
-
-    Returns
-    -------
-    dict of str to Module
-        By module name, in the order of the network's modules; a module that is used
-        under several names appears under its first.
-
-    Examples
-    --------
-    >>> from torch import nn
-    >>> from snn import prunable_layers
-    >>> list(prunable_layers(nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU())))
-    ['0']
-    """
-    return {
-        name: module
-        for name, module in network.named_modules()
-        if isinstance(module, LAYERS)
-    }
 
 
 @contextmanager
@@ -99,6 +76,13 @@ def keep_masks(
         zero()  # an interrupt may have come between a step and its hook
 
 
+def layers_of_masks(network: nn.Module, masks: Masks) -> dict[str, nn.Module]:
+    """Return the layers that masks are for; see `keep_masks` for what is raised."""
+    layers = prunable_layers(network)
+    _check(layers, masks, "masks", np.bool_)
+    return layers
+
+
 def apply_masks(network: nn.Module, masks: Masks) -> None:
     """Set pruned weights to zero, once; see `keep_masks` for the parameters."""
     for weight, bits in _pruned(network, masks):
@@ -149,8 +133,7 @@ def _pruned(
     network: nn.Module, masks: Masks
 ) -> list[tuple[nn.Parameter, torch.Tensor]]:
     """Weights of the layers that lose some, and what `_zero` wants to know of them."""
-    layers = prunable_layers(network)
-    _check(layers, masks, "masks", np.bool_)
+    layers = layers_of_masks(network, masks)
     pruned = []
     for name, module in layers.items():
         if not masks[name].all():

@@ -202,8 +202,8 @@ class Trainer:
         Raises
         ------
         TrainingError
-            An empty split, logits of a wrong shape, or `timesteps` for a network
-            without an attribute of that name.
+            An empty split, logits of a wrong shape, or other `timesteps` than its own
+            for a network without an attribute of that name.
         """
         return self.evaluator.evaluate(split, timesteps)
 

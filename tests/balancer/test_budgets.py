@@ -87,9 +87,12 @@ def test_the_answer_is_the_best_of_all_within_the_budgets(network, min_load, dat
     nonzeros = data.draw(st.integers(0, sum(v.size for v in layers.values())))
     # Above 1, so that both count in absolute terms.
     latency, energy = (data.draw(st.integers(5, 240)) / 4 for _ in range(2))
+    allow_empty = nonzeros == 0 or data.draw(st.booleans())
+    guarded = [n for n, v in layers.items() if v.any() and not allow_empty]
     every = [
-        (kept, *taken(costs, *spent))
-        for kept, *spent in options(layers, maps, min_load)
+        (kept, *taken(costs, slices, spent))
+        for kept, slices, spent in options(layers, maps, min_load)
+        if all(spent[name] for name in guarded)
     ]
     within = [
         kept
@@ -107,6 +110,7 @@ def test_the_answer_is_the_best_of_all_within_the_budgets(network, min_load, dat
             energy_budget=energy,
             costs=costs,
             min_load=min_load,
+            allow_empty=allow_empty,
             **more,
         )
 
@@ -123,6 +127,7 @@ def test_the_answer_is_the_best_of_all_within_the_budgets(network, min_load, dat
         return
     best, greedy = answer(), answer(solver="greedy")
     for solution in (best, greedy):
+        assert all(solution.masks[name].any() for name in guarded)
         assert sum(layer.after.nonzeros for layer in solution.layers) <= nonzeros
         assert solution.cycles <= latency
         assert solution.energy <= energy
@@ -153,6 +158,7 @@ def test_knapsacks_of_three_budgets_are_solved_to_the_optimum(seed):
         latency_budget=budgets[1],
         energy_budget=budgets[2],
         costs=costs,
+        allow_empty=True,
     )
     assert solution.kept == pytest.approx(best, rel=1e-9)
     assert solution.status is Status.OPTIMAL
@@ -348,7 +354,7 @@ def test_the_frontier_rises_to_the_unlimited_solution():
 def test_what_cannot_be_is_refused(changes, message):
     """Wrong budgets, costs and floors are refused with what is accepted."""
     layers = {"a": np.ones((4, 6)), "b": np.ones((4, 6))}
-    given = {"scope": "global", "latency_budget": 8.0, "pes": 4}
+    given = {"scope": "global", "latency_budget": 8.0, "pes": 4, "allow_empty": True}
     given["costs"] = {"a": LayerCost(1), "b": LayerCost(2)}
     with pytest.raises(BalancerError, match=message):
         balance_network(layers, **(given | changes))

@@ -366,3 +366,47 @@ def test_files_have_the_permissions_of_any_new_file(tmp_path, umask):
         os.umask(before)
     modes = {(tmp_path / name).stat().st_mode for name in ("plain", "ours")}
     assert len(modes) == 1
+
+
+def told(tmp_path, metadata, **arrays):
+    path = tmp_path / "told.safetensors"
+    save_arrays(path, {"a.weight": PRUNED, **arrays}, metadata)
+    return path
+
+
+def test_the_list_of_layers_decides_what_a_layer_is(tmp_path):
+    """Matrices that a ticket does not list are left out, and named."""
+    metadata = {"layers": [{"name": "a"}, {"name": "not here"}]}
+    recurrent = {"lstm.weight_ih_l0": np.ones((4, 2)), "up.weight": DENSE}
+    path = told(tmp_path, metadata, **recurrent)
+    ticket = open_ticket(path)
+    assert [layer.name for layer in ticket.layers] == ["a"]
+    assert ticket.unlisted == ("lstm.weight_ih_l0", "up")
+    assert ticket.notes == (
+        "left out, not being in the ticket's list of layers: lstm.weight_ih_l0, up.",
+    )
+    masks = {"a": MASK, "up": MASK}
+    save_masks(tmp_path / "masks.npz", masks, {"ticket": metadata})
+    assert open_ticket(tmp_path / "masks.npz").unlisted == ("up",)
+
+
+@pytest.mark.parametrize(
+    "layers", [5, {}, [], ["a"], [{"name": 1}], [{"name": "other"}], None]
+)
+def test_a_list_of_something_else_decides_nothing(tmp_path, layers):
+    """Metadata that name none of the arrays leave all of them layers."""
+    ticket = open_ticket(told(tmp_path, {"layers": layers}, b=PRUNED))
+    assert [layer.name for layer in ticket.layers] == ["a", "b"]
+    assert not ticket.notes
+
+
+def test_rates_tell_the_time_steps_and_cannot_contradict_them(tmp_path):
+    """Rates [T, channels] are of as many steps as the ticket says, if it says any."""
+    rates = {"a.rates": np.full((2, 3), 0.1)}
+    assert open_ticket(told(tmp_path, {}, **rates)).about["timesteps"] == 2
+    assert open_ticket(told(tmp_path, {"timesteps": 2}, **rates)).layers
+    with pytest.raises(TicketError, match=r"layer a: .* 2 time steps, but .* is 1"):
+        open_ticket(told(tmp_path, {"timesteps": 1}, **rates))
+    rates |= {"b.weight": PRUNED, "b.rates": np.full((3, 3), 0.1)}
+    with pytest.raises(TicketError, match=r"layer b: .* 3 time steps, but .* a are of"):
+        open_ticket(told(tmp_path, {}, **rates))

@@ -1,10 +1,13 @@
 """The tables of `balance`: narrow enough, and nothing in them that is not so."""
 
+import numpy as np
 import pytest
 
-from balancer import balance_ticket, shipped_ticket
+from balancer import Ticket, balance_ticket, shipped_ticket
+from balancer.files.array_files import ArraysInMemory
 from hwmodel import Hardware
 from hwmodel.commands.balance_tables import baseline_table, network_table
+from hwmodel.commands.text_tables import draw
 
 TERMINAL = 80
 
@@ -17,30 +20,48 @@ def document():
     return report.to_dict()
 
 
-def width(table):
-    """Columns of a terminal that a table takes, with a space on each side of a cell."""
-    cells = zip(table.header, *table.rows, strict=True)
-    return sum(2 + max(map(len, column)) for column in cells)
-
-
-def test_a_narrow_table_fits_a_terminal(document):
-    """The short table takes at most 80 columns, and keeps what matters most."""
-    narrow, full = network_table(document, narrow=True), network_table(document)
-    assert width(narrow) <= TERMINAL < width(full)
-    assert set(narrow.header) < set(full.header)
-    assert {"layer", "utilization", "kept", "gap", "status"} < set(narrow.header)
-
-
 def test_cells_stand_under_their_headers(document):
-    """Whatever columns there are, a row holds the texts of its layer."""
-    for narrow in (True, False):
-        table = network_table(document, narrow)
-        for cells, row in zip(table.rows, document["layers"], strict=False):
-            named = dict(zip(table.header, cells, strict=True))
-            assert named["layer"] == row["name"]
-            assert named["kept"] == f"{row['kept_fraction']:.4f}"
-            assert named["status"] == row["status"]
-        assert table.rows[-1][0] == "network"
+    """A row holds the texts of its layer."""
+    table = network_table(document)
+    for cells, row in zip(table.rows, document["layers"], strict=False):
+        named = dict(zip(table.header, cells, strict=True))
+        assert named["layer"] == row["name"]
+        assert named["kept"] == f"{row['kept_fraction']:.4f}"
+        assert named["status"] == row["status"]
+    assert table.rows[-1][0] == "network"
+
+
+def test_the_table_of_a_terminal_shows_what_matters(document):
+    """In 80 columns, with long names too, only solver and time have no room."""
+    rows = [row | {"name": f"module.{row['name']}" * 3} for row in document["layers"]]
+    for named in (document, {**document, "layers": rows}):
+        drawn = draw(network_table(named), TERMINAL)
+        assert max(map(len, (*drawn.header, *drawn.rows))) <= TERMINAL
+        assert set(drawn.left_out) == {"time", "solver"}
+        text = "\n".join(drawn.rows)
+        for row in named["layers"]:
+            assert row["name"] in text
+            assert f"{row['kept_fraction']:.4f}" in text
+
+
+def test_an_empty_layer_has_neither_utilization_nor_a_share():
+    """Nothing is kept of it, so the table has dashes where perfect numbers stood."""
+    layers = {"a": np.ones((4, 4)), "b": np.full((4, 4), 9.0)}
+    arrays = {f"{name}.score": values for name, values in layers.items()}
+    ticket = Ticket.of(ArraysInMemory(arrays))
+    report = balance_ticket(
+        ticket, scope="global", budget=8, pes=4, allow_empty=True, compare=True
+    )
+    document = report.to_dict()
+    row = dict(
+        zip(
+            network_table(document).header, network_table(document).rows[0], strict=True
+        )
+    )
+    assert row["utilization"] == "1.000 → -"
+    assert (row["kept"], row["price"]) == ("-", "-")
+    assert document["layers"][0]["kept_fraction"] is None
+    assert "Without any weight: a; the network computes nothing." in report.notes
 
 
 def test_without_hardware_there_is_no_column_of_cycles():

@@ -152,3 +152,67 @@ def test_errors_of_the_model_are_the_balancer_s(error):
     assert issubclass(error, BalancerError)
     with pytest.raises(BalancerError):
         evaluate([LayerWorkload("a", np.ones(3))], Accelerator.load("u-ticket"))
+
+
+def barrier(name, **array):
+    """An accelerator with another array."""
+    base = Accelerator.load(name)
+    return base.model_copy(update={"array": base.array.model_copy(update=array)})
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "said"),
+    [
+        ("u-ticket", None),
+        ("systolic", "waiting for memory"),
+        ("sata", "this array does not skip zero weights"),
+        (barrier("u-ticket", skip="none"), "this array does not skip zero weights"),
+        (barrier("u-ticket", skip="spike"), "this array does not skip zero weights"),
+        (barrier("u-ticket", skip="dual", barrier="tile"), None),
+        ("eie", "waiting for other spikes at a barrier"),
+    ],
+)
+def test_where_balance_saves_no_time_the_report_says_why(accelerator, said):
+    """The cause follows from what the PEs do, not from the name of the accelerator."""
+    hardware = Hardware.of(accelerator)
+    report = balance_ticket(shipped_ticket(), hardware=hardware, reorder=False)
+    notes = [note for note in report.notes if note.startswith("Little time saved")]
+    if said is None:
+        assert not notes
+        assert report.cycles < 0.9 * report.cycles_before
+    else:
+        assert any(said in note for note in notes)
+        use = report.hardware
+        before, after = (
+            sum((cost.drawn or cost).cycles for cost in side.values())
+            for side in (use.before, use.after)
+        )
+        assert after > 0.85 * before
+
+
+def test_pe_cycles_of_a_mask_are_all_accounted_for():
+    """Busy, gated, idle, structural and stalled cycles are PEs x cycles."""
+    ticket = open_ticket(shipped_ticket())
+    shapes = {layer.name: layer.shape for layer in ticket.layers}
+    for name in ("u-ticket", "generic-45nm", "systolic", "loas"):
+        hardware = Hardware.of(name)
+        layers = hardware.layers(shapes, ticket.about)
+        for layer in ticket.layers:
+            cost = layers.mask_cost(layer.name, layer.read_mask())
+            pes = hardware.accelerator.array.size
+            assert cost.time.total == pytest.approx(pes * cost.cycles)
+            assert min(cost.time.busy, cost.time.idle, cost.time.structural) >= 0
+
+
+def test_a_bound_of_cycles_stands_beside_those_of_drawn_spikes():
+    """Where PEs wait for spikes, expected loads hide it: the report draws some."""
+    hardware = Hardware.of(barrier("u-ticket", skip="dual", barrier="pixel"))
+    report = balance_ticket(shipped_ticket(), hardware=hardware, reorder=False)
+    drawn = [cost.drawn for cost in report.hardware.after.values()]
+    rated = [cost for cost in drawn if cost is not None]
+    assert len(rated) == 3  # the first layer has an analog input
+    for cost in report.hardware.after.values():
+        assert cost.drawn is None or cost.drawn.cycles > cost.cycles
+    assert any("drawn from their rates" in note for note in report.notes)
+    exact = balance_ticket(shipped_ticket(), hardware=Hardware.of(), reorder=False)
+    assert not any("drawn" in note for note in exact.notes)

@@ -16,6 +16,8 @@ from hwmodel import (
     evaluate,
     evaluate_many,
 )
+from hwmodel.commands.report_tables import comparison_table, report_table
+from hwmodel.commands.text_tables import draw
 
 
 def network(density, batch=2):
@@ -160,3 +162,38 @@ def test_what_is_printed_is_read_at_a_glance():
         assert len(said.splitlines()) == lines
         assert "array(" not in said
         assert max(map(len, said.splitlines())) < 140
+
+
+def test_energies_of_different_units_stand_apart():
+    """E_d and pJ share neither a column nor a ratio, in rows, layers, CSV or tables."""
+    layers = network(0.2)
+    reports = evaluate_many(layers, map(Accelerator.load, ("u-ticket", "sata", "eie")))
+    comparison = ReportComparison.of_accelerators(reports)
+    assert comparison.units == ("E_d", "pJ")
+    rows = comparison.rows()
+    assert [row["energy_unit"] for row in rows] == ["E_d", "pJ", "pJ"]
+    assert [row["energy_pj"] for row in rows] == [
+        None,
+        *(r.energy_pj for r in reports[1:]),
+    ]
+    assert [row["energy_E_d"] for row in rows] == [reports[0].energy_pj, None, None]
+    assert [row["energy_pj_ratio"] for row in rows] == [1.0, None, None]
+    assert rows[0]["pj_per_sop"] is None
+    assert rows[1]["cycles_ratio"] == reports[1].cycles / reports[0].cycles
+    layer = comparison.layer_rows()[0]
+    assert layer["u-ticket_energy_E_d"] == reports[0].layers[0].energy_pj
+    assert "u-ticket_energy_pj" not in layer
+    assert layer["sata_energy_pj"] == reports[1].layers[0].energy_pj
+    table = comparison_table(comparison)
+    assert {"energy E_d", "energy pJ"} < set(table.header)
+    alike = ReportComparison(("a", "b"), (reports[0], reports[0]))
+    assert "energy E_d" in comparison_table(alike).header
+    assert alike.rows()[1]["energy_pj_ratio"] == 1.0
+
+
+def test_the_table_of_a_report_fits_a_terminal(report):
+    """In 80, 120 and 160 columns nothing that matters is left out."""
+    for width in (80, 120, 160):
+        drawn = draw(report_table(report), width)
+        assert max(map(len, (*drawn.header, *drawn.rows))) <= width
+        assert not {"layer", "cycles", "utilization", "energy pJ"} & set(drawn.left_out)

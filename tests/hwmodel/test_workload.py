@@ -377,6 +377,7 @@ def test_a_list_of_layers_tells_what_no_text_can():
     """Branches have one input, layers run as listed, and the text is not asked."""
     metadata = {
         "layers": LISTED, "architecture": "4c3-4c3-4c3-fc10", "input_shape": [2, 4, 4],
+        "timesteps": 2,
     }  # fmt: skip
     layers, assumption = network_workloads(LISTED_MASKS, metadata)
     assert assumption is None
@@ -390,7 +391,7 @@ def test_a_list_of_layers_tells_what_no_text_can():
 def test_layers_without_a_mask_are_left_out():
     """A list may name more layers than there are masks; the others keep their place."""
     masks = {name: LISTED_MASKS[name] for name in ("head", "block.right")}
-    layers, assumption = network_workloads(masks, {"layers": LISTED})
+    layers, assumption = network_workloads(masks, {"layers": LISTED, "timesteps": 2})
     assert assumption is None
     assert [layer.name for layer in layers] == ["block.right", "head"]
     assert not any(layer.direct_coded for layer in layers)
@@ -413,7 +414,9 @@ def test_a_list_that_does_not_fit_is_not_used(layers):
     """Masks without an entry, other shapes or no list at all: the text is asked."""
     _, assumption = network_workloads(LISTED_MASKS, {"layers": layers})
     assert "one output pixel" in assumption
-    text = {"architecture": "4c3-4c3-4c3-fc10", "input_shape": [2, 4, 4]}
+    text = {
+        "architecture": "4c3-4c3-4c3-fc10", "input_shape": [2, 4, 4], "timesteps": 2,
+    }  # fmt: skip
     workloads, assumption = network_workloads(LISTED_MASKS, text | {"layers": layers})
     assert assumption is None
     assert workloads[0].input_shape == (2, 4, 4)

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 pytest.importorskip("torch")
 from scipy import stats
 
-from hwmodel.commands.console import TextTable, to_markdown
+from hwmodel.commands.console import to_markdown
+from hwmodel.commands.text_tables import TextTable
 from snn.commands.comparison_tables import (
     comparison_notes,
     differences_table,

@@ -32,8 +32,8 @@ def test_a_text_and_a_run_agree():
     network = build_network(text, (2, 18, 14), 5, 2)
     layers = layer_geometry(network, torch.randn(1, 2, 18, 14))
     masks = masks_of(network)
-    listed = network_workloads(masks, {"layers": layers})
-    metadata = {"architecture": text, "input_shape": [2, 18, 14]}
+    listed = network_workloads(masks, {"layers": layers, "timesteps": 2})
+    metadata = {"architecture": text, "input_shape": [2, 18, 14], "timesteps": 2}
     written = network_workloads(masks, metadata)
     assert listed.assumption is written.assumption is None
     fields = ("name", "input_shape", "stride", "padding", "output_size", "direct_coded")
@@ -46,7 +46,7 @@ def test_a_residual_network_is_listed_in_the_order_in_which_it_runs():
     network = build_network("resnet19", (3, 16, 16), 10, 1)
     layers = json.loads(json.dumps(layer_geometry(network, torch.randn(1, 3, 16, 16))))
     masks = masks_of(network)
-    workloads, assumption = network_workloads(masks, {"layers": layers})
+    workloads, assumption = network_workloads(masks, {"layers": layers, "timesteps": 1})
     assert assumption is None
     assert [layer.name for layer in workloads] == [layer["name"] for layer in layers]
     assert {layer.name for layer in workloads} == set(masks)

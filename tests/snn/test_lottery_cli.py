@@ -153,3 +153,39 @@ def test_a_file_with_an_unknown_field_is_named(capsys, tmp_path):
     assert err.startswith(
         "balanced-sparsity: error: run.toml: no field is named 'speed'"
     )
+
+
+def test_rounds_fit_a_terminal(capsys, monkeypatch):
+    """In 80 columns the rows fit, and what has no room is named."""
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = run(capsys, *TINY)
+    lines = out.splitlines()
+    assert lines[1].startswith("Left out at 80 columns: spikes, worst layer, valid")
+    assert max(map(len, lines[2:6])) <= 80
+    assert {len(line) for line in lines[2:6]} == {len(lines[2])}
+
+
+def test_ctrl_c_says_how_to_resume(capsys, monkeypatch):
+    """Status 130, and the option that goes on with the rounds that are done."""
+
+    def interrupted(*_args, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("snn.lottery.run.run_lottery", interrupted)
+    for args, said in (
+        ((), "go on with the same options and --resume"),
+        (("--restart",), "and --resume instead of --restart"),
+        (("--resume",), "the same command goes on where it stopped"),
+    ):
+        status, _, err = run(capsys, *TINY, *args)
+        assert status == 130
+        assert said in err
+
+
+def test_a_run_that_would_empty_a_layer_is_refused_before_it_begins(capsys, tmp_path):
+    """The last sparsity has to leave a slice to every layer, or `--allow-empty`."""
+    far = (*TINY[:-3], "0.999", *TINY[-2:])
+    status, _, err = run(capsys, *far)
+    assert status == 1
+    assert "need at least" in err
+    assert not list(tmp_path.rglob("round-*"))

@@ -41,6 +41,7 @@ OTHERS = {
     "scope": "layer",
     "revive": True,
     "balance_from": 0.5,
+    "allow_empty": True,
     "latency_budget": 0.5,
     "rewind": 2,
     "search_timesteps": 2,

@@ -1,5 +1,6 @@
 """Rounds in any order of training, pruning, writing and reading keep their promises."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -16,13 +17,14 @@ from hypothesis.stateful import (
 
 torch = pytest.importorskip("torch")
 
+from lottery_cases import has_room  # noqa: E402
 from torch import nn  # noqa: E402
 
 from balancer.files.ticket import open_ticket  # noqa: E402
 from balancer.program.validation import budget_of_sparsity  # noqa: E402
 from snn.lottery.config import LotteryConfig  # noqa: E402
 from snn.lottery.hardware import RunArray, layer_outcomes  # noqa: E402
-from snn.lottery.methods import METHODS  # noqa: E402
+from snn.lottery.methods import METHODS, ROUNDED  # noqa: E402
 from snn.lottery.pruning import (  # noqa: E402
     Pruned,
     Pruning,
@@ -137,23 +139,30 @@ class Rounds(RuleBasedStateMachine):
     @rule(step=st.sampled_from([0.0, 0.1, 0.25, 0.6]))
     def prune(self, step):
         """A round prunes its share of what is left."""
-        self.sparsity = 1 - (1 - self.sparsity) * (1 - step)
-        self.round += 1
-        self.pruning = Pruning(
+        sparsity = 1 - (1 - self.sparsity) * (1 - step)
+        pruning = Pruning(
             scores=self.scores,
             masks=self.pruned.masks,
             carried=self.pruned.carried,
-            sparsity=self.sparsity,
+            sparsity=sparsity,
             step=step,
             scope=self.config.scope,
             pe_map=self.pe_map,
             pes=self.config.pes,
             revive=self.config.revive,
-            seed=self.round,
+            seed=self.round + 1,
             costs=self.array.costs(self.pruned.masks, self.about),
             latency_budget=self.config.latency_budget,
         )
+        in_order = self.method != "optimal-order"
+        revived = replace(pruning, revive=True)
+        if self.method in ROUNDED and not all(
+            has_room(one, in_order) for one in (pruning, revived)
+        ):
+            return  # a run that prunes so far is refused before it begins
+        self.pruning, self.sparsity = pruning, sparsity
         self.former = self.pruned
+        self.round += 1
         self.pruned = METHODS[self.method](self.pruning)
         apply_masks(self.network, self.pruned.masks)
 
@@ -246,7 +255,9 @@ class Rounds(RuleBasedStateMachine):
                 budget = budget_of_sparsity(self.sparsity, weights)
                 assert sum(kept[name] for name in names) == min(budget, most)
         if self.method in ("optimal", "optimal-order"):
-            budgets = layer_budgets(self.pruning, unstructured(self.pruning))
+            masks = unstructured(self.pruning)
+            in_order = self.method == "optimal"
+            budgets = layer_budgets(self.pruning, masks, in_order=in_order)
             for name, budget in budgets.items():
                 assert kept[name] <= budget
 

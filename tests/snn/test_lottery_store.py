@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
 from balancer import (  # noqa: E402
+    BalancerError,
     Schedule,
     TicketError,
     open_ticket,
@@ -137,6 +140,54 @@ def test_checkpoints_are_read_to_the_bit(folder):
         assert (then.dtype, then.tobytes()) == (now.dtype, now.tobytes())
     folder.save_round(ticket(), {})
     assert folder.load_checkpoint() is None
+
+
+def flipped(path, place, bit):
+    """Change one bit of a file."""
+    content = bytearray(path.read_bytes())
+    content[place % len(content)] ^= 1 << bit
+    path.write_bytes(content)
+
+
+def read_or_refused(read, said):
+    """What a file holds, or None if it is refused by an error that says so."""
+    try:
+        return read()
+    except BalancerError as error:
+        message = str(error)
+    assert said in message
+    return None
+
+
+BITS = st.tuples(st.integers(0, 10**6), st.integers(0, 7))
+
+
+@given(BITS)
+def test_a_changed_bit_is_no_other_state(tmp_path_factory, bit):
+    """What a run goes on from is refused, or is what was written."""
+    path = tmp_path_factory.mktemp("run")
+    folder = RunFolder(path, LotteryConfig.of({}))
+    state = {"w": torch.arange(300.0)}
+    folder.save_rewind(state)
+    flipped(path / "rewind.pt", *bit)
+    read = read_or_refused(folder.load_rewind, "rewind.pt is damaged")
+    assert read is None or torch.equal(read["w"], state["w"])
+
+
+@given(BITS)
+def test_a_changed_bit_is_no_other_ticket(tmp_path_factory, bit):
+    """Of a ticket, arrays, outcome and all other metadata are checked."""
+    path = tmp_path_factory.mktemp("run")
+    folder = RunFolder(path, LotteryConfig.of({}))
+    written = ticket()
+    folder.save_round(written, {"layers": ["a"]})
+    flipped(folder.ticket_path(0), *bit)
+    read = read_or_refused(lambda: folder.load_round(0), "round-00.safetensors")
+    if read is not None:
+        assert read.outcome == written.outcome
+        assert read.state["a.weight"].tobytes() == written.state["a.weight"].tobytes()
+        assert (read.pruned.masks["a"] == written.pruned.masks["a"]).all()
+        assert read.pruned.schedules == written.pruned.schedules
 
 
 def test_nothing_is_half_written(folder):

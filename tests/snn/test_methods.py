@@ -8,11 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lottery_cases import FREE_MAPS, MAPS, ORDERED_MAPS, prunings
 
-from balancer import BalancerError, LayerCost
+from balancer import BalancerError, InfeasibleError, LayerCost
 from balancer.metrics import LoadMetrics
 from balancer.program.validation import budget_of_sparsity
 from snn.lottery.methods import METHODS, ORDER_GAP, check_map, get_method
-from snn.lottery.pruning import Pruning, kept_magnitude, layer_budgets, unstructured
+from snn.lottery.pruning import (
+    Pruning,
+    kept_magnitude,
+    layer_budgets,
+    least_kept,
+    unstructured,
+)
 
 BALANCED = ("topk-per-pe", "optimal", "optimal-order", "latency")
 NESTED = ("lth", "lth-sorted", *BALANCED)
@@ -183,17 +189,27 @@ def test_all_methods_take_tiles_of_output_channels(method):
 
 @given(prunings(FREE_MAPS))
 def test_layer_budgets_add_up(pruning):
-    """Budgets exceed the network's only to save a layer from being emptied."""
+    """No layer is emptied that has weights, and the network keeps its budget."""
     masks = unstructured(pruning)
     budgets = layer_budgets(pruning, masks)
-    smallest = {
-        name: int(pruning.map_of(name).group_sizes().min(initial=99)) for name in masks
-    }
-    for name, mask in masks.items():
+    for name in masks:
         assert 0 <= budgets[name] <= np.count_nonzero(pruning.carried[name])
-        assert bool(budgets[name]) == mask.any()
-    if sum(budgets.values()) > count(masks):  # then no layer can give any more
-        assert all(budgets[name] <= smallest[name] for name in masks)
+        assert bool(budgets[name]) == pruning.carried[name].any()
+    assert sum(budgets.values()) <= count(masks)
+
+
+def test_a_budget_without_room_for_every_layer_is_refused():
+    """The message says which layers need how much; so it does if nothing can help."""
+    pruning = dense_pruning(random_scores((4, 6), "ab"), sparsity=0.9, pes=4)
+    with pytest.raises(InfeasibleError, match=r"at least 8 \(a 4, b 4\)"):
+        METHODS["optimal"](pruning)
+    lost = {"a": np.eye(4, 6, dtype=bool), "b": np.eye(4, 6, dtype=bool)}
+    lost["b"][0] = False  # one of the four PEs has nothing to keep
+    nested = replace(pruning, sparsity=0.5, carried=lost, masks=lost)
+    for method in ("optimal", "latency"):
+        costs = dict.fromkeys("ab", LayerCost(1))
+        with pytest.raises(InfeasibleError, match=r"no balanced mask .* of b:"):
+            METHODS[method](replace(nested, costs=costs))
 
 
 def test_smaller_layers_give_what_larger_ones_cannot():
@@ -365,11 +381,12 @@ def test_latency_keeps_its_budget(pruning, share):
     """It takes a share of what optimal takes of all weights, or one for every PE."""
     pruning = replace(pruning, latency_budget=share)
     masks = METHODS["latency"](pruning).masks
-    floors = {}
+    floors, needed = {}, 0
     for name, candidates in pruning.carried.items():
         pe_map = pruning.map_of(name)
         fed = bool(pe_map.cell_loads(candidates).min(initial=1))
-        floors[name] = pe_map.groups if fed else 0
+        floors[name] = pe_map.groups if fed else int(candidates.any())
+        needed += pe_map.n_cells if fed else least_kept(pruning, name)
         if fed:  # then no PE is without weights, and no channel dead
             assert pe_map.cell_loads(masks[name]).min(initial=1) >= 1
     least = sum(cost.cycles(floors[n]) for n, cost in pruning.costs.items())
@@ -377,7 +394,6 @@ def test_latency_keeps_its_budget(pruning, share):
     most = share * cycles(pruning, everything.masks)
     assert cycles(pruning, masks) <= max(most, least, 1)
     weights = sum(scores.size for scores in pruning.scores.values())
-    needed = sum(pruning.map_of(n).n_cells for n, floor in floors.items() if floor)
     budget = budget_of_sparsity(pruning.sparsity, weights)
     assert count(masks) <= max(budget, needed)
 
@@ -425,8 +441,11 @@ def test_ragged_layers_are_not_emptied():
 def test_kept_magnitude_compares_at_equal_nonzeros(pruning):
     """Layer-wise pruning keeps all that can be kept, others no more."""
     layer_wise = unstructured(replace(pruning, scope="layer", revive=True))
-    assert kept_magnitude(pruning.scores, layer_wise) == pytest.approx(1.0)
-    assert kept_magnitude(pruning.scores, pruning.carried) <= 1 + 1e-12
+    scored = any(scores[layer_wise[n]].any() for n, scores in pruning.scores.items())
+    best = kept_magnitude(pruning.scores, layer_wise)
+    assert best == pytest.approx(1.0) if scored else best is None
+    share = kept_magnitude(pruning.scores, pruning.carried)
+    assert share is None or share <= 1
 
 
 def test_unknown_methods_are_named():

@@ -1,0 +1,1 @@
+"""Train the network of a ticket again, with masks that were chosen for it."""
