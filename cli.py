@@ -9,6 +9,7 @@ from typing import Any
 
 from hwmodel.commands.accelerators import Accelerators
 from hwmodel.commands.balance import Balance
+from hwmodel.commands.console import printable
 from hwmodel.commands.contract import (
     CancelledError,
     Command,
@@ -78,11 +79,13 @@ def _parser() -> Parser:
 
 
 def _warn(message: str) -> None:
-    print(f"{PROGRAM}: warning: {' '.join(message.split())}", file=sys.stderr)
+    text = printable(" ".join(message.split()))
+    print(f"{PROGRAM}: warning: {text}", file=sys.stderr)
 
 
 def _fail(message: str, status: int) -> int:
-    print(f"{PROGRAM}: error: {' '.join(message.split())}", file=sys.stderr)
+    text = printable(" ".join(message.split()))
+    print(f"{PROGRAM}: error: {text}", file=sys.stderr)
     return status
 
 

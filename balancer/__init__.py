@@ -36,13 +36,12 @@ if TYPE_CHECKING:
     )
     from balancer.expected_work.solve import WorkSolution, balance_expected_work
     from balancer.files.ticket import (
-        LayerArrays,
         Ticket,
-        TicketLayer,
         open_ticket,
         save_masks,
         shipped_ticket,
     )
+    from balancer.files.ticket_layer import LayerArrays, TicketLayer
     from balancer.hardware import (
         HardwareModel,
         LayerCost,
@@ -70,7 +69,8 @@ if TYPE_CHECKING:
     from balancer.network.request import BalanceRequest
     from balancer.program.problem import RetentionProblem
     from balancer.program.validation import budget_of_sparsity
-    from balancer.report.balance_report import BalanceFiles, BalanceReport
+    from balancer.report.balance_files import BalanceFiles
+    from balancer.report.balance_report import BalanceReport
     from balancer.report.balance_ticket import balance_ticket
     from balancer.report.hardware_use import HardwareUse
     from balancer.solvers import register_solver, solver_names
@@ -149,7 +149,7 @@ __all__ = [
 _HOMES = {
     "Answer": "balancer.solvers.solution",
     "ArrayLayer": "balancer.network.job",
-    "BalanceFiles": "balancer.report.balance_report",
+    "BalanceFiles": "balancer.report.balance_files",
     "BalanceReport": "balancer.report.balance_report",
     "BalanceRequest": "balancer.network.request",
     "BalancerError": "balancer.errors",
@@ -158,7 +158,7 @@ _HOMES = {
     "HardwareModel": "balancer.hardware",
     "HardwareUse": "balancer.report.hardware_use",
     "InfeasibleError": "balancer.errors",
-    "LayerArrays": "balancer.files.ticket",
+    "LayerArrays": "balancer.files.ticket_layer",
     "LayerCost": "balancer.hardware",
     "LayerResult": "balancer.network.network_solution",
     "LayersOnHardware": "balancer.hardware",
@@ -179,7 +179,7 @@ _HOMES = {
     "Termination": "balancer.solvers.solution",
     "Ticket": "balancer.files.ticket",
     "TicketError": "balancer.errors",
-    "TicketLayer": "balancer.files.ticket",
+    "TicketLayer": "balancer.files.ticket_layer",
     "Tradeoff": "balancer.network.budgets",
     "TransposableProblem": "balancer.two_way.problem",
     "TwoWayProblem": "balancer.two_way.problem",

@@ -6,8 +6,9 @@
 
 Modules, from the ground up: `sections`, `accelerator`, `workload`, `inputs`, `counts`,
 `compute`, `traffic`, `latency`, `energy`, `report`, `evaluation`; `architecture`,
-`geometry`, `ticket_workloads`; `layer_costs`, `hardware`; `commands`; `stepped` is the
-slow reference. Every equation stands in ``docs/hardware-model.md``.
+`geometry`, `ticket_workloads`, `given_geometry`, `chain`; `layer_costs`, `hardware`;
+`commands`; `stepped` is the slow reference. Every equation stands in
+``docs/hardware-model.md``.
 """
 
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from balancer.lazy import lazy_attributes
 
 if TYPE_CHECKING:
     from hwmodel.accelerator import Accelerator
+    from hwmodel.chain import place_layers
     from hwmodel.comparison import ReportComparison
     from hwmodel.errors import (
         AcceleratorError,
@@ -54,6 +56,7 @@ __all__ = [
     "evaluate_many",
     "load_spikes",
     "network_workloads",
+    "place_layers",
     "save_spikes",
     "slice_costs",
 ]
@@ -78,6 +81,7 @@ _HOMES = {
     "evaluate_many": "hwmodel.evaluation",
     "load_spikes": "hwmodel.spike_files",
     "network_workloads": "hwmodel.ticket_workloads",
+    "place_layers": "hwmodel.chain",
     "save_spikes": "hwmodel.spike_files",
     "slice_costs": "hwmodel.layer_costs",
 }

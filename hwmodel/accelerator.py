@@ -144,7 +144,7 @@ class Accelerator(Section):
         """Read a description; errors name `origin`. Raises and warns as `load`."""
         try:
             data = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, RecursionError) as error:
             detail = " ".join(str(error).split())
             raise AcceleratorError(f"{origin}: not YAML: {detail}") from None
         if not isinstance(data, dict):

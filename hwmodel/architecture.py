@@ -14,6 +14,8 @@ from hwmodel.errors import ArchitectureError
 
 Shape: TypeAlias = tuple[int, ...]
 
+MOST, DIGITS = 2**20, 7  # what a number may be, and the digits of that
+
 _TOKEN = re.compile(
     r"(?P<channels>[1-9]\d*)c(?P<kernel>[1-9]\d*)(s(?P<stride>[1-9]\d*))?"
     r"|(?P<kind>[ma])p(?P<window>[1-9]\d*)"
@@ -106,6 +108,7 @@ def _parsed(word: str, text: str) -> Step:
             "to 32 channels with a 3 x 3 kernel, stride 1 or 2), mp2, ap2 (maximum, "
             "average over 2 x 2), fc10 (linear, 10 outputs), joined by hyphens"
         )
+    _refuse_huge(word, text)
     if token["window"]:
         return Pooling(
             "max" if token["kind"] == "m" else "average", int(token["window"])
@@ -114,6 +117,15 @@ def _parsed(word: str, text: str) -> Step:
         return FullyConnected(int(token["outputs"]))
     sizes = token["channels"], token["kernel"], token["stride"] or 1
     return Convolution(*map(int, sizes))
+
+
+def _refuse_huge(word: str, text: str) -> None:
+    for number in re.findall(r"\d+", word):
+        if len(number) > DIGITS or int(number) > MOST:
+            raise ArchitectureError(
+                f"{word!r} in {text!r} holds {number[:DIGITS]}…, which is more than "
+                f"{MOST:,} channels, outputs or pixels"
+            )
 
 
 def _text(step: Convolution | Pooling) -> str:

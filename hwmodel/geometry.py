@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
@@ -128,18 +128,27 @@ def written_layers(
         In the order of the text; None if it does not tell all layers.
     """
     text, image = known.get("architecture"), known.get("input_shape")
-    if not isinstance(text, str) or not image or len(image) != 3:
+    if not isinstance(text, str) or not _is_image(image):
         return None
     free = list(shapes)
     placed: list[PlacedLayer] = []
     try:
-        for shape, geometry in _walk(text, tuple(int(size) for size in image)):
+        for shape, geometry in _walk(text, tuple(image)):
             name = next(name for name in free if shapes[name] == shape)
             free.remove(name)
             placed.append(PlacedLayer(name, geometry, not placed))
     except (ArchitectureError, StopIteration):
         return None
     return None if free else placed
+
+
+def _is_image(value: object) -> TypeGuard[Sequence[int]]:
+    """Whether a value of foreign metadata is (channels, height, width)."""
+    return (
+        isinstance(value, (list, tuple))
+        and len(value) == 3
+        and all(type(size) is int and size > 0 for size in value)
+    )
 
 
 def _walk(text: str, image: Shape) -> Iterator[tuple[Shape, Geometry]]:

@@ -1,13 +1,13 @@
 """Spike tensors on disk: one bit per spike, one file for a network.
 
 A ``.npz`` file holds for each layer NAME the arrays ``NAME.bits`` (uint8, packed) and
-``NAME.shape`` (int64). Nothing in it is ever unpickled.
+``NAME.shape`` (int64), or NAME itself, zeros and ones. Nothing in it is ever unpickled.
 """
 
 from __future__ import annotations
 
+import math
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hwmodel.errors import WorkloadError
+
+BITS, SHAPE = ".bits", ".shape"  # endings of the arrays of a layer
 
 
 def save_spikes(path: str | Path, spikes: Mapping[str, npt.ArrayLike]) -> None:
@@ -51,8 +53,8 @@ def save_spikes(path: str | Path, spikes: Mapping[str, npt.ArrayLike]) -> None:
         array = np.asarray(given)
         if array.dtype != np.bool_ and not ((array == 0) | (array == 1)).all():
             raise WorkloadError(f"layer {name!r}: `spikes` hold values besides 0 and 1")
-        arrays[f"{name}.bits"] = np.packbits(array.astype(bool).reshape(-1))
-        arrays[f"{name}.shape"] = np.array(array.shape, dtype=np.int64)
+        arrays[f"{name}{BITS}"] = np.packbits(array.astype(bool).reshape(-1))
+        arrays[f"{name}{SHAPE}"] = np.array(array.shape, dtype=np.int64)
     target = Path(path)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
@@ -64,7 +66,13 @@ def save_spikes(path: str | Path, spikes: Mapping[str, npt.ArrayLike]) -> None:
 
 
 def load_spikes(path: str | Path) -> dict[str, npt.NDArray[np.uint8]]:
-    """Read what `save_spikes` wrote.
+    """Read what `save_spikes` wrote, or plain arrays of spikes.
+
+    Parameters
+    ----------
+    path : str or Path
+        A .npz file; arrays that are not packed are those of the layers of their names,
+        zeros and ones [timesteps, batch, ...].
 
     Returns
     -------
@@ -74,7 +82,7 @@ def load_spikes(path: str | Path) -> dict[str, npt.NDArray[np.uint8]]:
     Raises
     ------
     WorkloadError
-        A file that cannot be read, or that `save_spikes` did not write.
+        A file that cannot be read, that holds no spikes, or numbers besides 0 and 1.
 
     Examples
     --------
@@ -89,20 +97,42 @@ def load_spikes(path: str | Path) -> dict[str, npt.NDArray[np.uint8]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
-        names = [key.removesuffix(".bits") for key in arrays if key.endswith(".bits")]
-        return {name: _unpacked(arrays, name) for name in names}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+        found = {
+            key.removesuffix(BITS): _unpacked(arrays, key.removesuffix(BITS))
+            for key in arrays
+            if key.endswith(BITS)
+        }
+        sizes = {f"{name}{SHAPE}" for name in found}
+        for name, array in arrays.items():
+            if not name.endswith(BITS) and name not in sizes:
+                found[name] = _plain(name, array)
+        if not found:
+            raise ValueError("it holds no array")
+    except Exception as error:  # zip, zlib and NumPy fail in many ways on damage
         raise WorkloadError(
-            f"{path}: no file of spikes as hwmodel.save_spikes writes them: {error}"
+            f"{path}: no file of spikes, as hwmodel.save_spikes writes them or with an "
+            f"array of zeros and ones for each layer: {error}"
         ) from None
+    return found
 
 
 def _unpacked(
-    arrays: Mapping[str, npt.NDArray[np.uint8]], name: str
+    arrays: Mapping[str, npt.NDArray[np.generic]], name: str
 ) -> npt.NDArray[np.uint8]:
-    shape = tuple(int(size) for size in arrays[f"{name}.shape"])
-    bits = arrays[f"{name}.bits"]
-    count = int(np.prod(shape, dtype=np.int64))
-    if len(bits) != -(-count // 8):
-        raise ValueError(f"{name}.bits has {len(bits)} bytes for shape {shape}")
-    return np.unpackbits(bits, count=count).reshape(shape)
+    shape = tuple(int(size) for size in arrays[f"{name}{SHAPE}"])
+    bits = arrays[f"{name}{BITS}"]
+    count = math.prod(shape)
+    if (
+        min(shape, default=0) < 0
+        or bits.dtype != np.uint8
+        or len(bits) != -(-count // 8)
+    ):
+        raise ValueError(f"{name}{BITS} has {len(bits)} bytes for shape {shape}")
+    return np.unpackbits(bits.astype(np.uint8), count=count).reshape(shape)
+
+
+def _plain(name: str, array: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+    """Take an array as it is: spikes of the layer of its name."""
+    if array.dtype.kind not in "biuf" or not np.isin(array, (0, 1)).all():
+        raise ValueError(f"{name} is {array.dtype} and holds values besides 0 and 1")
+    return array.astype(np.uint8)

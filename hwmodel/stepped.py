@@ -150,7 +150,7 @@ def _stages(
 ) -> list[Stage]:
     """List the operations of every PE, interval by interval."""
     weights: dict[int, list[tuple[Weight, int]]] = {}
-    mask = workload.mask.reshape((*workload.mask.shape, 1, 1)[:4])
+    mask = workload.mask.reshape(workload.weight_shape)
     share, inputs = workload.outputs // workload.groups, mask.shape[1]
     for output in range(workload.outputs):
         for position, (channel, row, column) in enumerate(np.ndindex(mask.shape[1:])):

@@ -26,7 +26,7 @@ from hwmodel.geometry import (
     listed_layers,
     written_layers,
 )
-from hwmodel.workload import LayerWorkload
+from hwmodel.workload import LayerWorkload, has_model
 
 Spikes: TypeAlias = Mapping[str, npt.NDArray[Any]]
 Rates: TypeAlias = float | Mapping[str, Any] | None
@@ -34,8 +34,10 @@ Schedules: TypeAlias = Mapping[str, Schedule | Iterable[Schedule]]
 
 UNKNOWN_SIZES = (
     "input sizes are unknown (no layers, and no architecture and input_shape, that fit "
-    "the masks): every convolution is evaluated for one output pixel"
+    "the masks; --input-shape tells them): every convolution is evaluated for one "
+    "output pixel"
 )
+NO_MODEL = "weights without a model, in no sum of cycles or energy"
 
 
 UNKNOWN_STEPS = (
@@ -52,8 +54,8 @@ class NetworkWorkloads(NamedTuple):
     workloads : list of LayerWorkload
         In the order in which they run.
     assumption : str or None
-        For the reader of the results; None if geometry and time steps are known, and
-        every layer runs.
+        For the reader of the results: what sizes or time steps are unknown, which
+        layers never run or have no model; None if nothing is.
     """
 
     workloads: list[LayerWorkload]
@@ -161,10 +163,14 @@ class TicketWorkloads:
         return self.direct_coded and call.analog
 
     @cached_property
+    def modelled(self) -> Shapes:
+        """Weight shapes of the layers that can be evaluated."""
+        return {k: shape for k, shape in self.shapes.items() if has_model(shape)}
+
+    @cached_property
     def known_places(self) -> list[PlacedLayer] | None:
         """Layers as they run, if the metadata tell their geometry."""
-        in_order = sorted(self.shapes, key=lambda name: _run_key(name, self.shapes))
-        shapes = {name: self.shapes[name] for name in in_order}
+        shapes = {name: self.modelled[name] for name in run_order(self.modelled)}
         return listed_layers(self.metadata, shapes) or written_layers(
             self.metadata, shapes
         )
@@ -177,10 +183,9 @@ class TicketWorkloads:
         """
         placed = self.known_places
         if placed is None:
-            in_order = sorted(self.shapes, key=lambda name: _run_key(name, self.shapes))
             placed = [
                 PlacedLayer(name, Geometry(), place == 0)
-                for place, name in enumerate(in_order)
+                for place, name in enumerate(run_order(self.modelled))
             ]
         calls: dict[str, list[PlacedLayer]] = {}
         for call in placed:
@@ -193,7 +198,7 @@ class TicketWorkloads:
         return "; ".join(self._assumptions()) or None
 
     def _assumptions(self) -> Iterator[str]:
-        convolutions = any(len(shape) == 4 for shape in self.shapes.values())
+        convolutions = any(len(shape) > 2 for shape in self.modelled.values())
         if self.known_places is None and convolutions:
             yield UNKNOWN_SIZES
         if self.steps_assumed:
@@ -224,6 +229,11 @@ class TicketWorkloads:
         WorkloadError
             A mask, schedule, spikes or rates that do not fit.
         """
+        if name not in self.modelled:
+            raise WorkloadError(
+                f"layer {name!r}: weights of shape {self.shapes[name]} have no model; "
+                "leave it out (--skip)"
+            )
         spikes = self.spikes.get(name)
         rate: Any = self.rates
         if isinstance(rate, Mapping):
@@ -354,15 +364,25 @@ def network_workloads(
         for name in network.calls
         for workload in network.workloads(name, masks[name], schedules.get(name))
     ]
-    return NetworkWorkloads(workloads, network.assumption)
+    left_out = [name for name in masks if name not in network.modelled]
+    if left_out and not workloads:
+        network.workloads(left_out[0], masks[left_out[0]])  # says why
+    said = [network.assumption] if network.assumption else []
+    if left_out:
+        said.append(f"{NO_MODEL}: {', '.join(left_out)}")
+    return NetworkWorkloads(workloads, "; ".join(said) or None)
 
 
 def _runs(calls: Iterable[PlacedLayer]) -> int:
     return sum(call.calls for call in calls)
 
 
-def _run_key(name: str, shapes: Shapes) -> tuple[bool, list[tuple[int, str]]]:
+def run_order(shapes: Shapes) -> list[str]:
     """Order names as layers run: convolutions first, numbers as numbers."""
-    words = re.findall(r"\d+|\D+", name)
-    key = [(int(word), "") if word.isdecimal() else (-1, word) for word in words]
-    return len(shapes[name]) == 2, key
+
+    def key(name: str) -> tuple[bool, list[tuple[int, str]]]:
+        words = re.findall(r"\d+|\D+", name)
+        parts = [(int(word), "") if word.isdecimal() else (-1, word) for word in words]
+        return len(shapes[name]) == 2, parts
+
+    return sorted(shapes, key=key)

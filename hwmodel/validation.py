@@ -6,6 +6,7 @@ the unit (which every number carries at the end of its name) and the values allo
 
 from __future__ import annotations
 
+import reprlib
 import typing
 from typing import Any, Literal
 
@@ -26,6 +27,9 @@ UNITS = {
     "_cycles": "cycles",
     "_activations": "activations",
 }
+# What was given may be a thousand lists in each other, or much longer than a line.
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 200, 200
 COUNTS = {"pes": "PEs", "rows": "PEs", "cols": "PEs", "timesteps_in_parallel": "steps"}
 
 
@@ -87,7 +91,7 @@ def _sentence(complaint: ErrorDetails, last: list[str], owner: type[BaseModel]) 
     accepted = _accepted(field, owner)
     if kind == "missing":
         return f"is missing; it needs {accepted}"
-    return f"is {complaint['input']!r}; it needs {accepted}"
+    return f"is {_SHORT.repr(complaint['input'])}; it needs {accepted}"
 
 
 def _accepted(field: str, owner: type[BaseModel]) -> str:

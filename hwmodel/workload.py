@@ -1,11 +1,13 @@
 """Workloads: one layer of a network, with its mask and the spikes it receives.
 
-A linear layer is a convolution of a 1 x 1 image, a depthwise layer one with as many
-groups as input channels, a residual projection a 1 x 1 convolution with a stride.
+A linear layer is a convolution of a 1 x 1 image, one along a line a convolution of an
+image with one row, a depthwise layer one with as many groups as input channels, a
+residual projection a 1 x 1 convolution with a stride.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -18,6 +20,13 @@ from hwmodel.errors import WorkloadError
 
 Pair: TypeAlias = tuple[int, int]
 PairField: TypeAlias = Literal["stride", "padding", "dilation"]
+SIZES = {2: ",", 3: ", length", 4: ", height, width"}  # by the axes of the weights
+MOST_STEPS, MOST_OPERATIONS = 2**20, 2**53
+
+
+def has_model(shape: Sequence[int]) -> bool:
+    """Whether weights of a shape can be evaluated: those of three dimensions cannot."""
+    return len(shape) in SIZES and 0 not in shape
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -34,13 +43,16 @@ class LayerWorkload:
         Name of the layer.
     mask : ndarray of bool
         Weights kept: [out, in per group, kernel height, kernel width] for a
-        convolution, [out, in] for a linear layer. Weights are accepted too; those that
-        are not 0 are kept.
+        convolution, [out, in per group, kernel length] for a one-dimensional one,
+        [out, in] for a linear layer. Weights are accepted too; those that are not 0
+        are kept.
     input_shape : tuple of int, optional
-        (channels, height, width) of the input, (features,) for a linear layer.
-        Default: as large as the kernel, so that a convolution has one output pixel.
+        (channels, height, width) of the input, (channels, length) in one dimension,
+        (features,) for a linear layer. Default: as large as the kernel, so that a
+        convolution has one output pixel.
     stride, padding, dilation : int or pair of int
-        Of the convolution, along height and width.
+        Of the convolution, along height and width; in one dimension a number is that
+        along the length.
     groups : int
         Of the convolution; output channels of one group read the same inputs.
     timesteps : int, optional
@@ -98,10 +110,11 @@ class LayerWorkload:
 
     def __post_init__(self) -> None:
         mask = np.asarray(self.mask)
-        if mask.ndim not in (2, 4) or 0 in mask.shape:
+        if not has_model(mask.shape):
             raise self._error(
-                f"the mask has shape {mask.shape}; needed: [out, in] or [out, in per "
-                "group, kernel height, kernel width], none of them 0"
+                f"the mask has shape {mask.shape}; needed: [out, in], [out, in per "
+                "group, kernel length] or [out, in per group, kernel height, kernel "
+                "width], none of them 0"
             )
         self._set("mask", mask if mask.dtype == np.bool_ else mask != 0)
         self._set("stride", self._pair("stride", 1))
@@ -126,6 +139,7 @@ class LayerWorkload:
             known = self.spikes is not None and not self.direct_coded
             self._set("timesteps", len(self.spikes) if known else 1)  # type: ignore[arg-type]
         self._whole("timesteps", self.timesteps)
+        self._refuse_numbers_that_overflow()
         self._whole("calls", self.calls, 0)
         if self.spikes is not None:
             self._set("spikes", self._checked_spikes(np.asarray(self.spikes)))
@@ -161,8 +175,8 @@ class LayerWorkload:
     @property
     def kernel(self) -> Pair:
         """Height and width of the kernel."""
-        shape = self.mask.shape
-        return (shape[2], shape[3]) if len(shape) == 4 else (1, 1)
+        sizes = (1, 1, *self.mask.shape[2:])
+        return sizes[-2], sizes[-1]
 
     @property
     def weight_shape(self) -> tuple[int, int, int, int]:
@@ -179,8 +193,8 @@ class LayerWorkload:
     def image(self) -> tuple[int, int, int]:
         """Channels, height and width of the input."""
         channels, *size = self.input_shape or ()
-        height, width = size or (1, 1)
-        return channels, height, width
+        sizes = (1, 1, *size)
+        return channels, sizes[-2], sizes[-1]
 
     @property
     def pixels(self) -> int:
@@ -254,15 +268,14 @@ class LayerWorkload:
 
     def _checked_input_shape(self) -> tuple[int, ...]:
         channels = self.mask.shape[1] * self.groups
-        default = (channels, *(() if self.mask.ndim == 2 else self.kernel))
+        default = (channels, *self.mask.shape[2:])
         given = default if self.input_shape is None else tuple(self.input_shape)
         for size in given:
             self._whole("input_shape", size)
         if len(given) != len(default) or given[0] != channels:
             raise self._error(
                 f"`input_shape` is {given}; the mask {self.mask.shape} with "
-                f"{self.groups} groups needs ({channels}"
-                f"{',)' if self.mask.ndim == 2 else ', height, width)'}"
+                f"{self.groups} groups needs ({channels}{SIZES[self.mask.ndim]})"
             )
         return given
 
@@ -301,12 +314,29 @@ class LayerWorkload:
         return rates if rates.ndim else float(rates)
 
     def _pair(self, field: PairField, least: int) -> Pair:
-        pair = self.pairs(field)
+        value, line = getattr(self, field), self.mask.ndim == 3
+        pair = (least, value) if line and np.ndim(value) == 0 else self.pairs(field)
+        if line and pair[0] != least:
+            raise self._error(
+                f"`{field}` is {pair}, of an input with one row; needed: one number, "
+                f"or {least} along the rows"
+            )
         if len(pair) != 2:
             raise self._error(f"`{field}` is {pair}; needed: one or two whole numbers")
         for size in pair:
             self._whole(field, size, least)
         return pair
+
+    def _refuse_numbers_that_overflow(self) -> None:
+        """Keep counts below 2**63, and arrays with an entry a time step small."""
+        steps = self.timesteps or 1
+        size = math.prod((*self.mask.shape, *self.image[1:], steps))
+        if steps > MOST_STEPS or size > MOST_OPERATIONS:
+            raise self._error(
+                f"`input_shape` {self.input_shape} and {steps} `timesteps` are too "
+                f"many; accepted: {MOST_STEPS} time steps, and 2**53 weights x pixels "
+                "x time steps"
+            )
 
     def _whole(self, field: str, value: int | None, least: int = 1) -> None:
         whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)

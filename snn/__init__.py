@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from snn.lottery.store import StoreError
     from snn.lottery.ticket_network import Standardization, load_network
     from snn.lottery.watcher import Watcher
+    from snn.networks.axes import weight_axes
     from snn.networks.geometry import layer_geometry
     from snn.networks.layers import prunable_layers
     from snn.networks.models import ModelError, build_network
@@ -82,6 +83,7 @@ __all__ = [
     "record_spikes",
     "retrain",
     "run_lottery",
+    "weight_axes",
 ]
 
 _HOMES = {
@@ -124,5 +126,6 @@ _HOMES = {
     "record_spikes": "snn.networks.spikes",
     "retrain": "snn.retraining.retrain",
     "run_lottery": "snn.lottery.run",
+    "weight_axes": "snn.networks.axes",
 }
 __getattr__, __dir__ = lazy_attributes(__name__, _HOMES)

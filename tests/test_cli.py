@@ -13,7 +13,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import cli
-from balancer import shipped_ticket
+from balancer import BalanceFiles, TicketError, balance_ticket, shipped_ticket
+from balancer.files.array_files import save_arrays
 from hwmodel import Accelerator, save_spikes
 
 LAYER_KEYS = {
@@ -302,6 +303,92 @@ def test_balanced_masks_can_be_balanced_again(capsys):
         assert two["kept"] == pytest.approx(one["kept"])
 
 
+@pytest.mark.parametrize("out", ["net.npz", "folder/masks.safetensors", "folder"])
+@pytest.mark.parametrize("content", [b"", b"of others", b'{"layers": []}', "ticket"])
+def test_files_of_others_are_never_replaced(capsys, tmp_path, out, content):
+    """Masks and reports go where there is nothing, or what `balance` has written."""
+    files = BalanceFiles.of(out)
+    for path in (files.masks, files.report):
+        path.parent.mkdir(exist_ok=True)
+        other = path.with_name("other.json")
+        if content == "ticket":
+            save_arrays(path, {"a.weight": ONES}, {"map": 1, "pes": 2, "version": 3})
+        else:
+            path.write_bytes(content)
+        before = path.read_bytes()
+        status, printed, err = run(capsys, "balance", "--out", out)
+        assert (status, printed) == (2, "")
+        assert f"would go to {path}, which is there already" in err
+        assert err.count("\n") == 1
+        assert path.read_bytes() == before
+        path.rename(other)
+    for _ in range(2):
+        assert run(capsys, "balance", "--out", out)[0] == 0
+
+
+@pytest.mark.parametrize("name", ["[/x]", "[red]x", "a\x1b[31mb"])
+def test_names_of_layers_are_printed_as_text(capsys, name):
+    """No name is taken for markup, or obeyed by the terminal."""
+    given = ticket(**{f"{name}.weight": ONES, "fc.weight": np.ones((10, 64))})
+    shown = name.replace("\x1b", r"\x1b")
+    for command in ("balance", "evaluate"):
+        status, out, err = run(capsys, command, given)
+        assert (status, err) == (0, "")
+        assert "".join(shown.split()) in "".join(out.split())
+        assert "\x1b" not in out
+
+
+def test_a_network_without_a_weight_takes_no_time(capsys):
+    """`evaluate` prints what there is to say of a layer of zeros."""
+    name = ticket(w=np.zeros((16, 32), np.float32))
+    status, out, err = run(capsys, "evaluate", name)
+    assert (status, err) == (0, "")
+    assert "Latency 0.000e+00 s" in out
+    assert "inferences per second" not in out
+
+
+def test_axes_and_geometry_are_said_by_options(capsys):
+    """What a file does not say, options do, for masks in the file's own axes."""
+    rng = np.random.default_rng(0)
+    np.savez("n.npz", c=rng.random((3, 3, 3, 16)), fc=rng.random((16 * 16, 10)))
+    Path("g.yaml").write_text("layers:\n  c: {stride: 2, padding: 1, pool: 2}\n")
+    options = (
+        *("--axes", "hwio", "--axes", "fc=io"),
+        *("--input-shape", "3,16,16", "--geometry", "g.yaml"),
+    )
+    report = balanced(capsys, "n.npz", "--sparsity", 0.5, "--out", "m.npz", *options)
+    assert [layer["shape"] for layer in report["layers"]] == [[16, 3, 3, 3], [10, 256]]
+    assert "sizes" not in (report["network"]["hardware_note"] or "")
+    assert any("a chain that sees 3x16x16: c, fc" in note for note in report["notes"])
+    masks = np.load("m.npz")
+    assert masks["c.mask"].shape == (3, 3, 3, 16)
+    assert len(set(masks["c.mask"].sum((0, 1, 2)))) == 1
+    _, out, _ = run(capsys, "evaluate", "n.npz", *options)
+    assert "a chain that sees 3x16x16" in out
+    _, out, _ = run(capsys, "evaluate", "m.npz", "--json")
+    assert json.loads(out)["cycles"] == report["network"]["cycles"]
+
+
+def test_a_report_never_replaces_what_it_was_made_from(tmp_path):
+    """`save` knows the files that were read, shards too, by any of their names."""
+    name = ticket("masks.safetensors", w=ONES)
+    Path("link.npz").symlink_to(name)
+    report = balance_ticket(name, sparsity=0.5)
+    for out in (".", name, tmp_path / name, "link.npz"):
+        with pytest.raises(TicketError, match="which is the input"):
+            report.save(out)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link.npz", name]
+
+
+@pytest.mark.parametrize("out", ["masks.pt", "masks.onnx", "report.json"])
+def test_masks_in_a_format_that_is_not_written_are_refused(capsys, tmp_path, out):
+    """The name of a file in another format makes no folder of that name."""
+    status, _, err = run(capsys, "balance", "--out", out)
+    assert status == 2
+    assert "masks are written as .safetensors or .npz" in err
+    assert [*tmp_path.iterdir()] == []
+
+
 def test_a_dense_ticket_is_told_what_to_do(capsys):
     """A ticket without zeros or masks is kept whole, with a hint at --sparsity."""
     name = ticket(w=np.ones((4, 4), dtype=np.float32))
@@ -338,7 +425,7 @@ NAN = np.full((4, 4), np.nan, dtype=np.float32)
         (
             ["balance", "folder"],
             1,
-            "accepted: .safetensors, .npz, .safetensors.index.json, .pt, .pth",
+            "accepted: .safetensors, .npz, .safetensors.index.json, .onnx, .pt, .pth",
         ),
         (["balance", "text.safetensors"], 1, "text.safetensors: no readable"),
         (["balance", "nan.safetensors"], 1, "nan.safetensors: layer w: score (0, 0)"),
@@ -356,10 +443,22 @@ NAN = np.full((4, 4), np.nan, dtype=np.float32)
         (["evaluate", "--spikes", "missing.npz"], 1, "missing.npz"),
         (["evaluate", "--spikes", "a", "--spike-rate", ".1"], 2, "not allowed with"),
         (
-            ["evaluate", "--compare", "odd.safetensors"],
+            ["evaluate", "--compare", "ones.safetensors"],
             1,
             "names and shapes must agree",
         ),
+        (
+            ["evaluate", "odd.safetensors"],
+            1,
+            "odd.safetensors: layer w: its weight has shape (4, 4), its mask (2, 4)",
+        ),
+        (["balance", "--axes", "features.*=ohw"], 1, "io, iohw, hwio"),
+        (["balance", "--axes", "fc*=io"], 1, "but no layer of that name has 2 axes"),
+        (["evaluate", "--axes", "oiw"], 1, "but no layer of that name has 3 axes"),
+        (["balance", "--input-shape", "3,x"], 2, "--input-shape is '3,x'"),
+        (["balance", "--input-shape", "0,8,8"], 2, "accepted are whole numbers"),
+        (["evaluate", "--input-shape", "3,8,8"], 1, "'features.0' takes 1 channels"),
+        (["evaluate", "--geometry", "bad.yaml"], 1, "bad.yaml: `name` is no field"),
         (["accelerators", "tpu"], 1, "neither a preset (eie, "),
         (["balnce"], 2, "invalid choice"),
         ([], 2, "COMMAND"),
@@ -373,6 +472,7 @@ def test_every_mistake_is_one_line(capsys, tmp_path, args, status, message):
     Path("bad.yaml").write_text(preset.replace("pes: 16", "pes: many"))
     ticket("nan.safetensors", **{"w.weight": NAN, "w.mask": ONES > 0})
     ticket("odd.safetensors", **{"w.weight": ONES, "w.mask": ONES[:2] > 0})
+    ticket("ones.safetensors", **{"w.weight": ONES})
     before = sorted(tmp_path.rglob("*"))
     found, out, err = run(capsys, *args)
     assert (found, out) == (status, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,8 +22,10 @@ from balancer.files.safetensors_files import (
     SafetensorsFile,
     ShardedFile,
     is_index,
+    mapping_of,
     ticket_metadata,
 )
+from balancer.files.signatures import misnamed
 
 METADATA = "__metadata__"  # the array of an .npz file that holds the metadata as JSON
 NUMBERS = "biufc"  # NumPy's kinds of numbers: bool, integers, floating, complex
@@ -71,6 +74,14 @@ class NpzFile:
                         else np.lib.format.read_array_header_2_0
                     )
                     shape, _, dtype = header(stream)
+                    stored = archive.getinfo(member).file_size - stream.tell()
+                claimed = math.prod(shape) * dtype.itemsize
+                if claimed > stored and not dtype.hasobject:
+                    raise TicketError(
+                        f"{member} is said to have shape {shape}, {claimed:,} bytes, "
+                        f"but holds {stored:,}; copy the file anew",
+                        about=self.path,
+                    )
                 if dtype.hasobject:
                     raise TicketError(
                         f"{member} holds Python objects, which would have to be "
@@ -101,9 +112,8 @@ class NpzFile:
     def metadata(self) -> dict[str, Any]:
         """Return the ticket's metadata, if there is any."""
         with self._readable(), np.load(self.path, allow_pickle=False) as arrays:
-            return ticket_metadata(
-                json.loads(str(arrays[METADATA])) if METADATA in arrays else {}
-            )
+            text = str(arrays[METADATA]) if METADATA in arrays else ""
+            return ticket_metadata(mapping_of(text) or {})
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
@@ -111,9 +121,10 @@ class NpzFile:
             yield
         except TicketError:
             raise
-        except (zipfile.BadZipFile, OSError, ValueError, EOFError) as error:
+        except Exception as error:  # zip, zlib and NumPy fail in many ways on damage
+            detail = str(error) or type(error).__name__
             raise TicketError(
-                f"no readable .npz file ({error})", about=self.path
+                f"no readable .npz file ({detail})", about=self.path
             ) from error
 
 
@@ -152,9 +163,17 @@ def open_arrays(path: Path) -> ArrayFile:
     Raises
     ------
     TicketError
-        An unknown suffix, or no such file.
+        An unknown suffix, no such file, or one that is not what its name says.
     """
+    try:
+        found = misnamed(path) if path.is_file() else None
+    except OSError as error:
+        raise TicketError(f"cannot be read: {error.strerror}", about=path) from error
+    if found is not None:
+        raise TicketError(f"is {found}", about=path)
     reader = _reader_of(path)
+    if path.is_dir():
+        raise TicketError("is a folder; give the file of weights in it", about=path)
     if not path.is_file():
         raise TicketError("no such file", about=path)
     return reader(path)

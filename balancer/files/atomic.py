@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from balancer.errors import TicketError
@@ -42,8 +42,9 @@ def replacing(*paths: Path) -> Iterator[tuple[Path, ...]]:
     except OSError as error:
         raise TicketError(f"cannot write {error.filename}: {error.strerror}") from error
     finally:
-        for folder in reversed(made):
-            folder.rmdir()
+        with suppress(OSError):  # somebody else has put a file there meanwhile
+            for folder in reversed(made):
+                folder.rmdir()
 
 
 def _make_folder(folder: Path) -> list[Path]:

@@ -27,8 +27,14 @@ _ROLES = {
 }
 # What lottery runs add to a layer, and what says nothing about its shape.
 _HISTORY = ("carried", "rates", "magnitude")
+_BESIDE = (*ORDER_ROLES, *_HISTORY)
 # Factors that other tools keep beside the weights.
 _FACTORS = ("weight_g", "weight_scale", "weight_scale_inv", "weight_zero_point")
+# Parameters of transformers and others that are added, and multiply nothing.
+_ADDED = (
+    *("_token", "pos_embed", "pos_embedding", "position_embedding"),
+    *("position_embeddings", "position_bias_table", "positional_encoding"),
+)
 
 
 class Role(NamedTuple):
@@ -45,16 +51,19 @@ class LayerRoles:
     Attributes
     ----------
     shapes : dict of str to tuple of int
-        Shape of the weights of each layer.
+        Shape of the weights of each layer, as it stands in the file.
     arrays : dict of str to dict
         Which array is a layer's ``weight``, ``mask``, ``score``, ….
     left_out : dict of str to str
         Arrays of two or more dimensions that belong to no layer, and what they are.
+    clashes : dict of str to str
+        Layers whose arrays have different shapes, and which.
     """
 
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     arrays: dict[str, dict[str, str]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    clashes: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, file: ArrayFile) -> LayerRoles:
@@ -66,10 +75,19 @@ class LayerRoles:
             Two arrays claim to be the same of one layer.
         """
         found, shapes, kinds = cls(), file.shapes(), file.kinds()
+        others = _known_others(file)
+        flat: dict[Role, tuple[int, ...]] = {}
         for key, shape in shapes.items():
             layer, role = _role_of(key, shapes, kinds[key])
-            beside = role in (*ORDER_ROLES, *_HISTORY)
+            beside = role in _BESIDE
+            if len(shape) > 1 and key in others:
+                found.left_out[key] = others[key]
+                continue
             if not beside and len(shape) < 2:
+                flat[Role(layer, role)] = shape
+                continue
+            if not beside and 0 in shape:
+                found.left_out[key] = "empty"
                 continue
             if reason := _no_weights(key, role, kinds[key]):
                 found.left_out[key] = reason
@@ -82,8 +100,41 @@ class LayerRoles:
                 )
             roles[role] = key
             if not beside:
-                found.shapes.setdefault(layer, shape)
+                found._take_shape(Role(layer, role), shape)
+        for one, shape in flat.items():
+            if one.layer in found.shapes:
+                found._take_shape(one, shape)
+        found._leave_out_lone_masks()
         return found
+
+    def _leave_out_lone_masks(self) -> None:
+        """Take masks beside the weights of others for buffers, as in attention."""
+        scored = {
+            layer
+            for layer, roles in self.arrays.items()
+            if not {"weight", "unpruned", "score"}.isdisjoint(roles)
+        }
+        for layer in [*self.shapes] if scored else ():
+            if layer not in scored:
+                del self.shapes[layer]
+                for key in self.arrays.pop(layer).values():
+                    self.left_out[key] = "a mask without weights"
+
+    def _take_shape(self, one: Role, shape: tuple[int, ...]) -> None:
+        """Note the shape of an array of a layer; all of them must have the same."""
+        known = self.shapes.setdefault(one.layer, shape)
+        if shape != known:
+            first = next(role for role in self.arrays[one.layer] if role not in _BESIDE)
+            self.clashes[one.layer] = (
+                f"its {one.role} has shape {shape}, its {first} {known}; weights, mask "
+                "and score of a layer need the same"
+            )
+
+
+def _known_others(file: ArrayFile) -> Mapping[str, str]:
+    """Read which arrays are no weights, of a file that says what its layers read."""
+    others = file.metadata().get("no_weights")
+    return others if isinstance(others, dict) else {}
 
 
 def _role_of(key: str, shapes: Mapping[str, tuple[int, ...]], kind: str) -> Role:
@@ -120,8 +171,8 @@ def _pairs(
 
 def _no_weights(key: str, role: str, kind: str) -> str | None:
     """Say what an array is that takes no part; None for one that does."""
-    last = key.rpartition(".")[2]
-    if role in ("mask", "score", *ORDER_ROLES, *_HISTORY):
+    last = key.replace("/", ".").rpartition(".")[2]
+    if role in ("mask", "score", *_BESIDE):
         return None
     if last in _FACTORS:
         return "factors of weights"
@@ -131,6 +182,10 @@ def _no_weights(key: str, role: str, kind: str) -> str | None:
         return "bool"
     if kind in "iu" and not _names_a_weight(last):
         return "integers"
+    if last == "bias" or last.startswith("bias:"):
+        return "a bias"
+    if last.endswith(_ADDED):
+        return "added to what comes in"
     return None if kind in (*NUMBERS, "V") else "no numbers"
 
 

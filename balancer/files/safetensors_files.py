@@ -163,11 +163,19 @@ def is_index(path: Path) -> bool:
 
 def ticket_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return a ticket's metadata, or else the file's, whose values are texts."""
+    text = metadata.get("ticket")
+    return (
+        mapping_of(text) or dict(metadata) if isinstance(text, str) else dict(metadata)
+    )
+
+
+def mapping_of(text: str) -> dict[str, Any]:
+    """Read a mapping from JSON; empty where the text holds something else."""
     try:
-        ticket = json.loads(metadata["ticket"])
-    except (KeyError, TypeError, ValueError):
-        return dict(metadata)
-    return ticket if isinstance(ticket, dict) else dict(metadata)
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _kind(name: str) -> str:

@@ -16,183 +16,28 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from glob import escape
 from importlib import resources
 from math import prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from balancer.array_types import AnyArray, BoolArray
-from balancer.errors import BalancerError, TicketError, naming
-from balancer.files.array_files import ArrayFile, open_arrays, save_arrays
+from balancer.errors import TicketError, naming
+from balancer.files.array_files import ArrayFile, files_of, open_arrays, save_arrays
+from balancer.files.axes import (
+    Axes,
+    KnownAxes,
+    SaidAxes,
+    axes_of,
+    check_patterns,
+    read_axes,
+    remarks,
+)
 from balancer.files.layer_roles import ORDER_ROLES, LayerRoles
+from balancer.files.ticket_layer import TicketLayer
 from balancer.files.told_layers import about_of, told_timesteps, unlisted_layers
 from balancer.maps.schedule import Schedule
-from balancer.program.validation import magnitudes
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LayerArrays:
-    """The arrays of one layer.
-
-    Attributes
-    ----------
-    scores : ndarray of float
-        Saliency in the shape of the weights.
-    mask : ndarray of bool
-        The weights that are not pruned so far.
-    schedules : tuple of Schedule
-        In which orders the PEs take the channels so far, at most one for each axis.
-    has_mask : bool
-        The mask says what was pruned; otherwise it only says where scores are zero.
-    """
-
-    scores: AnyArray
-    mask: BoolArray
-    schedules: tuple[Schedule, ...] = ()
-    has_mask: bool = True
-
-    def scheduled_mask(self) -> BoolArray:
-        """Put the channels of the mask in the order in which the PEs take them."""
-        mask = self.mask
-        for schedule in self.schedules:
-            mask = schedule.apply(mask)
-        return mask
-
-    def schedule_along(self, axis: int | None) -> Schedule | None:
-        """Return the order of the channels of an axis; None if it is as it is."""
-        for schedule in self.schedules:
-            if schedule.axis == axis and not schedule.is_natural:
-                return schedule
-        return None
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class TicketLayer:
-    """One layer of a ticket; its arrays are loaded when they are asked for.
-
-    Attributes
-    ----------
-    name : str
-        Name without the role, as ``features.3``.
-    shape : tuple of int
-        Shape of its weights.
-    roles : dict
-        Which array of the file is its ``weight``, ``mask``, ``score``, ….
-    file : ArrayFile
-        Where they are.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    roles: dict[str, str]
-    file: ArrayFile
-
-    def read(self) -> LayerArrays:
-        """Load scores, mask and order.
-
-        Scores are ``NAME.score`` where present, else the magnitudes of the weights. A
-        layer without a mask is pruned where its weight is zero.
-
-        Raises
-        ------
-        TicketError
-            Arrays that are missing, unreadable, or contradict each other.
-        """
-        weight = self._weight()
-        if "score" in self.roles:
-            scores = self._array("score")
-        elif weight is not None:
-            scores = magnitudes(weight)
-        else:
-            raise self._error("it has a mask, but neither weights nor scores")
-        mask = self.read_mask(scores if weight is None else weight)
-        if "weight" in self.roles and weight is not None:
-            alive = int(np.count_nonzero(weight[~mask]))
-            if alive:
-                raise self._error(
-                    f"{alive} weights are not zero where the mask prunes them; set "
-                    f"them to zero or store them as {self.name}.score"
-                )
-        return LayerArrays(scores, mask, self.read_schedules())
-
-    def read_mask(self, known: AnyArray | None = None) -> BoolArray:
-        """Load the mask alone; without one, what is not zero is kept.
-
-        `known` are the weights, or the scores of a layer without: without a mask they
-        are not read again.
-
-        Raises
-        ------
-        TicketError
-            Arrays that are unreadable or contradict each other.
-        """
-        if "mask" in self.roles:
-            return np.ascontiguousarray(self._mask())
-        if known is None:
-            weight = self._weight()
-            known = self._array("score") if weight is None else weight
-        return np.not_equal(known, 0)
-
-    def read_schedules(self) -> tuple[Schedule, ...]:
-        """Load the orders in which the PEs take the channels.
-
-        Returns
-        -------
-        tuple of Schedule
-            Those that the file holds: of the output channels, the input channels, both
-            or none.
-
-        Raises
-        ------
-        TicketError
-            Numbers that are no permutation of the channels.
-        """
-        found = []
-        for axis, role in enumerate(ORDER_ROLES):
-            if role not in self.roles:
-                continue
-            order = self.file.read(self.roles[role])
-            channels = self.shape[axis]
-            try:
-                schedule = Schedule(axis, order)
-            except BalancerError as error:
-                raise self._error(f"its {role}: {error}") from error
-            if len(schedule.order) != channels:
-                raise self._error(
-                    f"its {role} is no permutation of {channels} channels"
-                )
-            found.append(schedule)
-        return tuple(found)
-
-    def __repr__(self) -> str:
-        shape = "x".join(map(str, self.shape))
-        return f"{self.name}: {shape}, {', '.join(self.roles)}"
-
-    def _error(self, text: str) -> TicketError:
-        return TicketError(text, about=f"layer {self.name}")
-
-    def _weight(self) -> AnyArray | None:
-        for role in ("weight", "unpruned"):
-            if role in self.roles:
-                return self._array(role)
-        return None
-
-    def _mask(self) -> BoolArray:
-        mask = self._array("mask")
-        if mask.dtype != np.bool_ and not np.isin(mask, (0, 1)).all():
-            raise self._error(f"the mask holds {mask.dtype} values other than 0 and 1")
-        return mask.astype(np.bool_, copy=False)
-
-    def _array(self, role: str) -> AnyArray:
-        array = self.file.read(self.roles[role])
-        if array.shape != self.shape:
-            raise self._error(
-                f"its {role} has shape {array.shape}, another of its arrays "
-                f"{self.shape}"
-            )
-        return array
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -212,6 +57,10 @@ class Ticket:
     unlisted : tuple of str
         What would be a layer, but is not in the ticket's own list of ``layers``:
         weights of modules that were not pruned, or layers by another of their names.
+    remarks : tuple of str
+        What had to be assumed to read it, a sentence each.
+    paths : tuple of Path
+        The files it is read from.
     """
 
     layers: tuple[TicketLayer, ...]
@@ -219,35 +68,60 @@ class Ticket:
     source: str | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
     unlisted: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    paths: tuple[Path, ...] = ()
 
     @classmethod
-    def of(cls, file: ArrayFile) -> Ticket:
+    def of(cls, file: ArrayFile, axes: Mapping[str, str] | None = None) -> Ticket:
         """Find the layers among the arrays of a file.
+
+        Parameters
+        ----------
+        file : ArrayFile
+            The arrays.
+        axes : mapping of str to str, optional
+            In which order the axes of layers stand, see `open_ticket`.
 
         Raises
         ------
         TicketError
             No array has two or more dimensions, two claim to be the same of a layer, or
-            rates contradict the time steps.
+            rates contradict the time steps; axes that fit no layer.
         """
-        found = LayerRoles.of(file)
+        found, metadata = LayerRoles.of(file), file.metadata()
         if not found.shapes:
             others = "; " + _said(found.left_out) if found.left_out else ""
             raise TicketError(
                 f"holds no weights or masks of two or more dimensions{others}"
             )
-        metadata = file.metadata()
+        said = read_axes(axes or {})
+        check_patterns(said, found.shapes)
         about = about_of(metadata)
         unlisted = unlisted_layers(found, about)
+        metadata = {**metadata, **told_timesteps(file, found, about)}
+        known = _known_axes(file, found, [*_stored_axes(metadata), *said])
+        layers = []
+        for name, shape in found.shapes.items():
+            order = known[name].axes if name in known else None
+            if name in unlisted:
+                known.pop(name, None)
+                continue
+            layers.append(
+                TicketLayer(
+                    name,
+                    shape if order is None else order.shape(shape),
+                    found.arrays[name],
+                    file,
+                    None if order is None or order.is_ours else order,
+                    found.clashes.get(name),
+                )
+            )
         return cls(
-            tuple(
-                TicketLayer(name, shape, found.arrays[name], file)
-                for name, shape in found.shapes.items()
-                if name not in unlisted
-            ),
-            {**metadata, **told_timesteps(file, found, about)},
+            tuple(layers),
+            metadata,
             left_out=found.left_out,
             unlisted=unlisted,
+            remarks=tuple(remarks(known)),
         )
 
     @property
@@ -259,7 +133,13 @@ class Ticket:
             notes.append(
                 f"left out, not being in the ticket's list of layers: {names}."
             )
-        return tuple(notes)
+        return (*notes, *self.remarks)
+
+    @property
+    def axes(self) -> dict[str, str]:
+        """Order of the axes in the file, of layers whose outputs do not come first."""
+        layers = (layer for layer in self.layers if layer.axes is not None)
+        return {layer.name: layer.axes.text for layer in layers if layer.axes}
 
     @property
     def about(self) -> dict[str, Any]:
@@ -313,7 +193,31 @@ def _said(left_out: Mapping[str, str]) -> str:
     return f"left out, being no weights: {kinds}"
 
 
-def open_ticket(path: str | os.PathLike[str]) -> Ticket:
+def _stored_axes(metadata: Mapping[str, Any]) -> SaidAxes:
+    """Read the axes that a mask file states; metadata of others may hold anything."""
+    stored = metadata.get("axes")
+    try:
+        return read_axes({escape(str(k)): v for k, v in dict(stored or {}).items()})
+    except (TicketError, TypeError, ValueError):
+        return ()
+
+
+def _known_axes(
+    file: ArrayFile, found: LayerRoles, said: SaidAxes
+) -> dict[str, KnownAxes]:
+    shapes, known = file.shapes(), {}
+    for name, roles in found.arrays.items():
+        keys = (roles.get(role) for role in ("weight", "unpruned", "score", "mask"))
+        key = next((key for key in keys if key is not None), None)
+        axes = None if key is None else axes_of(name, key, shapes, said)
+        if axes is not None:
+            known[name] = axes
+    return known
+
+
+def open_ticket(
+    path: str | os.PathLike[str], axes: Mapping[str, str] | None = None
+) -> Ticket:
     """List the layers of a file; their arrays stay on the disk where they can.
 
     Parameters
@@ -322,11 +226,21 @@ def open_ticket(path: str | os.PathLike[str]) -> Ticket:
         A .safetensors or .npz file, the .safetensors.index.json of a checkpoint in
         shards, or a file of a format that an installed package reads: state dicts of
         torch (.pt, .pth) with the extra ``snn``.
+    axes : mapping of str to str, optional
+        By names of layers, or patterns of them, in which order the axes of their
+        weights stand in the file: a letter for each, ``o`` outputs, ``i`` inputs, and
+        ``w``, ``hw`` or ``dhw`` of the kernel; several with commas. ``{"*":
+        "hwio,io"}`` are convolutions and dense layers of Keras, ``{"up.*": "iohw"}``
+        transposed convolutions of torch. The last pattern that fits a layer and its
+        number of axes counts. Default: what a mask
+        file says, else what names (``kernel``) and sizes of biases tell, which
+        `Ticket.remarks` says, else outputs first. Layers have their outputs first.
 
     Raises
     ------
     TicketError
-        A file that is missing, damaged, of another format, or without layers.
+        A file that is missing, damaged, of another format, or without layers; axes that
+        fit no layer.
 
     Examples
     --------
@@ -337,7 +251,8 @@ def open_ticket(path: str | os.PathLike[str]) -> Ticket:
     """
     path = Path(path)
     with naming(path):
-        return replace(Ticket.of(open_arrays(path)), source=path.name)
+        ticket = Ticket.of(open_arrays(path), axes)
+        return replace(ticket, source=path.name, paths=files_of(path))
 
 
 def shipped_ticket() -> Path:
@@ -361,6 +276,7 @@ def save_masks(
     masks: Mapping[str, BoolArray],
     metadata: Mapping[str, Any],
     schedules: Mapping[str, Schedule] | None = None,
+    axes: Mapping[str, str] | None = None,
 ) -> None:
     """Write ``NAME.mask`` and ``NAME.order`` of every layer.
 
@@ -378,6 +294,9 @@ def save_masks(
         Whatever JSON can hold.
     schedules : mapping of str to Schedule, optional
         In which order the PEs take the channels of layers; default: as they are.
+    axes : mapping of str to str, optional
+        In which order the axes of layers are written, as `Ticket.axes` has them;
+        default: outputs first.
 
     Examples
     --------
@@ -392,7 +311,9 @@ def save_masks(
     for name, mask in masks.items():
         natural = Schedule.natural(mask.shape)
         schedule = (schedules or {}).get(name, natural)
-        arrays[f"{name}.mask"] = mask
+        text = (axes or {}).get(name)
+        arrays[f"{name}.mask"] = mask if text is None else Axes.of(text).back(mask)
         arrays[f"{name}.order"] = natural.order
         arrays[f"{name}.{ORDER_ROLES[schedule.axis]}"] = schedule.order
-    save_arrays(Path(path), arrays, metadata)
+    stated = {"axes": dict(axes)} if axes else {}
+    save_arrays(Path(path), arrays, {**metadata, **stated})

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from balancer.array_types import IntArray
 from balancer.errors import InfeasibleError
-from balancer.files.ticket import LayerArrays
+from balancer.files.ticket_layer import LayerArrays
 from balancer.maps.pe_map import PEMap
 from balancer.program.problem import RetentionProblem
 

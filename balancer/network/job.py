@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from balancer.array_types import AnyArray, BoolArray
 from balancer.errors import BalancerError
-from balancer.files.ticket import LayerArrays, Ticket
+from balancer.files.ticket import Ticket
+from balancer.files.ticket_layer import LayerArrays
 from balancer.hardware import LayerCost
 from balancer.maps.schedule import Schedule
 from balancer.network.request import (

@@ -11,7 +11,7 @@ import numpy as np
 
 from balancer.array_types import BoolArray
 from balancer.errors import VerificationError
-from balancer.files.ticket import LayerArrays
+from balancer.files.ticket_layer import LayerArrays
 from balancer.hardware import Resource
 from balancer.maps.schedule import Schedule
 from balancer.metrics import (

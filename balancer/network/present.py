@@ -10,7 +10,7 @@ import math
 from dataclasses import replace
 
 from balancer.errors import VerificationError
-from balancer.files.ticket import LayerArrays
+from balancer.files.ticket_layer import LayerArrays
 from balancer.program.problem import RetentionProblem
 from balancer.program.rounding import is_reached
 from balancer.solvers.solution import Answer, Solution, Termination, conclude

@@ -19,7 +19,7 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from balancer.errors import InfeasibleError, naming
-from balancer.files.ticket import LayerArrays
+from balancer.files.ticket_layer import LayerArrays
 from balancer.hardware import Resource
 from balancer.network.budgets import NetworkProgram, in_absolute_terms
 from balancer.network.guard import (

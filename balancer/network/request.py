@@ -10,7 +10,7 @@ import numpy as np
 
 from balancer.defaults import DEFAULT_MAP, DEFAULT_PES
 from balancer.errors import BalancerError
-from balancer.files.ticket import LayerArrays
+from balancer.files.ticket_layer import LayerArrays
 from balancer.hardware import Resource
 from balancer.maps.pe_map import PEMap
 from balancer.network.revival import keeps_budget

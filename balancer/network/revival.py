@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from balancer.files.ticket import LayerArrays
+from balancer.files.ticket_layer import LayerArrays
 from balancer.maps.pe_map import PEMap
 from balancer.order.sorting import channel_nonzeros, sorted_schedule
 from balancer.program.problem import Order
@@ -36,7 +36,7 @@ def keeps_budget(
     --------
     >>> import numpy as np
     >>> from balancer import PEMap
-    >>> from balancer.files.ticket import LayerArrays
+    >>> from balancer.files.ticket_layer import LayerArrays
     >>> from balancer.network.revival import keeps_budget
     >>> mask = np.array([[1, 1, 0], [1, 0, 0]], dtype=bool)
     >>> layer, pe_map = LayerArrays(mask * 1.0, mask), PEMap.output_channel((2, 3), 2)

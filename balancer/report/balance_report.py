@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import balancer
 from balancer.baselines import BaselineRow
-from balancer.files.array_files import WRITTEN_FORMATS
 from balancer.files.atomic import replacing
 from balancer.files.ticket import save_masks
 from balancer.metrics import fraction
@@ -22,35 +21,10 @@ from balancer.network.network_solution import (
     of_unstructured,
 )
 from balancer.network.request import BalanceRequest
+from balancer.report.balance_files import BalanceFiles
 from balancer.report.bottleneck import little_time_saved
 from balancer.report.hardware_use import NO_HARDWARE, HardwareUse
 from balancer.solvers.limits import SearchLimits
-
-
-@dataclass(frozen=True, slots=True)
-class BalanceFiles:
-    """Where the masks and the report of a balanced ticket are.
-
-    Attributes
-    ----------
-    masks, report : Path
-        The two files.
-    """
-
-    masks: Path
-    report: Path
-
-    @classmethod
-    def of(cls, out: str | os.PathLike[str]) -> BalanceFiles:
-        """Name the files in a folder, or beside a mask file (.safetensors, .npz)."""
-        out = Path(out)
-        if out.suffix.lower() in WRITTEN_FORMATS:
-            return cls(out, out.with_suffix(".json"))
-        return cls(out / "masks.safetensors", out / "report.json")
-
-    def to_dict(self) -> dict[str, str]:
-        """Return the two paths, as JSON holds them."""
-        return {"masks": str(self.masks), "report": str(self.report)}
 
 
 class Reordered(NamedTuple):
@@ -92,6 +66,11 @@ class BalanceReport:
         Everything that the result depends on, as JSON holds it.
     source : str or None
         Name of the ticket's file.
+    inputs : tuple of Path
+        The files it was read from, which are never written over.
+    axes : mapping of str to str
+        Order of the axes in the ticket, of layers whose outputs do not come first; the
+        masks are written in it.
     about : mapping
         What the ticket says of its network.
     ticket_notes : tuple of str
@@ -117,6 +96,8 @@ class BalanceReport:
     limits: SearchLimits
     settings: Mapping[str, Any]
     source: str | None
+    inputs: tuple[Path, ...]
+    axes: Mapping[str, str]
     about: Mapping[str, Any]
     ticket_notes: tuple[str, ...]
     hardware: HardwareUse | None
@@ -285,9 +266,11 @@ class BalanceReport:
         Raises
         ------
         TicketError
-            A folder that cannot be made or written.
+            A folder that cannot be made or written, or a file in the place that was
+            read for this, or that no balancing has written.
         """
         files = BalanceFiles.of(out)
+        files.refuse_to_replace(self.inputs)
         with replacing(files.masks, files.report) as (masks, report):
             self.write(BalanceFiles(masks, report), files)
         return files
@@ -305,6 +288,7 @@ class BalanceReport:
             self.solution.masks,
             {**settings, "ticket": dict(self.about)},
             None if in_order else self.solution.schedules,
+            self.axes,
         )
         document = {**self.to_dict(files), "settings": settings}
         temporary.report.write_text(json.dumps(document, indent=1))

@@ -10,7 +10,8 @@ from typing import Any, Unpack
 from balancer.baselines import BaselineRow, compare_baselines
 from balancer.defaults import DEFAULT_MAP, DEFAULT_PES
 from balancer.errors import BalancerError
-from balancer.files.ticket import LayerArrays, Ticket, open_ticket
+from balancer.files.ticket import Ticket, open_ticket
+from balancer.files.ticket_layer import LayerArrays
 from balancer.hardware import HardwareModel, LayerCost
 from balancer.metrics import top_k_sum
 from balancer.network.balance import run_job
@@ -22,7 +23,7 @@ from balancer.network.request import BalanceRequest
 from balancer.program.problem import RetentionProblem
 from balancer.report.accuracy_meter import AccuracyMeter
 from balancer.report.balance_report import BalanceReport, Reordered
-from balancer.report.hardware_use import NO_HARDWARE, HardwareMeter
+from balancer.report.hardware_use import NO_HARDWARE, HardwareMeter, HardwareUse
 from balancer.solvers.limits import Cancellation, SearchLimits
 from balancer.solving import solve
 
@@ -134,10 +135,12 @@ def balance_ticket(
         limits=job.search.limits,
         settings=_settings(job, hardware, layers, skip),
         source=ticket.source,
+        inputs=ticket.paths,
+        axes=chosen.axes,
         about=ticket.about,
         ticket_notes=ticket.notes,
         hardware=use,
-        hardware_note=_note(meter, use is not None),
+        hardware_note=_note(meter, use),
         baselines={name: watch.baselines[name] for name in names if compare},
         reordered=watch.if_reordered(names),
         frontier=None if ranked is None else tuple(frontier_of(ranked, frontier or 1)),
@@ -146,12 +149,10 @@ def balance_ticket(
     )
 
 
-def _note(meter: HardwareMeter | None, known: bool) -> str | None:
+def _note(meter: HardwareMeter | None, use: HardwareUse | None) -> str | None:
     if meter is None:
         return NO_HARDWARE
-    if known and meter.layers is not None:
-        return meter.layers.assumption
-    return meter.note
+    return meter.note if use is None else use.assumption
 
 
 def _costs(meter: HardwareMeter | None, chosen: Ticket) -> dict[str, LayerCost]:

@@ -55,6 +55,8 @@ def little_time_saved(layers: Sequence[LayerResult], use: HardwareUse) -> Iterat
     """
     found: dict[str, list[tuple[str, MaskCost, MaskCost]]] = {}
     for layer in layers:
+        if layer.name not in use.after:  # it cannot run there
+            continue
         before, after = (
             side[layer.name].drawn or side[layer.name]
             for side in (use.before, use.after)

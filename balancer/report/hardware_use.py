@@ -8,7 +8,7 @@ from typing import Any
 
 from balancer.array_types import BoolArray
 from balancer.errors import BalancerError
-from balancer.files.ticket import LayerArrays
+from balancer.files.ticket_layer import LayerArrays
 from balancer.hardware import HardwareModel, LayersOnHardware, MaskCost
 from balancer.maps.schedule import Schedule
 
@@ -25,9 +25,9 @@ class HardwareUse:
         What the numbers are of.
     before, after : mapping of str to MaskCost
         By layer: of the masks that were read, in the order that they had, and of the
-        balanced ones in their schedule.
+        balanced ones in their schedule; without layers that cannot run there.
     assumption : str or None
-        What had to be assumed; None if all geometry is known.
+        What had to be assumed, and which layers are missing; None if all is known.
     """
 
     accelerator: str
@@ -42,8 +42,10 @@ class HardwareUse:
         kinds = dict.fromkeys(cost.basis for cost in self.after.values())
         return ", ".join(kinds)
 
-    def of_layer(self, name: str) -> dict[str, float]:
+    def of_layer(self, name: str) -> Mapping[str, float | None]:
         """Return the columns of a layer's row in the report."""
+        if name not in self.after:
+            return dict.fromkeys(_columns([], []))
         return _columns([self.before[name]], [self.after[name]])
 
     def totals(self) -> dict[str, Any]:
@@ -78,6 +80,8 @@ class HardwareMeter:
         The network on it; None if it cannot run there.
     note : str or None
         Why not.
+    refused : dict of str to str
+        Layers that cannot run there, and why.
     """
 
     model: HardwareModel
@@ -85,6 +89,7 @@ class HardwareMeter:
     note: str | None = None
     before: dict[str, MaskCost] = field(default_factory=dict)
     after: dict[str, MaskCost] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -103,26 +108,38 @@ class HardwareMeter:
         self, name: str, before: LayerArrays, after: BoolArray, schedule: Schedule
     ) -> None:
         """Evaluate the mask of a layer that was read, and a balanced one."""
-        if self.layers is None or self.note is not None:
+        if self.layers is None:
             return
         mask, own = before.mask, None
         for one in before.schedules:
             if not one.is_natural:  # a model takes one; the others go into the mask
                 mask, own = (mask if own is None else own.apply(mask)), one
         try:
-            self.before[name] = self.layers.mask_cost(name, mask, own)
-            self.after[name] = self.layers.mask_cost(name, after, schedule)
+            first = self.layers.mask_cost(name, mask, own)
+            self.before[name], self.after[name] = (
+                first,
+                self.layers.mask_cost(name, after, schedule),
+            )
         except BalancerError as error:
-            self.note = str(error)
+            self.refused[name] = str(error)
 
     def use(self, names: list[str]) -> HardwareUse | None:
-        """Sum up the layers, in a given order; None if one cannot run there."""
-        if self.layers is None or self.note is not None:
+        """Sum up the layers, in a given order; None if none can run there.
+
+        One that cannot hides none of the others, and is named.
+        """
+        known = [name for name in names if name in self.after]
+        if self.layers is None or not known:
+            self.note = self.note or "; ".join(dict.fromkeys(self.refused.values()))
             return None
+        said = [self.layers.assumption] if self.layers.assumption else []
+        said += [
+            f"in no sum: {self.refused[name]}" for name in names if name in self.refused
+        ]
         return HardwareUse(
             self.model.name,
             self.model.energy_unit,
-            {name: self.before[name] for name in names},
-            {name: self.after[name] for name in names},
-            self.layers.assumption,
+            {name: self.before[name] for name in known},
+            {name: self.after[name] for name in known},
+            "; ".join(said) or None,
         )

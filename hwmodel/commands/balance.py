@@ -19,8 +19,9 @@ from hwmodel.commands.balance_options import (
     limits_of,
     request_of,
 )
-from hwmodel.commands.console import say, show
-from hwmodel.commands.contract import CancelledError, Command, UsageError, usage_errors
+from hwmodel.commands.console import printable, say, show
+from hwmodel.commands.contract import CancelledError, Command, usage_errors
+from hwmodel.commands.ticket_options import open_as_asked, said_of_the_file
 
 if TYPE_CHECKING:
     from balancer import BalanceFiles, BalanceReport, LayerResult
@@ -72,7 +73,7 @@ class Balance(Command[Balanced]):
 
     def run(self, args: argparse.Namespace) -> Balanced:
         """Balance, and write masks and report."""
-        from balancer import BalanceFiles, balance_ticket, open_ticket, shipped_ticket
+        from balancer import BalanceFiles, balance_ticket, shipped_ticket
         from balancer.errors import naming
         from balancer.files.atomic import replacing
 
@@ -80,13 +81,18 @@ class Balance(Command[Balanced]):
         check(args, hardware)
         request, limits = request_of(args, array), limits_of(args)
         source = args.ticket or shipped_ticket()
-        ticket = open_ticket(source)
+        with naming(source):
+            ticket = open_as_asked(source, args)
         with usage_errors():
             chosen = ticket.select(args.layers, args.skip)
         settings = {name: getattr(args, name) for name in OF_THE_NAME}
+        settings |= said_of_the_file(args)
         settings["map"], settings["pes"] = array
-        files = BalanceFiles.of(args.out or _default_folder(source, settings))
-        _refuse_inputs(files, source, args.accelerator)
+        given = filter(None, [args.accelerator, args.geometry])
+        inputs = (*ticket.paths, *map(Path, given))
+        with usage_errors():
+            files = BalanceFiles.of(args.out or _default_folder(source, settings))
+            files.refuse_to_replace(inputs)
         accuracy = None
         if args.evaluate:
             accuracy = self._accuracy_of(source, args.data_folder)
@@ -122,28 +128,6 @@ class Balance(Command[Balanced]):
             )
 
 
-def _refuse_inputs(files: BalanceFiles, source: Path, accelerator: str | None) -> None:
-    """Refuse output in the place of an input, by any of its names."""
-    from balancer.files.array_files import files_of
-
-    inputs = [*files_of(source), *([] if accelerator is None else [Path(accelerator)])]
-    for kind, path in (("masks", files.masks), ("report", files.report)):
-        for given in inputs:
-            if _is_same(path, given):
-                raise UsageError(
-                    f"the {kind} would go to {path}, which is the input {given}; give "
-                    "another --out"
-                )
-
-
-def _is_same(one: Path, other: Path) -> bool:
-    """Whether two paths lead to one file, through links too."""
-    try:
-        return one.samefile(other)
-    except OSError:  # one of them does not exist
-        return False
-
-
 def _default_folder(source: Path, settings: dict[str, Any]) -> Path:
     """Name a folder after the ticket and the settings."""
     text = json.dumps([source.name, settings])
@@ -158,13 +142,14 @@ def _progress_bar(total: int) -> Iterator[Callable[[LayerResult], None]]:
         yield lambda result: None
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("balancing", total=total)
 
         def advance(result: LayerResult) -> None:
-            progress.update(task, advance=1, description=result.name)
+            progress.update(task, advance=1, description=escape(printable(result.name)))
 
         yield advance
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from balancer.defaults import DEFAULT_MAP, DEFAULT_PES
 from hwmodel.commands.contract import UsageError, usage_errors
+from hwmodel.commands.ticket_options import add_ticket_options
 from hwmodel.defaults import DEFAULT_ACCELERATOR
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ examples:
       share the non-zeros of all layers, for PEs that split the input channels
   %(prog)s net.safetensors --global --latency-budget 0.7 --frontier 10
       in 70 %% of the cycles that balanced layers take, and the curve around it
+  %(prog)s net.npz --sparsity 0.9 --axes 'up*=iohw' --input-shape 3,32,32
+      a network whose file says neither its transposed convolutions nor its sizes
   %(prog)s net.pt --layer-wise --map 2:4 --skip 'features.0' --json
       two of four input channels everywhere but in the first layer, as JSON
 """
@@ -188,6 +191,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="layers solved at the same time (default: as many as pay)",
     )
+    add_ticket_options(parser)
     output = parser.add_argument_group("output")
     output.add_argument(
         "--compare",

@@ -42,7 +42,20 @@ def left_out_at(width: int, names: Sequence[str]) -> str:
 
 def say(text: str) -> None:
     """Print a line, as it is."""
-    console().print(text, highlight=False, markup=False, soft_wrap=True)
+    console().print(printable(text), highlight=False, markup=False, soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """Write control characters as escapes: a terminal would obey them.
+
+    Names of layers come from files of others.
+    """
+
+    def shown(one: str) -> str:
+        plain = one.isprintable() or one == "\n"
+        return one if plain else one.encode("unicode_escape").decode()
+
+    return "".join(map(shown, text))
 
 
 def console() -> Console:

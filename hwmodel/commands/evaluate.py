@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hwmodel.commands.console import say, show
 from hwmodel.commands.contract import Command, UsageError
+from hwmodel.commands.ticket_options import add_ticket_options, open_as_asked
 from hwmodel.defaults import DEFAULT_ACCELERATOR
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ class Evaluate(Command[Evaluated]):
         "Calculate what the masks of a ticket cost on a described array of PEs: "
         "cycles of the slowest PE, waiting, energy. Input sizes come from the "
         "ticket's list of layers, or its architecture and input_shape, where it has "
-        "them. Without spikes or rates every input counts as a spike."
+        "them, else from --input-shape and --geometry. Without spikes or rates every "
+        "input counts as a spike."
     )
     examples = EXAMPLES
 
@@ -54,7 +56,7 @@ class Evaluate(Command[Evaluated]):
 
     def run(self, args: argparse.Namespace) -> Evaluated:
         """Evaluate every ticket on every accelerator."""
-        from balancer import open_ticket, shipped_ticket
+        from balancer import shipped_ticket
         from balancer.errors import naming
         from hwmodel import Accelerator, ReportComparison, evaluate, load_spikes
 
@@ -68,7 +70,7 @@ class Evaluate(Command[Evaluated]):
         reports, labels, notes = [], [], []
         for path in [args.ticket or shipped_ticket(), *filter(None, [args.compare])]:
             with naming(path):
-                ticket = open_ticket(path)
+                ticket = open_as_asked(path, args)
                 network = _workloads(ticket, args, spikes)
                 for accelerator in described:
                     reports.append(evaluate(network.workloads, accelerator))
@@ -130,7 +132,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         type=Path,
         metavar="TICKET",
-        help="weights or masks: .safetensors, .npz, .pt, .pth; default: the ticket "
+        help="weights or masks: .safetensors, .npz, the .safetensors.index.json of a "
+        "checkpoint in shards, or a torch state dict (.pt, .pth); default: the ticket "
         "that comes with the package",
     )
     parser.add_argument(
@@ -146,13 +149,15 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         metavar="OTHER",
         help="masks of the same network to put beside those of TICKET",
     )
+    add_ticket_options(parser)
     spikes = parser.add_argument_group("input of the layers")
     known = spikes.add_mutually_exclusive_group()
     known.add_argument(
         "--spikes",
         type=Path,
         metavar="FILE",
-        help="recorded spikes of the layers' inputs (.npz, bit-packed)",
+        help="recorded spikes of the layers' inputs: .npz, bit-packed or with an array "
+        "[timesteps, batch, ...] of zeros and ones for each layer",
     )
     known.add_argument(
         "--spike-rate",

@@ -49,9 +49,11 @@ def report_notes(report: Report) -> Iterator[str]:
         calls = ", ".join(f"{layer.name} {layer.calls} times" for layer in again)
         yield f"Cycles and energy are of all calls in an inference: {calls}."
     unit = report.accelerator.energy_unit
+    rate = report.inferences_per_s  # None: a network without a weight takes no time
     yield (
-        f"Latency {report.latency_s:.3e} s, {report.inferences_per_s:,.0f} inferences "
-        f"per second; {report.energy_per_inference_pj:.3e} {unit} per inference."
+        f"Latency {report.latency_s:.3e} s, "
+        + (f"{rate:,.0f} inferences per second; " if rate is not None else "")
+        + f"{report.energy_per_inference_pj:.3e} {unit} per inference."
     )
     if report.pj_per_sop is not None:
         yield (

@@ -7,6 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from balancer import TicketError, open_ticket
 from balancer.files.array_files import (
@@ -165,7 +166,7 @@ def test_an_index_without_a_map_is_refused(tmp_path, content):
     """JSON of another kind is no index, in a line that names the file."""
     index = tmp_path / "model.safetensors.index.json"
     index.write_text(content)
-    with pytest.raises(TicketError, match=r"index\.json: (is no index|no readable)"):
+    with pytest.raises(TicketError, match=r"index\.json: (is (no index|empty)|no re)"):
         open_ticket(index)
 
 
@@ -180,3 +181,132 @@ def test_missing_shards_and_arrays_are_named(tmp_path):
         open_ticket(index)
     for name in (index.name, "one.safetensors", "two.safetensors"):
         assert name in str(caught.value)
+
+
+def npy(shape="(8, 8)", kind="<f4", numbers=bytes(256)):
+    """Write one array as NumPy does, with a header that may be wrong."""
+    text = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}}}"
+    header = text.encode().ljust(118) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + numbers
+
+
+def zipped(path, member, method=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("a.weight.npy", member)
+    return bytearray(path.read_bytes())
+
+
+def hostile_archives(path):
+    """Write archives of which a part is wrong; yield what should be said."""
+    for shape in ("(10 ** 6, 10)", "(8.0, 8)", "((((", "(-1, 8)"):
+        zipped(path, npy(shape))
+        yield path.read_bytes(), "no readable"
+    for shape in (f"({10**6}, {10**6})", f"({10**30}, 8)"):
+        zipped(path, npy(shape))
+        yield path.read_bytes(), r"but holds 256; copy the file anew"
+    encrypted = zipped(path, npy())
+    directory = encrypted.find(b"PK\x01\x02")
+    encrypted[6] |= 1
+    encrypted[directory + 8] |= 1
+    yield encrypted, "encrypted"
+    unknown = zipped(path, npy())
+    unknown[8] = unknown[directory + 10] = 98
+    yield unknown, "compression method is not supported"
+    damaged = zipped(path, npy(), zipfile.ZIP_DEFLATED)
+    damaged[50:80] = b"\xff" * 30
+    yield damaged, "no readable .npz"
+
+
+def test_hostile_archives_are_one_error(tmp_path):
+    """Whatever zip, zlib or NumPy make of damage, the file is named in one line."""
+    path = tmp_path / "hostile.npz"
+    for content, message in [*hostile_archives(path)]:
+        path.write_bytes(content)
+        with pytest.raises(TicketError, match=message) as caught:
+            [layer.read() for layer in open_ticket(path).layers]
+        assert "hostile.npz" in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+@pytest.mark.parametrize("text", ["3", "[" * 100_000, "none", '["a"]'])
+def test_metadata_of_others_are_harmless(tmp_path, suffix, text):
+    """What is no ticket's metadata is kept as a text, or left aside."""
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".npz":
+        np.savez(path, **{"a.weight": np.eye(4), "__metadata__": np.array(text)})
+    else:
+        save_file({"a.weight": np.eye(4)}, path, {"ticket": text})
+    metadata = open_ticket(path).metadata
+    assert metadata == ({} if suffix == ".npz" else {"ticket": text})
+
+
+def contents_that_are_called_something_else():
+    """Yield a name, the first bytes of what it holds, and what should be said."""
+    page = b"\n<!DOCTYPE html><html><body>Sign in</body></html>"
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+    safetensors = struct.pack("<Q", 2) + b"{}"
+    for name in ("w.pt", "w.pth", "w.npz", "w.safetensors"):
+        yield name, page, "is a web page"
+        yield name, pointer, "is a Git LFS pointer"
+        yield name, b"\x89HDF\r\n\x1a\n" + bytes(9), "is an HDF5 file"
+        yield name, b"\x08\x07\x12\x07pytorch", "is an ONNX model; rename it to .onnx"
+        yield name, b"\x1f\x8b\x08", "compressed with gzip"
+        yield name, b"\x93NUMPY\x01\x00", r"store it with `numpy\.savez`"
+        yield name, b'{"weight_map": {}}', "is a JSON text"
+    for name in ("w.pt", "w.pth", "w.npz", "w.bin", "w.onnx"):
+        yield name, safetensors, "is a safetensors file; rename it to .safetensors"
+    for name in ("w.npz", "w.safetensors", "w.pkl"):
+        yield name, b"\x80\x02}q\x00.", "is a pickle, which is never loaded"
+    yield "w.h5", b"\x89HDF\r\n\x1a\n", "is an HDF5 file"
+    yield "w.tflite", b"\x1c\x00\x00\x00TFL3", "is a TFLite model"
+    yield "w.gguf", b"GGUF\x03", "is a GGUF file"
+    yield "w.tar", bytes(257) + b"ustar", "is a tar archive"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"), [*contents_that_are_called_something_else()]
+)
+def test_a_file_is_called_what_it_is(tmp_path, name, content, said):
+    """Whatever its name, the first bytes tell what a file holds, and what to do."""
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(TicketError, match=said) as caught:
+        open_ticket(path)
+    assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("length", [0x280, 0x480, 0x8B1F, 0x120708])
+def test_the_length_of_a_header_is_no_mark_of_another_format(tmp_path, length):
+    """Safetensors begin with a number, which may look like a pickle, gzip or ONNX."""
+    header = b'{"a.weight": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}}'
+    content = struct.pack("<Q", length) + header.ljust(length) + bytes(16)
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(content)
+    assert open_ticket(path).layers[0].shape == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        (("net/data.pkl", "net/version"), "is a torch file; rename it to .pt"),
+        (("net/data.pkl", "net/constants.pkl"), "is a TorchScript program"),
+        (("model.weights.h5", "config.json"), "is a Keras archive"),
+        (("weights.bin",), "is a zip archive"),
+        (("a.weight.npy",), r"is an \.npz file; rename it to \.npz"),
+    ],
+)
+def test_zip_archives_are_told_apart_by_their_members(tmp_path, members, said):
+    """Torch, TorchScript, Keras and NumPy all write zip archives."""
+    path = tmp_path / "w.safetensors"
+    with zipfile.ZipFile(path, "w") as archive:
+        for member in members:
+            archive.writestr(member, b"")
+    with pytest.raises(TicketError, match=said):
+        open_ticket(path)
+
+
+def test_a_folder_is_called_one(tmp_path):
+    """A folder with the name of a file is no missing file."""
+    (tmp_path / "w.npz").mkdir()
+    with pytest.raises(TicketError, match="is a folder"):
+        open_ticket(tmp_path / "w.npz")

@@ -119,7 +119,13 @@ def test_the_columns_of_the_hardware_add_up():
     [
         ({}, Slots(), None, True),
         ({"assumed": "one pixel each"}, Slots(), "one pixel each", True),
-        ({"refused": ["l1"]}, Slots(), "l1 does not fit into slots", False),
+        ({"refused": ["l1"]}, Slots(), "in no sum: l1 does not fit into slots", True),
+        (
+            {"refused": ["l0", "l1"]},
+            Slots(),
+            "l0 does not fit into slots; l1 does not fit into slots",
+            False,
+        ),
         ({}, None, "no accelerator has this PE map", False),
     ],
 )
@@ -130,6 +136,17 @@ def test_the_report_says_what_its_cycles_assume(about, hardware, note, known):
     assert report.hardware_note == network["hardware_note"] == note
     assert (report.cycles is not None) == (network["cycles"] is not None) == known
     assert (report.hardware is not None) == known
+
+
+def test_a_layer_that_does_not_run_hides_no_other():
+    """Without it the cycles are those of the others, and its own are not known."""
+    whole = balance_ticket(ticket_of(), hardware=Slots(), sparsity=0.9).to_dict()
+    part = balance_ticket(
+        ticket_of(refused=["l1"]), hardware=Slots(), sparsity=0.9
+    ).to_dict()
+    assert part["network"]["cycles"] == whole["layers"][0]["cycles"]
+    assert part["layers"][0] | {"seconds": 0} == whole["layers"][0] | {"seconds": 0}
+    assert part["layers"][1]["cycles"] is part["layers"][1]["cycles_before"] is None
 
 
 def test_notes_count_what_the_masks_hold():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import cli
 from balancer import ArrayLayer, PEMap, balance_network, open_ticket, shipped_ticket
-from balancer.files.ticket import LayerArrays
+from balancer.files.ticket_layer import LayerArrays
 from balancer.network.revival import keeps_budget
 
 MAPS = ("output_channel", "input_channel", "interleaved", "banked", "grid:2x2")

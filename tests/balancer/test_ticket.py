@@ -107,17 +107,73 @@ def test_arrays_that_disagree_are_refused(tmp_path, arrays, message):
     assert "layer a" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"a.weight": DENSE, "a.mask": np.ones((4, 3, 3, 2), bool)},
+        {"a.weight": DENSE, "a.mask": np.ones(4, bool)},
+        {"a.weight": DENSE, "a.score": np.ones(4)},
+        {"a.score": SCORE, "a.order": np.arange(4), "a.mask": MASK[:2]},
+    ],
+)
+def test_shapes_that_disagree_are_refused_for_the_mask_alone(tmp_path, arrays):
+    """A mask is never read as if the weights had its shape, or none were there."""
+    [layer] = open_ticket(written(tmp_path, arrays)).layers
+    for read in (layer.read, layer.read_mask):
+        with pytest.raises(TicketError, match="need the same"):
+            read()
+
+
+def test_masks_and_empty_arrays_beside_weights_are_left_out_and_named(tmp_path):
+    """A causal mask of attention or an empty table does not stop the other layers."""
+    arrays = {
+        "attn.in_proj_weight": DENSE[:, :, 0, 0],
+        "attn.mask": np.ones((1, 1, 4, 4)),
+        "table.weight": np.ones((4, 0)),
+    }
+    ticket = open_ticket(written(tmp_path, arrays))
+    assert [layer.name for layer in ticket.layers] == ["attn.in_proj_weight"]
+    assert ticket.left_out == {
+        "attn.mask": "a mask without weights",
+        "table.weight": "empty",
+    }
+    with pytest.raises(TicketError, match=r"left out, .*: a\.weight \(empty\)"):
+        open_ticket(written(tmp_path, {"a.weight": np.ones((2**20, 0))}))
+
+
+def test_parameters_that_are_added_are_no_layers(tmp_path):
+    """Tokens, positions and biases of two or more dimensions multiply nothing."""
+    arrays = {
+        "cls_token": np.ones((1, 1, 8)),
+        "encoder.pos_embedding": np.ones((1, 5, 8)),
+        "block.relative_position_bias_table": np.ones((9, 2)),
+        "attn.bias": np.ones((1, 1, 4, 4)),
+        "attn.out_proj.weight": np.eye(4),
+        "embed_tokens.weight": np.eye(4),
+        "token": np.eye(4),
+    }
+    ticket = open_ticket(written(tmp_path, arrays, ".npz"))
+    names = [layer.name for layer in ticket.layers]
+    assert names == ["attn.out_proj", "embed_tokens", "token"]
+    assert ticket.left_out == {
+        "cls_token": "added to what comes in",
+        "encoder.pos_embedding": "added to what comes in",
+        "block.relative_position_bias_table": "added to what comes in",
+        "attn.bias": "a bias",
+    }
+
+
 def files_that_are_no_tickets(tmp_path):
     good = written(tmp_path, {"a.weight": PRUNED}).read_bytes()
     zipped = written(tmp_path, {"a.weight": PRUNED}, ".npz").read_bytes()
-    yield "empty.safetensors", b"", "no readable safetensors"
+    yield "empty.safetensors", b"", "is empty"
     yield "text.safetensors", b"not a ticket at all", "no readable safetensors"
     yield "cut.safetensors", good[:-20], "no readable safetensors"
     yield "huge.safetensors", struct.pack("<Q", 2**60), "no readable safetensors"
-    yield "empty.npz", b"", "no readable .npz"
+    yield "empty.npz", b"", "is empty"
     yield "text.npz", b"not a ticket at all", "no readable .npz"
     yield "cut.npz", zipped[:-30], "no readable .npz"
-    yield "ticket.onnx", good, "accepted: .safetensors, .npz"
+    yield "ticket.bin", b"not a ticket at all", "accepted: .safetensors, .npz"
 
 
 def test_damaged_and_foreign_files_are_refused(tmp_path):
@@ -272,6 +328,19 @@ def test_files_appear_complete_or_not_at_all(tmp_path):
         "deep",
         "new",
     ]
+
+
+def test_the_real_error_is_not_hidden_by_tidying_up(tmp_path):
+    """A failure is told as it is where others have put files beside ours meanwhile."""
+
+    def fail_beside_another():
+        with replacing(tmp_path / "new" / "masks.npz") as (ours,):
+            (ours.parent / "other.txt").write_text("another process")
+            raise TicketError("the real reason")
+
+    with pytest.raises(TicketError, match="the real reason"):
+        fail_beside_another()
+    assert [path.name for path in tmp_path.rglob("*.*")] == ["other.txt"]
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):

@@ -25,6 +25,13 @@ def change(data, path, value):
         data[field] = value
 
 
+# Each list holds the one before nine times over.
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{one}: &{one} [{', '.join([f'*{before}'] * 9)}]\n"
+    for before, one in zip("abcdefg", "bcdefgh", strict=True)
+)
+
+
 def test_presets_are_those_promised():
     """All six presets are shipped under their names."""
     assert Accelerator.names() == PRESETS
@@ -131,6 +138,16 @@ def test_text_that_is_no_description_is_refused_in_one_line(tmp_path, text, said
         Accelerator.load(path)
     assert "broken.yaml" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", [BOMB + "name: *h\n", "&a\nname: *a\n", "[" * 3000])
+def test_hostile_yaml_is_refused_in_a_short_line(tmp_path, text):
+    """Lists in lists, of any depth and by the million, are not written out."""
+    path = tmp_path / "hostile.yaml"
+    path.write_text(text)
+    with pytest.raises(AcceleratorError, match=r"^\S*hostile\.yaml: ") as caught:
+        Accelerator.load(path)
+    assert len(str(caught.value)) < 5000
 
 
 def test_an_unknown_name_lists_the_presets():

@@ -44,6 +44,15 @@ def test_other_words_are_refused(text):
         parse_architecture(text)
 
 
+@pytest.mark.parametrize(
+    "text", [f"{2**62}c3-fc10", "4c9999999", "mp2000000", "fc" + "9" * 5000]
+)
+def test_sizes_that_no_network_has_are_refused(text):
+    """A number of millions is a mistake, and no reason to ask for so much memory."""
+    with pytest.raises(ArchitectureError, match="more than 1,048,576 channels"):
+        parse_architecture(text)
+
+
 def test_shapes_follow_the_layers():
     """Odd kernels keep the size, strides round up, pooling rounds down."""
     shape = (2, 9, 7)

@@ -42,6 +42,11 @@ MASK = np.ones((4, 2, 3, 3), dtype=bool)
         ({"spike_rate": 0.1, "spikes": np.ones((2, 1, 2, 3, 3))}, "not both"),
         ({"batch": 2, "spikes": np.ones((2, 1, 2, 3, 3))}, "`spikes` have 1 samples"),
         ({"rate_mode": "guess"}, "accepted: 'bound', 'sample'"),
+        ({"mask": np.ones((4, 2, 3, 3, 3))}, "kernel length"),
+        ({"mask": np.ones((4, 2, 3)), "input_shape": (2, 8, 8)}, r"\(2, length\)"),
+        ({"mask": np.ones((4, 2, 3)), "padding": (1, 1)}, "an input with one row"),
+        ({"timesteps": 10**9}, "too many; accepted: 1048576 time steps"),
+        ({"input_shape": (2, 10**12, 10**12)}, "too many"),
     ],
 )
 def test_a_layer_that_does_not_fit_together_is_refused(fields, said):
@@ -49,6 +54,43 @@ def test_a_layer_that_does_not_fit_together_is_refused(fields, said):
     with pytest.raises(WorkloadError, match=said) as caught:
         LayerWorkload(**{"name": "conv7", "mask": MASK} | fields)
     assert "'conv7'" in str(caught.value)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("known", ["nothing", "rate", "spikes"])
+def test_a_line_is_an_image_with_one_row(preset, known):
+    """A convolution along a line costs what the same one of a one-row image does."""
+    rng = np.random.default_rng(0)
+    mask, spikes = rng.random((6, 4, 5)) < 0.4, rng.random((3, 2, 4, 20)) < 0.3
+    about = {"nothing": {}, "rate": {"spike_rate": 0.3}, "spikes": {"spikes": spikes}}
+    line = LayerWorkload(
+        "a", mask, (4, 20), stride=2, padding=4, dilation=2, timesteps=3, **about[known]
+    )
+    if known == "spikes":
+        about["spikes"] = {"spikes": spikes[:, :, :, None]}
+    image = LayerWorkload(
+        *("a", mask[:, :, None], (4, 1, 20), (1, 2), (0, 4)),
+        dilation=(1, 2),
+        timesteps=3,
+        **about[known],
+    )
+    assert line.output_size == image.output_size == (1, 10)
+    accelerator = Accelerator.load(preset)
+    one, other = (evaluate([x], accelerator) for x in (line, image))
+    assert one.layers[0].activity == other.layers[0].activity
+    assert one.energy_pj == other.energy_pj
+    assert one.layers[0].shape == (6, 4, 5)
+
+
+def test_layers_without_a_model_hide_no_other():
+    """Weights of three dimensions are named and in no sum; alone, they are refused."""
+    masks = masks_of((4, 2, 3, 3, 3), (10, 64), (4, 2, 3))
+    workloads, assumption = network_workloads(masks)
+    assert [layer.name for layer in workloads] == ["layer2", "layer1"]
+    assert "in no sum of cycles or energy: layer0" in assumption
+    assert "one output pixel" in assumption
+    with pytest.raises(WorkloadError, match=r"'layer0': weights of .* no model"):
+        network_workloads(masks_of((4, 2, 3, 3, 3)))
 
 
 def test_weights_are_read_as_a_mask():
@@ -180,6 +222,39 @@ def test_spike_files_that_are_none_are_refused(tmp_path):
         save_spikes(path, {"a": [0, 0.5]})
 
 
+def test_plain_arrays_are_spikes_of_the_layer_of_their_name(tmp_path):
+    """What other tools store is read as it stands, beside packed spikes too."""
+    path = tmp_path / "spikes.npz"
+    spikes = np.random.default_rng(0).random((4, 2, 8)) < 0.5
+    packed = {"a.bits": np.packbits(spikes), "a.shape": np.array(spikes.shape)}
+    np.savez(path, b=spikes, c=spikes * 1.0, **packed)
+    found = load_spikes(path)
+    assert sorted(found) == ["a", "b", "c"]
+    assert all((found[name] == spikes).all() for name in found)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({}, "it holds no array"),
+        ({"a": np.array([0, 2])}, "a is int64 and holds values besides 0 and 1"),
+        ({"a": np.array([0.5])}, "a is float64 and holds values besides 0 and 1"),
+        ({"a.bits": np.zeros(1, np.uint8)}, "a.shape"),
+        (
+            {"a.bits": np.zeros(0, np.uint8), "a.shape": np.array([2**32, 2**32])},
+            r"a\.bits has 0 bytes for shape \(4294967296, 4294967296\)",
+        ),
+    ],
+)
+def test_spikes_that_are_none_are_refused(tmp_path, arrays, message):
+    """Numbers besides 0 and 1, a size that the bits do not have, and nothing at all."""
+    path = tmp_path / "spikes.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(WorkloadError, match=message) as caught:
+        load_spikes(path)
+    assert "spikes.npz" in str(caught.value)
+
+
 def masks_of(*shapes):
     return {f"layer{i}": np.ones(shape, dtype=bool) for i, shape in enumerate(shapes)}
 
@@ -264,6 +339,9 @@ def test_spikes_or_rates_of_no_layer_are_refused():
         {"architecture": "vgg16", "input_shape": [3, 32, 32]},
         {"architecture": "8c3-fc10", "input_shape": [2, 8, 8]},
         {"architecture": "4c3-fc10"},
+        {"architecture": "4c3-fc10", "input_shape": 3},
+        {"architecture": "4c3-fc10", "input_shape": [2, 4.0, 4]},
+        {"architecture": "4c3-fc10", "input_shape": [2, "4", 4]},
     ],
 )
 def test_unknown_geometry_means_one_output_pixel_and_says_so(metadata):

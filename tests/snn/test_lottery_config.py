@@ -96,7 +96,9 @@ def test_files_are_read(tmp_path):
     assert config.data_folder == Path("data")
 
 
-@pytest.mark.parametrize("content", ["epochs = ", "[[", "a = 1\na = 2"])
+@pytest.mark.parametrize(
+    "content", ["epochs = ", "[[", "a = 1\na = 2", "a = " + "[" * 3000]
+)
 def test_no_toml(tmp_path, content):
     """What is no TOML is an error that names the file."""
     path = tmp_path / "run.toml"

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import cli
+import snn
 from balancer import TicketError, open_ticket
 
 torch = pytest.importorskip("torch")
@@ -220,3 +221,23 @@ def test_the_command_line_reads_state_dicts(tmp_path, monkeypatch, capsys):
     torch.save(net().state_dict(), "net.pt")
     assert cli.main(["balance", "net.pt", "--sparsity", "0.5", "--pes", "4"]) == 0
     assert "optimal" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_a_transposed_convolution_is_read_by_its_inputs_and_outputs(
+    tmp_path, bias, dims
+):
+    """The module tells the axes of its weights, and so does a bias, if it has one."""
+    nn = torch.nn
+    kinds = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+    conv = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[dims - 1](4, 8, 3)
+    network = nn.Sequential(conv, kinds[dims - 1](8, 4, 2, bias=bias))
+    path = tmp_path / "net.pt"
+    torch.save(network.state_dict(), path)
+    told = open_ticket(path, snn.weight_axes(network))
+    assert [layer.shape[:2] for layer in told.layers] == [(8, 4), (4, 8)]
+    assert told.remarks == ()
+    guessed = open_ticket(path)
+    assert guessed.layers[1].shape[:2] == ((4, 8) if bias else (8, 4))
+    assert bool(guessed.remarks) == bias

@@ -1,0 +1,89 @@
+"""The options that say how a file of weights is to be read, and reading it so."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hwmodel.commands.contract import UsageError
+
+if TYPE_CHECKING:
+    from balancer import Ticket
+
+
+def add_ticket_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of files that do not say everything about their network."""
+    ticket = parser.add_argument_group("what the file does not say")
+    ticket.add_argument(
+        "--axes",
+        action="append",
+        metavar="[GLOB=]AXES",
+        help="order of the axes of weights, a letter each: o outputs, i inputs, and w, "
+        "hw or dhw of the kernel. Transposed convolutions of torch (iohw) need it "
+        "unless their bias tells, kernels of Keras and Flax (hwio, io) unless they are "
+        "named kernel. May be given again, for other layers or numbers of axes "
+        "(default: outputs first)",
+    )
+    ticket.add_argument(
+        "--input-shape",
+        metavar="C,H,W",
+        help="what the first layer sees, for the cycles of convolutions: channels, "
+        "height and width, channels and length, or features; the layers are taken for "
+        "a chain",
+    )
+    ticket.add_argument(
+        "--geometry",
+        type=Path,
+        metavar="YAML",
+        help="strides, paddings, poolings and input sizes of layers (see "
+        "docs/hardware-model.md)",
+    )
+
+
+def open_as_asked(path: Path, args: argparse.Namespace) -> Ticket:
+    """Open a ticket with the options of its command.
+
+    Raises
+    ------
+    UsageError
+        Options that cannot be read.
+    BalancerError
+        A file that cannot be read, or that the options do not fit.
+    """
+    from balancer import open_ticket
+    from hwmodel import place_layers
+
+    ticket = open_ticket(path, _axes(args.axes))
+    if args.input_shape is None and args.geometry is None:
+        return ticket
+    return place_layers(ticket, _sizes(args.input_shape), args.geometry)
+
+
+def said_of_the_file(args: argparse.Namespace) -> dict[str, str]:
+    """List the options that are given, as settings that a result depends on."""
+    names = ("axes", "input_shape", "geometry")
+    given = {name: getattr(args, name) for name in names}
+    return {name: str(value) for name, value in given.items() if value is not None}
+
+
+def _axes(given: list[str] | None) -> dict[str, str]:
+    """Read ``GLOB=AXES``; alone, axes are those of all layers with so many."""
+    axes: dict[str, str] = {}
+    for text in given or ():
+        pattern, _, letters = text.rpartition("=")
+        pattern = pattern or "*"
+        axes[pattern] = f"{axes[pattern]},{letters}" if pattern in axes else letters
+    return axes
+
+
+def _sizes(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    sizes = text.replace("x", ",").split(",")
+    if not all(size.strip().isdecimal() and int(size) for size in sizes):
+        raise UsageError(
+            f"--input-shape is {text!r}; accepted are whole numbers from 1 with commas "
+            "between them: 3,32,32 or 40,100 or 784"
+        )
+    return tuple(map(int, sizes))
