@@ -46,6 +46,8 @@ def keeps_budget(
     present = int(np.count_nonzero(arrays.mask))
     if not arrays.has_mask or present == arrays.mask.size:
         return False  # nothing was pruned, as far as is known
+    if order == "sorted" and budget != present:
+        return False  # sorted by what is kept in the end
     masks = [arrays.mask] if order != "sorted" else []
     schedule = arrays.schedule_along(pe_map.order_axis)
     # The order that is there is kept with the mask that is there; see `present`.
@@ -63,4 +65,5 @@ def keeps_budget(
     if budget is None:
         return False
     slice_ = int(sizes[sizes > 0].min(initial=pe_map.weights))
-    return max(int(loads @ sizes) for loads in least) > budget - max(1, slice_)
+    most = max(int(loads @ sizes) for loads in least)
+    return most > 0 and most > budget - max(1, slice_)
