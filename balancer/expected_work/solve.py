@@ -10,10 +10,10 @@ work, up to the tolerance. In LaTeX: "Expected work" in ``docs/programs.md``.
 With a price of a non-zero, each PE's part of the linear relaxation is a knapsack that
 takes weights by score, less the price, per work, so its value is a concave function of
 its load; the best largest load balances the slopes of a group's PEs, and the price is
-found by bisection. That solves the Lagrangian dual of the relaxation, hence the
-**bound**. The **mask** leaves out the one weight of each PE that the relaxation takes
-in part, fills what the budget has left, and exchanges weights where a load is still too
-small. It is a heuristic with a gap, not a proof of optimality.
+found by bisection. These are prices of the Lagrangian dual, hence the **bound** (see
+`relaxation`). The **mask** leaves out the one weight of each PE that the relaxation
+takes in part, fills what the budget has left, and exchanges weights where a load is
+still too small. It is a heuristic with a gap, not a proof of optimality.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from balancer.array_types import BoolArray, FloatArray
 from balancer.errors import BalancerError, VerificationError
 from balancer.expected_work.relaxation import Relaxation
 from balancer.maps.pe_map import PEMap
+from balancer.metrics import top_k_sum
 from balancer.program.problem import RetentionProblem
 from balancer.program.rounding import ROUNDING, total_score
 from balancer.solvers.solution import ProvenSolution, Termination
@@ -84,7 +85,7 @@ class WorkSolution(ProvenSolution):
         loads = _loads(self.mask, of_weight, pe_map)
         largest = loads.max(axis=1, initial=0)
         least = np.where(pe_map.present(), loads, np.inf).min(axis=1, initial=np.inf)
-        slack = self.tolerance + ROUNDING * (1 + largest)
+        slack = self.tolerance + ROUNDING * largest
         if (least < largest - slack).any():
             group = int(np.argmax(largest - least))
             raise VerificationError(
@@ -96,7 +97,7 @@ class WorkSolution(ProvenSolution):
                 f"{self.nonzeros} non-zeros exceed the budget of {problem.budget}"
             )
         self._verify_claims(total_score(problem.scores, self.mask))
-        if not np.allclose(loads, self.loads, rtol=ROUNDING, atol=ROUNDING):
+        if not np.allclose(loads, self.loads, rtol=ROUNDING, atol=0):
             raise VerificationError("`loads` are not the loads of the mask")
 
     def __repr__(self) -> str:
@@ -159,6 +160,8 @@ def balance_expected_work(
         raise BalancerError(f"`tolerance` is {tolerance!r}; the least is 0")
     relaxation = Relaxation(problem, of_weight)
     bound, _ = relaxation.search(tolerance)
+    unstructured = top_k_sum(problem.scores, problem.budget) * (1 + ROUNDING)
+    bound = min(bound, unstructured)
     # Rounding down costs a PE less than one weight's work.
     _, answer = relaxation.search(max(0.0, tolerance - single))
     chosen = relaxation.fill(answer.chosen())

@@ -18,7 +18,9 @@ from balancer.array_types import FloatArray, IntArray
 from balancer.solvers.min_cost_flow import min_cost_flow
 
 
-def assign(totals: FloatArray, loads: IntArray, sizes: IntArray) -> IntArray:
+def assign(
+    totals: FloatArray, loads: IntArray, sizes: IntArray
+) -> tuple[IntArray, float]:
     """Put every channel into a tile, so that all together are worth most.
 
     Parameters
@@ -32,8 +34,10 @@ def assign(totals: FloatArray, loads: IntArray, sizes: IntArray) -> IntArray:
 
     Returns
     -------
-    ndarray of int64 [channels]
+    tile : ndarray of int64 [channels]
         Tile of each channel.
+    slack : float
+        How much more another choice may be worth, as the flow counts in whole numbers.
 
     Raises
     ------
@@ -44,13 +48,13 @@ def assign(totals: FloatArray, loads: IntArray, sizes: IntArray) -> IntArray:
     levels, level_of_tile = np.unique(loads, return_inverse=True)
     room = np.bincount(level_of_tile, weights=sizes).astype(np.int64)
     if len(levels) == 1:
-        return np.repeat(np.arange(len(loads)), sizes)
+        return np.repeat(np.arange(len(loads)), sizes), 0.0
     values = totals[:, levels]
     cost = values.max(axis=1, keepdims=True) - values
     tail = np.repeat(np.arange(channels), len(levels))
     head = channels + np.tile(np.arange(len(levels)), channels)
     supplies = np.concatenate([np.ones(channels, dtype=np.int64), -room])
-    flow, _ = min_cost_flow(tail, head, cost.reshape(-1), supplies)
+    flow, error = min_cost_flow(tail, head, cost.reshape(-1), supplies)
     level = flow.reshape(channels, -1).argmax(axis=1)
 
     # Deal the channels of a level to its tiles, both in the order of their numbers.
@@ -58,4 +62,4 @@ def assign(totals: FloatArray, loads: IntArray, sizes: IntArray) -> IntArray:
     places = np.repeat(tiles, sizes[tiles])
     tile = np.empty(channels, dtype=np.int64)
     tile[np.argsort(level, kind="stable")] = places
-    return tile
+    return tile, 2 * channels * error

@@ -12,6 +12,10 @@ from balancer.solvers.solution import Termination
 ENTRIES_PER_WORK = 5e8
 
 
+class Interrupted(Exception):
+    """A limit of the search was reached in the middle of a step."""
+
+
 class SearchClock:
     """The limits of one search, and how near it is to them.
 
@@ -36,16 +40,6 @@ class SearchClock:
         return time.perf_counter() - self._begun
 
     @property
-    def progress(self) -> float:
-        """Used part of the limit, from 0 to 1: of the work, else of the time."""
-        limits = self.search.limits
-        if limits.work_limit is not None:
-            used = self._entries / ENTRIES_PER_WORK / max(limits.work_limit, 1e-9)
-        else:
-            used = self.seconds / max(limits.time_limit, 1e-9)
-        return min(1.0, used)
-
-    @property
     def interrupted(self) -> Termination | None:
         """Why the search must stop now, None if it may go on."""
         search = self.search
@@ -57,6 +51,17 @@ class SearchClock:
         if self.seconds >= search.limits.time_limit:
             return Termination.TIME_LIMIT
         return None
+
+    def check(self) -> None:
+        """Stop a long step at a limit.
+
+        Raises
+        ------
+        Interrupted
+            The search must stop now.
+        """
+        if self.interrupted:
+            raise Interrupted
 
     def near_enough(self, kept: float, bound: float) -> bool:
         """Whether the gap limit is reached."""

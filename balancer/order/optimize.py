@@ -20,6 +20,7 @@ In all other maps (``interleaved``, ``banked``, labels) the order is fixed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,14 +38,17 @@ from balancer.order.sorting import (
 )
 from balancer.order.tile_program import TileProgram
 from balancer.order.tile_search import TileSearch
+from balancer.program.layer_slices import LayerSlices, settle
 from balancer.program.problem import RetentionProblem
-from balancer.program.rounding import total_score
+from balancer.program.ranking import top_per_cell
+from balancer.program.rounding import is_reached
 from balancer.program.slice_program import SliceAllocator, SliceProgram
-from balancer.solvers.greedy import GreedySolver
 from balancer.solvers.limits import Search
 from balancer.solvers.solution import Answer, Termination
 
 ORDER_SOLVER = "assignment"
+# Weights that are ranked between two looks at the clock.
+BOUND_ENTRIES = 2**22
 
 
 def unstructured_bound(problem: RetentionProblem) -> float:
@@ -131,82 +135,117 @@ def _optimize_tiles(problem: RetentionProblem, search: Search) -> Answer:
 
 
 def _optimize_blocks(problem: RetentionProblem, search: Search) -> Answer:
-    clock, pe_map = SearchClock(search), problem.pe_map
+    clock = SearchClock(search)
+    best = _InOrder.of(problem, problem.pe_map.schedule())
+    if not clock.interrupted:
+        other = _InOrder.of(problem, start_schedule(problem))
+        best = max(other, best, key=lambda found: found.kept)
+    bound = max(_block_bound(problem, clock), best.kept)
+    try:
+        for better in _better_orders(problem, best, bound, clock):
+            best = better
+            clock.report(best.kept, bound)
+    except KeyboardInterrupt:
+        search.cancellation.cancel()
+    mask = best.schedule.invert(best.mask(problem))
+    return Answer(mask, bound, clock.ending(best.kept, bound), best.schedule)
+
+
+def _better_orders(
+    problem: RetentionProblem, best: _InOrder, bound: float, clock: SearchClock
+) -> Iterator[_InOrder]:
+    """Search for orders of the input channels, each of which keeps more than the last.
+
+    Loads are chosen anew after a descent and after each cycle of annealing. What a
+    limit cuts short keeps the loads that it was searched for: only of these a longer
+    search never keeps less.
+    """
+    pe_map = problem.pe_map
     per_input = np.moveaxis(problem.scores.reshape(*pe_map.shape[:2], -1), 1, 0)
     if pe_map.fixed_load is not None:  # every kernel position is a row of its own
         per_input = per_input.reshape(pe_map.shape[1], -1, 1)
-    best = max(
-        (
-            _InOrder.of(problem, schedule)
-            for schedule in (start_schedule(problem), pe_map.schedule())
-        ),
-        key=lambda found: found.kept,
-    )
-    bound = max(_block_bound(problem), best.kept)
-    try:
-        while not (clock.interrupted or clock.near_enough(best.kept, bound)):
-            loads = best.loads
-            search_of_blocks = BlockSearch(
-                per_input,
-                block_of_position(pe_map),
-                best.schedule.order.astype(np.int64),
-                loads[: per_input.shape[1]],
-                clock,
-            )
-            search_of_blocks.descend()
-            found = _InOrder.of(problem, pe_map.schedule(search_of_blocks.order))
-            if found.kept <= best.kept or np.array_equal(found.loads, loads):
-                search_of_blocks.kick(bound)
-                found = _InOrder.of(problem, pe_map.schedule(search_of_blocks.order))
-            if found.kept <= best.kept:
+    cycle, more = 0, True
+    while more and not (clock.interrupted or clock.near_enough(best.kept, bound)):
+        loads = best.loads
+        blocks = BlockSearch(
+            per_input,
+            block_of_position(pe_map),
+            best.schedule.order.astype(np.int64),
+            loads[: per_input.shape[1]],
+            clock,
+        )
+        blocks.descend()
+        while True:
+            schedule = pe_map.schedule(blocks.order)
+            if clock.interrupted or pe_map.fixed_load is not None:
+                found = _InOrder(schedule, loads, blocks.best)
+            else:
+                found = _InOrder.of(problem, schedule)
+            if not is_reached(best.kept, found.kept):
+                best = found
+                yield best
+            if not (more and np.array_equal(best.loads, loads)):
                 break
-            best = found
-            clock.report(best.kept, bound)
-            if np.array_equal(found.loads, loads):
-                break
-    except KeyboardInterrupt:
-        search.cancellation.cancel()
-    mask = best.schedule.invert(best.mask)
-    return Answer(mask, bound, clock.ending(best.kept, bound), best.schedule)
+            more = blocks.anneal(cycle, bound)
+            cycle += 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _InOrder:
-    """The best mask of one order of the input channels.
+    """One order of the input channels, its loads, and what they keep.
 
     Its groups are all of one size, or of fixed load: slice-greedy is optimal.
     """
 
     schedule: Schedule
-    mask: BoolArray  # of the scheduled weights
     loads: IntArray  # [groups]
     kept: float
 
     @classmethod
     def of(cls, problem: RetentionProblem, schedule: Schedule) -> _InOrder:
-        pe_map, scheduled = problem.pe_map, problem.scheduled(schedule)
-        mask = GreedySolver().solve(scheduled, Search()).mask
-        loads = pe_map.largest_of_group(pe_map.cell_loads(mask))
-        return cls(schedule, mask, loads, total_score(scheduled.scores, mask))
+        """Find the best loads of one order."""
+        slices = LayerSlices(problem.scheduled(schedule))
+        greedy = settle([slices], problem.budget).greedy
+        return cls(schedule, greedy.loads, greedy.kept)
+
+    def mask(self, problem: RetentionProblem) -> BoolArray:
+        """Mask of the scheduled weights."""
+        pe_map = problem.pe_map
+        scheduled = self.schedule.apply(problem.scores)
+        return top_per_cell(scheduled, pe_map, self.loads[pe_map.cell_group])
 
 
-def _block_bound(problem: RetentionProblem) -> float:
+def _block_bound(problem: RetentionProblem, clock: SearchClock) -> float:
     """Total score that no order of the input channels exceeds.
 
-    Whatever the blocks, k weights of each of b blocks are b k weights of the row.
+    Whatever the blocks, k weights of each of b blocks are b k weights of the row. That
+    of unstructured pruning where there is no time to sort the rows.
     """
     pe_map, blocks = problem.pe_map, problem.pe_map.input_blocks
     assert blocks is not None  # only such maps come here
     rows = problem.scores.reshape(*pe_map.shape[:2], -1)
+    step = max(1, BOUND_ENTRIES // max(1, rows[0].size))
+    pieces = [slice(first, first + step) for first in range(0, len(rows), step)]
     if pe_map.fixed_load is not None:
         n = int(pe_map.fixed_load[0])
         number = pe_map.shape[1] - int(np.minimum(blocks, n).sum())
-        best = np.partition(rows, min(number, pe_map.shape[1] - 1), axis=1)[:, number:]
-        return float(best.sum(dtype=np.float64))
+        edge, total = min(number, pe_map.shape[1] - 1), 0.0
+        for piece in pieces:
+            if clock.interrupted:
+                return unstructured_bound(problem)
+            best = np.partition(rows[piece], edge, axis=1)[:, number:]
+            total += float(best.sum(dtype=np.float64))
+        return total
     used = np.count_nonzero(blocks)
     deepest = int(problem.upper.max())
-    best = -np.sort(-rows.reshape(pe_map.groups, -1), axis=1)[:, : deepest * used]
-    values = best.reshape(pe_map.groups, deepest, used).sum(axis=2, dtype=np.float64)
+    values = np.empty((pe_map.groups, deepest))
+    for piece in pieces:
+        if clock.interrupted:
+            return unstructured_bound(problem)
+        part = rows[piece].reshape(len(rows[piece]), -1)
+        best = -np.sort(-part, axis=1)[:, : deepest * used]
+        best = best.reshape(len(part), deepest, used)
+        values[piece] = best.sum(axis=2, dtype=np.float64)
     program = SliceProgram.of_table(
         values,
         cost=pe_map.group_sizes(),

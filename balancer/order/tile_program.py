@@ -108,7 +108,10 @@ class TileProgram:
         sizes = pe_map.group_sizes() // parts
         budget = problem.budget // parts
         keys = mark(problem.scores, problem.previous_mask, None)
-        deepest = int(min(problem.upper.max(), budget // sizes.min()))
+        # What no tile can afford must neither loosen the bound nor deepen the ranking.
+        room = budget - int(sizes @ problem.lower)
+        upper = np.minimum(problem.upper, problem.lower + room // sizes)
+        deepest = int(upper.max())
         depth = deepest
         if pe_map.channels * deepest > SLICES_WORTH_RANKING:
             enough = int(DEPTH_IN_LARGEST_LOADS * largest_load) + LEAST_DEPTH
@@ -135,7 +138,7 @@ class TileProgram:
             capacity=capacity,
             sizes=sizes,
             lower=problem.lower,
-            upper=np.minimum(problem.upper, depth),
+            upper=np.minimum(upper, depth),
             budget=budget,
             price=price,
             bound=best,
@@ -170,8 +173,8 @@ class TileProgram:
         first = np.cumsum(self.sizes) - self.sizes
         upper = np.minimum.reduceat(self.capacity[order], first)
         upper = np.minimum(self.upper, upper)
-        belongs = tile == np.arange(len(self.sizes))[:, None]
-        sums = belongs.astype(np.float64) @ self.values
+        tiles = np.split(order, first[1:])
+        sums = np.stack([self.values[channels].sum(axis=0) for channels in tiles])
         if (self.lower > upper).any() or self.sizes @ self.lower > self.budget:
             return None
         program = SliceProgram.of_table(
@@ -194,5 +197,6 @@ def _best_slices(values: FloatArray, number: int) -> tuple[float, float]:
         return 0.0, float(flat.sum())
     if number == 0:
         return float(flat.max()), 0.0
-    best = np.partition(flat, flat.size - number)[flat.size - number :]
+    flat.partition(flat.size - number)
+    best = flat[flat.size - number :]
     return float(best[0]), float(best.sum())

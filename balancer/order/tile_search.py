@@ -47,6 +47,7 @@ class TileSearch:
         self.program, self._clock = program, clock
         self.best: Tiling | None = None
         self.bound = program.bound
+        self._slack = 0.0  # of all assignments
 
     def begin(self, order: IntArray) -> None:
         """Take the natural loads of an order as an answer, if it has any."""
@@ -61,7 +62,8 @@ class TileSearch:
             OR-Tools is missing.
         """
         assert self.best is not None
-        self._alternate(self.best.loads)
+        if not self._clock.interrupted:
+            self._alternate(self.best.loads)
         if self._done():
             return
         lagrangian = TileBound(self.program, self.best)
@@ -93,7 +95,8 @@ class TileSearch:
     def _assigned(self, loads: IntArray) -> Tiling:
         """Tiles that are optimal for the loads."""
         program = self.program
-        tile = assign(program.totals, loads, program.sizes)
+        tile, slack = assign(program.totals, loads, program.sizes)
+        self._slack = max(self._slack, slack)
         self._clock.spend(program.totals.shape[0] * len(loads))
         return Tiling(tile, loads, program.value(tile, loads))
 
@@ -121,12 +124,12 @@ class TileSearch:
         bounds = lagrangian.split_bound(splits)
         for loads, bound in zip(splits, bounds.tolist(), strict=True):
             assert self.best is not None
-            self.bound = min(self.bound, max(bound, self.best.kept))
+            self.bound = min(self.bound, max(bound, self.best.kept + self._slack))
             if self._done():
                 return
             self._offer(self._assigned(loads))
         assert self.best is not None
-        self.bound = self.best.kept
+        self.bound = self.best.kept + self._slack
 
     def _improve(self, lagrangian: TileBound) -> bool:
         """Move slices between tiles while it helps; False if no move did."""

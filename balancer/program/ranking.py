@@ -145,8 +145,9 @@ class Ranking:
         groups = self.pe_map.groups
         table = np.zeros((groups, int(self.depth.max(initial=0))))
         for tier in self._tiers:
-            cells = tier.best.reshape(groups, len(tier.rows) // groups, table.shape[1])
-            table += cells.sum(axis=1, dtype=np.float64)
+            parts = len(tier.rows) // groups
+            for part in range(parts):  # faster than to sum over an axis of few
+                table += tier.best[part::parts]
         return table
 
     def finite_sum(self, loads: IntArray) -> float:

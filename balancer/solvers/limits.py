@@ -22,8 +22,9 @@ class SearchLimits:
     Attributes
     ----------
     time_limit : float
-        Wall-clock seconds for the search proper; reading and verifying a layer come on
-        top. With 0 there is no search, and slice-greedy answers.
+        Wall-clock seconds for the search proper; reading, ranking and verifying a
+        layer come on top, about as long as its fixed order takes. With 0 there is no
+        search, and slice-greedy answers.
     work_limit : float, optional
         Limit in CP-SAT's deterministic time, which does not depend on how busy the
         machine is: a search that it ends can be repeated exactly.

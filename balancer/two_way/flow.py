@@ -7,11 +7,18 @@ the flow is a mask.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from balancer.array_types import AnyArray, BoolArray, FloatArray, IntArray
 from balancer.errors import InfeasibleError
-from balancer.program.rounding import total_score
+from balancer.program.rounding import (
+    PROOF_TOLERANCE,
+    ROUNDING,
+    relative_gap,
+    total_score,
+)
 from balancer.solvers.min_cost_flow import min_cost_flow
 
 
@@ -33,8 +40,9 @@ def transport(
     Returns
     -------
     chosen : ndarray of bool [weights]
-    rounding : float
-        What rounding the scores to whole numbers can have cost, at most.
+    bound : float
+        Total score that no choice exceeds: that of the chosen, and what rounding the
+        scores to whole numbers can have cost.
 
     Raises
     ------
@@ -43,16 +51,30 @@ def transport(
     SolverUnavailableError
         No OR-Tools, or a flow that it rejects.
     """
-    try:
-        flow, error = min_cost_flow(tails, heads, -scores.astype(np.float64), supplies)
-    except InfeasibleError as reason:
-        raise InfeasibleError(
-            "no mask has these loads in both PE maps: some cells share too few "
-            "weights; lower the loads"
-        ) from reason
-    chosen: BoolArray = flow > 0
-    # Each chosen weight, and each it was preferred to, is off by the error at most.
-    return chosen, 2 * error * np.count_nonzero(chosen)
+    values = scores.astype(np.float64)
+    may = np.ones(len(values), dtype=bool)  # weights that some best choice may hold
+    best, kept, bound = ~may, -math.inf, math.inf
+    while True:
+        try:
+            flow, error = min_cost_flow(tails[may], heads[may], -values[may], supplies)
+        except InfeasibleError as reason:
+            raise InfeasibleError(
+                "no mask has these loads in both PE maps: some cells share too few "
+                "weights; lower the loads"
+            ) from reason
+        chosen = np.zeros(len(values), dtype=bool)
+        chosen[may] = flow > 0
+        found = total_score(values, chosen)
+        # Each chosen weight, and each it was preferred to, is off by the error at most.
+        bound = min(bound, found + 2 * error * int(np.count_nonzero(chosen)))
+        if found > kept:
+            best, kept = chosen, found
+        # The largest score sets the unit. Those beyond the bound are in no choice, and
+        # without them the unit is finer.
+        beyond = may & (values > bound * (1 + ROUNDING))
+        if relative_gap(kept, bound) <= PROOF_TOLERANCE or not beyond.any():
+            return best, max(kept, bound)
+        may &= ~beyond
 
 
 def block_masks(scores: FloatArray, n: int) -> tuple[BoolArray, float]:
@@ -78,6 +100,5 @@ def block_masks(scores: FloatArray, n: int) -> tuple[BoolArray, float]:
         np.broadcast_to(nodes, scores.shape).reshape(-1) for nodes in (row, column)
     )
     supplies = np.repeat([n, -n], count * m)
-    chosen, rounding = transport(scores.reshape(-1), tails, heads, supplies)
-    mask = chosen.reshape(scores.shape)
-    return mask, total_score(scores, mask) + rounding
+    chosen, bound = transport(scores.reshape(-1), tails, heads, supplies)
+    return chosen.reshape(scores.shape), bound

@@ -12,7 +12,7 @@ from balancer.array_types import BoolArray, FloatArray
 from balancer.errors import BalancerError, SolverUnavailableError
 from balancer.program.rounding import rounded_bound, total_score
 from balancer.solvers.limits import Cancellation, Search, SearchLimits
-from balancer.solvers.solution import ProvenSolution, Termination
+from balancer.solvers.solution import ProvenSolution, Termination, proven
 from balancer.two_way import cycles, flow
 from balancer.two_way.problem import TransposableProblem, TwoWayProblem
 
@@ -131,7 +131,7 @@ def solve_two_way(
         mask=mask,
         kept=kept,
         bound=rounded_bound(bound, kept),
-        termination=termination,
+        termination=proven(termination, kept, bound),
         solver=name,
         fallback_reason=reason,
         seconds=time.perf_counter() - begun,
@@ -147,8 +147,7 @@ def _by_flow(problem: TwoWayProblem) -> tuple[BoolArray, float]:
     heads = problem.second.cell_labels().reshape(-1) + len(first)
     scores = problem.scores.reshape(-1)
     supplies = np.concatenate([first, -second])
-    chosen, rounding = flow.transport(scores, tails, heads, supplies)
-    bound = total_score(scores, chosen) + rounding
+    chosen, bound = flow.transport(scores, tails, heads, supplies)
     return chosen.reshape(problem.scores.shape), bound
 
 

@@ -45,6 +45,9 @@ def comparison_table(comparison: ReportComparison) -> TextTable:
 def report_notes(report: Report) -> Iterator[str]:
     """Yield what is true of the whole network."""
     yield f"{report.accelerator.name}: {', '.join(report.basis)}."
+    if again := [layer for layer in report.layers if layer.calls > 1]:
+        calls = ", ".join(f"{layer.name} {layer.calls} times" for layer in again)
+        yield f"Cycles and energy are of all calls in an inference: {calls}."
     unit = report.accelerator.energy_unit
     yield (
         f"Latency {report.latency_s:.3e} s, {report.inferences_per_s:,.0f} inferences "

@@ -5,7 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from cases import repeated, scores, shapes
+from cases import repeated, scores, search_of, shapes
 from exhaustive import best_blocks, best_tiling
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +17,7 @@ from balancer import (
     PEMap,
     RetentionProblem,
     Schedule,
+    SolverUnavailableError,
     Status,
     Termination,
     VerificationError,
@@ -24,7 +25,8 @@ from balancer import (
     solve,
     top_k_sum,
 )
-from balancer.order import tile_bound, tile_program
+from balancer.order import optimize, tile_bound, tile_program
+from balancer.order.clock import SearchClock
 
 PERMUTING = ("output_channel", "input_channel", "grid", "n_m")
 
@@ -464,3 +466,82 @@ def test_without_a_search_no_other_order_exceeds_the_bound():
     fallback, best = solve(problem, time_limit=0.0), solve(problem)
     assert fallback.kept < best.kept <= fallback.bound
     assert fallback.status is Status.FEASIBLE
+
+
+@pytest.mark.parametrize("spec", ["output_channel", "grid:4x2", "input_channel", "2:4"])
+def test_more_work_never_keeps_less(spec):
+    """Both searches keep at least as much with a greater limit."""
+    rng = np.random.default_rng(8)
+    values = rng.random((32, 48)) * rng.lognormal(0, 0.5, (32, 1))
+    pe_map = PEMap.parse(spec, values.shape, 6)
+    problem = RetentionProblem(
+        values,
+        pe_map,
+        500 if pe_map.fixed_load is None else None,
+        order="optimized",
+    )
+    kept = [
+        solve(problem, work_limit=work).kept
+        for work in (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
+    ]
+    assert kept == sorted(kept)
+    assert kept[0] < kept[-1]
+
+
+@pytest.mark.parametrize("spec", ["output_channel", "grid:2x2", "input_channel", "1:3"])
+@pytest.mark.parametrize(
+    ("dtype", "exponent"), [("f4", -120), ("f4", 122), ("f8", -1000), ("f8", 1010)]
+)
+def test_the_unit_of_the_scores_changes_no_order(spec, dtype, exponent):
+    """Near the ends of their type scores have the same order, times a power of two."""
+    values = np.random.default_rng(2).random((6, 9)).astype(dtype)
+    pe_map = PEMap.parse(spec, values.shape, 3)
+    budget = 30 if pe_map.fixed_load is None else None
+
+    def solved(scores):
+        problem = RetentionProblem(scores, pe_map, budget, order="optimized")
+        return solve(problem, work_limit=0.01)
+
+    plain, scaled = solved(values), solved(np.ldexp(values, exponent))
+    np.testing.assert_array_equal(scaled.order, plain.order)
+    np.testing.assert_array_equal(scaled.mask, plain.mask)
+    assert scaled.kept == np.ldexp(plain.kept, exponent)
+    assert scaled.bound == pytest.approx(np.ldexp(plain.bound, exponent))
+    assert scaled.termination is plain.termination
+
+
+def test_a_mask_that_both_first_orders_forbid_is_refused():
+    """Where neither the sorted nor the natural order has a mask, it says so.
+
+    The second tile needs a weight of both of its channels; two of four have one, and
+    they are neither neighbours nor sorted to the end.
+    """
+    values = np.array([[4.0, 1.0], [3.0, 1.0], [4.0, 1.0], [3.0, 1.0]])
+    previous = np.array([[True, False], [False, False]] * 2)
+    problem = RetentionProblem(
+        values,
+        PEMap.output_channel(values.shape, 2),
+        4,
+        min_load=[0, 1],
+        previous_mask=previous,
+        order="optimized",
+    )
+    with pytest.raises(SolverUnavailableError, match="sorted or natural order"):
+        optimize.optimize(problem, search_of())
+    with pytest.raises(InfeasibleError):
+        solve(problem)
+
+
+@pytest.mark.parametrize("spec", ["input_channel", "2:4"])
+def test_without_time_to_sort_rows_the_bound_is_of_unstructured_pruning(spec):
+    """It is looser than that of rows, which is looser than what an order keeps."""
+    values = spread_layer(24, 24)
+    pe_map = PEMap.parse(spec, values.shape, 4)
+    budget = 200 if pe_map.fixed_load is None else None
+    problem = RetentionProblem(values, pe_map, budget, order="optimized")
+    bounds = [
+        optimize._block_bound(problem, SearchClock(search_of(work_limit=work)))
+        for work in (1.0, 0.0)
+    ]
+    assert solve(problem, work_limit=0.01).kept < bounds[0] < bounds[1]
+    assert bounds[1] == top_k_sum(values, problem.budget)

@@ -27,6 +27,7 @@ from balancer import (
     top_k_sum,
 )
 from balancer.program import layer_slices as slices
+from balancer.solvers import binary
 from balancer.solvers.cp_sat import CpSatSolver
 from balancer.solvers.solution import Answer
 
@@ -343,3 +344,40 @@ def test_a_floor_that_its_cells_share_unevenly_is_kept(solver):
     pe_map = PEMap.input_channel(values.shape, 2)
     solution = solve(RetentionProblem(values, pe_map, 8, channel_floor=3), solver)
     assert solution.loads.tolist() == [[2, 2], [2, 2]]
+
+
+def test_floors_are_held_where_greedy_finds_no_mask():
+    """Without greedy's mask as a hint the program over weights is solved all the same.
+
+    The one weight that the budget leaves is the floor's; slice-greedy would also need
+    a second PE of its group.
+    """
+    group = np.array([[1, 0, 1, 1, 0, 1, 1]])
+    pe = np.array([[1, 1, 0, 0, 1, 1, 0]])
+    values = np.array([[9.0, 1.1, 0.0, 0.0, 1.2, 0.0, 0.0]])
+    problem = RetentionProblem(
+        values, PEMap.from_labels(group, pe), budget=1, channel_floor=1
+    )
+    with pytest.raises(SolverUnavailableError):
+        solve(problem, "greedy")
+    found = solve(problem)
+    assert (found.kept, found.status) == (1.2, Status.OPTIMAL)
+
+
+def test_the_literal_program_holds_a_pattern_where_weights_are_worth_nothing():
+    """Exactly n of m, though fewer would keep as much and the budget allows more."""
+    pe_map = PEMap.n_m((2, 6), 1, 3)
+    for budget in (4, 12):
+        found = solve(RetentionProblem(np.zeros((2, 6)), pe_map, budget), "binary")
+        assert found.loads.tolist() == [[1, 1], [1, 1]]
+    found = solve(RetentionProblem(np.ones((2, 6)), pe_map, 12), "binary")
+    assert found.kept == 4
+
+
+def test_the_literal_program_has_a_size(monkeypatch):
+    """As many weights as it takes are solved, one more is refused with the number."""
+    problem = RetentionProblem(np.ones((2, 3)), PEMap.output_channel((2, 3)), 2)
+    monkeypatch.setattr(binary, "MOST_WEIGHTS", 6)
+    assert solve(problem, "binary").fallback_reason is None
+    monkeypatch.setattr(binary, "MOST_WEIGHTS", 5)
+    assert "of 6 weights is larger than 5" in solve(problem, "binary").fallback_reason

@@ -53,9 +53,10 @@ def test_the_program_is_that_of_the_layer(problem):
     program = TileProgram.of(problem, problem.pe_map.weights)
     slices, cols = slices_by_hand(problem)
     depth = program.values.shape[1]
-    assert depth == min(
-        problem.upper.max(), problem.budget // cols // min(program.sizes)
-    )
+    # No load is asked for that its tile alone cannot afford.
+    spare = problem.budget // cols - program.sizes @ problem.lower
+    upper = np.minimum(problem.upper, problem.lower + spare // program.sizes)
+    assert depth == upper.max()
     assert program.complete
     assert program.floor_price == 0.0
     assert program.budget == problem.budget // cols
@@ -68,7 +69,7 @@ def test_the_program_is_that_of_the_layer(problem):
     rows = np.bincount(problem.pe_map.cell_group) // cols
     np.testing.assert_array_equal(program.sizes, rows)
     np.testing.assert_array_equal(program.lower, problem.lower)
-    np.testing.assert_array_equal(program.upper, np.minimum(problem.upper, depth))
+    np.testing.assert_array_equal(program.upper, upper)
     best = -np.sort(-np.where(finite, slices, 0.0), axis=None)[: program.budget]
     assert program.bound == pytest.approx(best.sum())
     # What a nested mask has pruned is never worth keeping.

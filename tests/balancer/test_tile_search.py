@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from balancer import Cancellation, PEMap, RetentionProblem
 from balancer.order import tile_bound, tile_search
 from balancer.order.clock import SearchClock
+from balancer.order.tile_bound import TileBound
 from balancer.order.tile_program import TileProgram
 from balancer.order.tile_search import MOVES, TileSearch
 
@@ -217,3 +218,18 @@ def test_a_search_without_work_left_claims_only_the_first_bound():
     search.run()
     assert search.best.kept >= first.kept
     assert search.bound == program.bound
+
+
+def test_moves_tell_whether_they_gained():
+    """Moving slices is a gain if and only if more is kept; at last no move is one."""
+    said = []
+    for seed in range(12):
+        program, _ = program_of(seed, channels=9, budget=20)
+        search = started(program)
+        search._alternate(search.best.loads)
+        lagrangian = TileBound(program, search.best)
+        first = search.best.kept
+        said.append(search._improve(lagrangian))
+        assert said[-1] == (search.best.kept > first)
+        assert not search._improve(lagrangian)
+    assert set(said) == {True, False}

@@ -246,3 +246,19 @@ def test_scores_too_small_beside_others_are_bounded_all_the_same(inner):
     solution = solve_two_way(TwoWayProblem(values, rows, columns, [0, 1, 1], [1, 1]))
     assert solution.bound >= 6.0
     assert solution.kept == 6.0 or solution.status is Status.FEASIBLE
+
+
+@pytest.mark.parametrize("giant", [1e3, 1e15, 1e20, 1e38, 1e300])
+def test_a_giant_that_no_loads_allow_changes_nothing(giant):
+    """It lies in a row that keeps nothing; the flow is scaled by what can be kept."""
+    rows = PEMap.from_labels(np.arange(3)[:, None], np.zeros((1, 3), int))
+    columns = PEMap.from_labels(np.arange(3), np.zeros((3, 1), int))
+    scores = np.array([[giant, giant, giant], [1.0, 1.1, 1.0], [1.0, 1.0, 1.25]])
+    problem = TwoWayProblem(scores, rows, columns, [0, 1, 1], [0, 1, 1])
+    solution = solve_two_way(problem)
+    assert solution.kept == 2.35
+    assert solution.bound == pytest.approx(2.35, rel=1e-9)
+    assert (solution.status, solution.termination) == (
+        Status.OPTIMAL,
+        Termination.PROVED,
+    )

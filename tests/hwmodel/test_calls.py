@@ -14,6 +14,7 @@ from hwmodel import (
     evaluate,
     network_workloads,
 )
+from hwmodel.commands.report_tables import report_notes
 
 MASK = np.random.default_rng(0).random((6, 4, 3, 3)) < 0.4
 
@@ -60,6 +61,14 @@ def test_every_call_is_charged(entries, preset, rate):
     assert layer.nonzeros == np.count_nonzero(MASK)
     single = report_of([entries[0]], preset)
     assert report.footprint_bytes == single.footprint_bytes
+
+
+def test_repeated_layers_are_told_to_who_reads_the_table():
+    """Rows add up all calls, which a note says; nothing is said of single ones."""
+    notes = list(report_notes(report_of([entry((3, 3), 2), entry((4, 4))], "eie")))
+    assert "Cycles and energy are of all calls in an inference: conv 3 times." in notes
+    single = report_notes(report_of([entry((3, 3))], "eie"))
+    assert not any("calls" in note for note in single)
 
 
 @given(ENTRIES)

@@ -15,7 +15,7 @@ from spikingjelly.activation_based import functional, layer, neuron  # noqa: E40
 from tiny_spiking import tiny_data, tiny_net  # noqa: E402
 from torch import nn  # noqa: E402
 
-from balancer import open_ticket  # noqa: E402
+from balancer import TicketError, open_ticket, shipped_ticket  # noqa: E402
 from hwmodel import Accelerator, evaluate, network_workloads  # noqa: E402
 from snn import (  # noqa: E402
     ConfigError,
@@ -23,6 +23,7 @@ from snn import (  # noqa: E402
     Standardization,
     TicketAccuracy,
     Watcher,
+    load_data,
     load_network,
     run_lottery,
 )
@@ -394,3 +395,25 @@ def test_a_network_by_name_is_made_anew(tmp_path):
     with torch.no_grad(), warnings.catch_warnings():
         hits = network(images).mean(0).argmax(-1) == DATA.test.labels
     assert hits.float().mean().item() == pytest.approx(result.last.accuracy)
+
+
+def test_the_shipped_ticket_comes_with_its_preprocessing():
+    """By its file alone it classifies as well as it says, and without it far worse."""
+    pytest.importorskip("sklearn")
+    about = open_ticket(shipped_ticket()).about
+    network, test = load_network(shipped_ticket()).eval(), load_data("digits").test
+
+    def accuracy(images):
+        with torch.no_grad():
+            chosen = network(images).mean(0).argmax(-1)
+        return (chosen == test.labels).double().mean().item()
+
+    assert accuracy(Standardization.of(about)(test.images)) == about["accuracy"]
+    assert accuracy(test.images.float()) < 0.7
+
+
+def test_a_ticket_without_preprocessing_says_so():
+    """The message says what is missing and where it can be had."""
+    for about in ({}, {"preprocessing": 5}, {"preprocessing": {"mean": [0.0]}}):
+        with pytest.raises(TicketError, match=r"no `preprocessing` .*`ImageData.mean"):
+            Standardization.of(about)

@@ -1,0 +1,115 @@
+"""How much a weight matters: the scores that pruning ranks and programs maximize."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from balancer import BalancerError
+from snn.array_types import Scores
+from snn.training.gradients import GradientMoments
+
+Rates = Mapping[str, npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """What is known of a network when a round of training is over.
+
+    Attributes
+    ----------
+    magnitudes : mapping of str to ndarray of float32 [shape of the weights]
+        Last non-zero magnitude of every weight of every layer.
+    rates : mapping of str to ndarray of float32 [time steps, input channels]
+        Spikes per input; layers that see no spikes are missing.
+    gradients : callable
+        Measures the gradients of all weights, by one pass over the training images.
+    """
+
+    magnitudes: Scores
+    rates: Rates
+    gradients: Callable[[], Mapping[str, GradientMoments]]
+
+
+Score = Callable[[Trained], Scores]
+"""Scores of all weights, those of pruned ones too: not negative, of finite numbers."""
+
+
+def magnitude(trained: Trained) -> Scores:
+    """Rank by the last non-zero magnitude."""
+    return trained.magnitudes
+
+
+def gradient(trained: Trained) -> Scores:
+    r"""Rank by root Fisher information, :math:`|w| \sqrt{E[g^2]}`.
+
+    To second order, with the diagonal of the empirical Fisher matrix for the curvature,
+    the loss grows by :math:`\tfrac12 w^2 E[g^2]` if the weight is removed (Fisher
+    pruning, Theis et al., arXiv 1801.05787); its root ranks alike.
+    """
+    moments = trained.gradients()
+    return {
+        name: weights * moments[name].root_mean_square
+        for name, weights in trained.magnitudes.items()
+    }
+
+
+def taylor(trained: Trained) -> Scores:
+    r"""Rank by the first-order change of the loss, :math:`|w| E|g|`.
+
+    After Molchanov et al. (arXiv 1906.10771), by weight and with magnitudes
+    instead of squares.
+    """
+    moments = trained.gradients()
+    return {
+        name: weights * moments[name].mean
+        for name, weights in trained.magnitudes.items()
+    }
+
+
+def rate(trained: Trained) -> Scores:
+    """Rank by magnitude times the spike rate of the input: the mean current.
+
+    The layer that sees the images has one input in every time step, a rate of 1.
+    """
+    return {
+        name: weights * _of_weights(trained.rates.get(name), weights)
+        for name, weights in trained.magnitudes.items()
+    }
+
+
+def _of_weights(
+    rates: npt.NDArray[np.float32] | None, weights: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Spike rate of the input of every weight, to be broadcast to its shape."""
+    if rates is None:
+        return np.ones((1,) * weights.ndim, np.float32)
+    mean = rates.mean(0, dtype=np.float64).astype(np.float32)
+    outputs, inputs = weights.shape[:2]
+    groups = len(mean) // inputs
+    of_rows = np.repeat(mean.reshape(groups, inputs), outputs // groups, axis=0)
+    return of_rows.reshape(outputs, inputs, *(1,) * (weights.ndim - 2))
+
+
+SCORES: dict[str, Score] = {
+    "magnitude": magnitude,
+    "gradient": gradient,
+    "taylor": taylor,
+    "rate": rate,
+}
+
+
+def get_score(name: str) -> Score:
+    """Look up a score.
+
+    Raises
+    ------
+    BalancerError
+        An unknown name.
+    """
+    if name not in SCORES:
+        raise BalancerError(f"`score` is {name!r}; accepted: {', '.join(SCORES)}")
+    return SCORES[name]
