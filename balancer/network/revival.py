@@ -48,6 +48,8 @@ def keeps_budget(
         return False  # nothing was pruned, as far as is known
     if order == "sorted" and budget != present:
         return False  # sorted by what is kept in the end
+    if order == "optimized" and pe_map.order_axis == 1:
+        return False  # blocks of input channels are not searched for within a mask
     masks = [arrays.mask] if order != "sorted" else []
     schedule = arrays.schedule_along(pe_map.order_axis)
     # The order that is there is kept with the mask that is there; see `present`.
@@ -56,6 +58,8 @@ def keeps_budget(
     if order != "fixed" and pe_map.order_axis is not None:
         counts = channel_nonzeros(arrays.mask, pe_map)
         masks.append(sorted_schedule(pe_map, counts).apply(arrays.mask))
+    if not masks:
+        return False  # a map without another order: the program refuses it
     sizes = pe_map.group_sizes()
     least = [pe_map.least_of_group(pe_map.cell_loads(mask)) for mask in masks]
     if pe_map.fixed_load is not None:
