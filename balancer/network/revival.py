@@ -60,6 +60,8 @@ def keeps_budget(
         masks.append(sorted_schedule(pe_map, counts).apply(arrays.mask))
     if not masks:
         return False  # a map without another order: the program refuses it
+    if not masks:  # a map without another order, of which one was asked
+        return False
     sizes = pe_map.group_sizes()
     least = [pe_map.least_of_group(pe_map.cell_loads(mask)) for mask in masks]
     if pe_map.fixed_load is not None:
