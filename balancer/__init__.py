@@ -35,10 +35,10 @@ if TYPE_CHECKING:
         VerificationError,
     )
     from balancer.expected_work.solve import WorkSolution, balance_expected_work
+    from balancer.files.mask_files import save_masks
     from balancer.files.ticket import (
         Ticket,
         open_ticket,
-        save_masks,
         shipped_ticket,
     )
     from balancer.files.ticket_layer import LayerArrays, TicketLayer
@@ -201,7 +201,7 @@ _HOMES = {
     "open_ticket": "balancer.files.ticket",
     "register_map": "balancer.maps.registry",
     "register_solver": "balancer.solvers",
-    "save_masks": "balancer.files.ticket",
+    "save_masks": "balancer.files.mask_files",
     "shipped_ticket": "balancer.files.ticket",
     "solve": "balancer.solving",
     "solve_two_way": "balancer.two_way.solve",

@@ -22,11 +22,9 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from balancer.array_types import AnyArray, BoolArray
 from balancer.errors import TicketError, naming
-from balancer.files.array_files import ArrayFile, files_of, open_arrays, save_arrays
+from balancer.files.array_files import ArrayFile, files_of, open_arrays
 from balancer.files.axes import (
-    Axes,
     KnownAxes,
     SaidAxes,
     axes_of,
@@ -34,10 +32,9 @@ from balancer.files.axes import (
     read_axes,
     remarks,
 )
-from balancer.files.layer_roles import ORDER_ROLES, LayerRoles
+from balancer.files.layer_roles import LayerRoles
 from balancer.files.ticket_layer import TicketLayer
 from balancer.files.told_layers import about_of, told_timesteps, unlisted_layers
-from balancer.maps.schedule import Schedule
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -269,51 +266,3 @@ def shipped_ticket() -> Path:
     'digits-conv3.safetensors'
     """
     return Path(str(resources.files("balancer") / "data" / "digits-conv3.safetensors"))
-
-
-def save_masks(
-    path: str | os.PathLike[str],
-    masks: Mapping[str, BoolArray],
-    metadata: Mapping[str, Any],
-    schedules: Mapping[str, Schedule] | None = None,
-    axes: Mapping[str, str] | None = None,
-) -> None:
-    """Write ``NAME.mask`` and ``NAME.order`` of every layer.
-
-    Orders of input channels are written as ``NAME.input_order``; ``NAME.order`` is then
-    that of the output channels, as they are.
-
-    Parameters
-    ----------
-    path : str or path
-        File to write, .safetensors or .npz. Give it a temporary name (see
-        `atomic.replacing`) to leave nothing behind if something fails.
-    masks : mapping of str to ndarray of bool
-        Kept weights of each layer.
-    metadata : mapping
-        Whatever JSON can hold.
-    schedules : mapping of str to Schedule, optional
-        In which order the PEs take the channels of layers; default: as they are.
-    axes : mapping of str to str, optional
-        In which order the axes of layers are written, as `Ticket.axes` has them;
-        default: outputs first.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from balancer import Schedule, open_ticket, save_masks
-    >>> mask = np.array([[True, False], [False, True]])
-    >>> save_masks("m.npz", {"fc": mask}, {"pes": 2}, {"fc": Schedule(0, [1, 0])})
-    >>> open_ticket("m.npz").layers[0].read_schedules()[0].order.tolist()
-    [1, 0]
-    """
-    arrays: dict[str, AnyArray] = {}
-    for name, mask in masks.items():
-        natural = Schedule.natural(mask.shape)
-        schedule = (schedules or {}).get(name, natural)
-        text = (axes or {}).get(name)
-        arrays[f"{name}.mask"] = mask if text is None else Axes.of(text).back(mask)
-        arrays[f"{name}.order"] = natural.order
-        arrays[f"{name}.{ORDER_ROLES[schedule.axis]}"] = schedule.order
-    stated = {"axes": dict(axes)} if axes else {}
-    save_arrays(Path(path), arrays, {**metadata, **stated})

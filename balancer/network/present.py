@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from balancer.errors import VerificationError
 from balancer.files.ticket_layer import LayerArrays
+from balancer.order.optimize import unstructured_bound
 from balancer.program.problem import RetentionProblem
 from balancer.program.rounding import is_reached
 from balancer.solvers.solution import Answer, Solution, Termination, conclude
@@ -39,13 +40,16 @@ def or_as_it_was(
     before = as_it_was(arrays, problem)
     if before is None or before.nonzeros < solution.nonzeros:
         return solution
+    bound = solution.bound
     if problem.order == "sorted" and before.schedule != solution.schedule:
-        return solution  # its bound is that of the sorted order
+        bound = unstructured_bound(problem)  # that of the sorted order says nothing
+        if not is_reached(before.kept, bound):
+            return solution
     if not is_reached(before.kept, solution.kept):
         return solution
     return replace(
         before,
-        bound=max(solution.bound, before.kept),
+        bound=max(bound, before.kept),
         termination=solution.termination,
         solver=solution.solver,
         fallback_reason=solution.fallback_reason,

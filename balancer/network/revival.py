@@ -60,6 +60,8 @@ def keeps_budget(
         masks.append(sorted_schedule(pe_map, counts).apply(arrays.mask))
     if not masks:
         return False  # a map without another order: the program refuses it
+    if not masks:  # a map without another order, of which one was asked
+        return False
     sizes = pe_map.group_sizes()
     least = [pe_map.least_of_group(pe_map.cell_loads(mask)) for mask in masks]
     if pe_map.fixed_load is not None:
@@ -69,4 +71,5 @@ def keeps_budget(
     if budget is None:
         return False
     slice_ = int(sizes[sizes > 0].min(initial=pe_map.weights))
-    return max(int(loads @ sizes) for loads in least) > budget - max(1, slice_)
+    most = max(int(loads @ sizes) for loads in least)
+    return most > 0 and most > budget - max(1, slice_)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import balancer
 from balancer.baselines import BaselineRow
 from balancer.files.atomic import replacing
-from balancer.files.ticket import save_masks
+from balancer.files.mask_files import save_masks
 from balancer.metrics import fraction
 from balancer.network.budgets import Tradeoff
 from balancer.network.network_solution import (

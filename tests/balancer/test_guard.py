@@ -111,14 +111,41 @@ def test_an_order_is_kept_where_no_other_is_better(seed, pe_map, order):
 
 def test_what_is_there_already_is_an_answer_to_begin_with():
     """The order that was read is taken if the search for one finds nothing better."""
-    rng = np.random.default_rng(3)
-    values = rng.random((8, 6)) * rng.lognormal(0, 2, (8, 1))
+    rng = np.random.default_rng(5)
+    values = rng.random((8, 6)) * rng.lognormal(0, 1, (8, 1))
     given_ = {"pes": 4, "budget": 16, "order": "optimized"}
     best = balance_network({"a": values}, **given_).layers[0].solution
     layer = ArrayLayer("a", values, best.mask, (best.schedule,))
-    hurried = balance_network([layer], **given_, time_limit=0.0).layers[0].solution
-    assert hurried.kept >= best.kept * (1 - 1e-12)
+    given_ |= {"nested": False, "time_limit": 0.0}
+    sorted_, hurried = (
+        balance_network(layers, **given_).layers[0].solution
+        for layers in ({"a": values}, [layer])
+    )
+    assert sorted_.kept < 0.995 * best.kept
+    assert hurried.kept == pytest.approx(best.kept)
     np.testing.assert_array_equal(hurried.mask, best.mask)
+
+
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_of_equal_scores_those_that_are_kept_stay(scope):
+    """Where another mask is worth as much, the one that was read is kept."""
+    mask = np.zeros((4, 6), bool)
+    mask[:, 4:] = True
+    layer = ArrayLayer("a", np.ones((4, 6)), mask)
+    for nested in (False, True):
+        solution = balance_network([layer], pes=2, scope=scope, nested=nested)
+        np.testing.assert_array_equal(solution.masks["a"], mask)
+
+
+def test_layers_with_most_nonzeros_pay_first():
+    """The largest gives what it can, and only then the next."""
+    wanted = {"a": 20, "b": 90, "c": 2, "d": 50}
+    most = dict.fromkeys(wanted, 100)
+    assert share_out(wanted, {**dict.fromkeys(wanted, 8)}, most) == {
+        "a": 20, "b": 84, "c": 8, "d": 50
+    }  # fmt: skip
+    least = {"a": 8, "b": 88, "c": 8, "d": 8}
+    assert share_out(wanted, least, most) == {"a": 20, "b": 88, "c": 8, "d": 46}
 
 
 def test_the_largest_layer_pays_for_the_smallest():

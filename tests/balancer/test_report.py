@@ -101,6 +101,21 @@ def test_cycles_before_are_those_of_the_masks_as_they_were_read():
     assert not any(layer.solution.schedule.is_natural for layer in report.layers)
 
 
+def test_cycles_before_are_those_of_the_order_that_was_read():
+    """A ticket with an order of its own is measured in it, and keeps it."""
+    arrays = arrays_of()
+    first = balance_ticket(ticket_of(arrays), hardware=Slots(), order="optimized")
+    for layer in first.layers:
+        arrays[f"{layer.name}.mask"] = layer.solution.mask
+        arrays[f"{layer.name}.order"] = layer.solution.order
+    again = balance_ticket(ticket_of(arrays), hardware=Slots(), order="optimized")
+    assert again.cycles_before == again.cycles == first.cycles
+    for one, other in zip(first.layers, again.layers, strict=True):
+        assert other.before == other.after == one.after
+        assert other.solution.schedule == one.solution.schedule
+        np.testing.assert_array_equal(other.solution.mask, one.solution.mask)
+
+
 def test_the_columns_of_the_hardware_add_up():
     """Cycles and energy of the network are the sums of those of its layers."""
     report = balance_ticket(ticket_of(), hardware=Slots())

@@ -20,12 +20,16 @@ NUMBERS = (0.0, 1.0, 0.1, 0.3, 0.7)  # most of them no binary fraction states
 
 @dataclass
 class Network:
-    """Layers, what they cost, and the budgets of cycles and energy, if any."""
+    """Layers, what they cost, and the budgets of cycles and energy, if any.
+
+    Unless it is allowed, or the budget is nothing, no layer with scores is emptied.
+    """
 
     layers: dict[str, Program]
     costs: dict[str, LayerCost]
     budget: int
     limits: dict[str, float]
+    allow_empty: bool
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Network":
@@ -48,7 +52,8 @@ class Network:
         for name, share in (("cycles", 0.6), ("energy", 0.3)):
             if rng.random() < share:
                 limits[name] = float(rng.choice([1.0, rng.integers(1, 60) / 10]))
-        return cls(layers, costs, int(rng.integers(0, weights + 1)), limits)
+        budget = int(rng.integers(0, weights + 1))
+        return cls(layers, costs, budget, limits, bool(rng.integers(2)))
 
     def takes(
         self, resource: str, nonzeros: tuple[int, ...], slices: tuple[int, ...]
@@ -65,6 +70,10 @@ class Network:
 
     def best(self, limits: dict[str, float]) -> int | None:
         """Find the most that masks within the budgets keep; None if none are."""
+        guarded = [
+            bool(one.scores.any() and self.budget and not self.allow_empty)
+            for one in self.layers.values()
+        ]
         tables = []
         for program in self.layers.values():
             table: dict[tuple[int, int], int] = {}
@@ -78,6 +87,7 @@ class Network:
                 zip(*chosen, strict=True) for chosen in itertools.product(*tables)
             )
             if sum(nonzeros) <= self.budget
+            and all(n or not guard for n, guard in zip(nonzeros, guarded, strict=True))
             and all(
                 self.takes(name, nonzeros, slices) <= exact(limit)
                 for name, limit in limits.items()
@@ -94,6 +104,7 @@ class Network:
                 scope="global",
                 budget=self.budget,
                 pe_map=maps.__getitem__,
+                allow_empty=self.allow_empty,
                 costs=self.costs,
                 latency_budget=self.limits.get("cycles"),
                 energy_budget=self.limits.get("energy"),

@@ -182,6 +182,9 @@ def test_where_balance_saves_no_time_the_report_says_why(accelerator, said):
         assert report.cycles < 0.9 * report.cycles_before
     else:
         assert any(said in note for note in notes)
+        if "skip" in said:  # whatever else the PEs of a layer do
+            assert len(notes) == 1
+            assert notes[0].startswith("Little time saved in all layers")
         use = report.hardware
         before, after = (
             sum((cost.drawn or cost).cycles for cost in side.values())
