@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+# What options were called before.
+FORMER = {"budgets": ("--scope",)}
+
 
 def add_field(
     parser: argparse._ActionsContainer, name: str, default: str | None = None
@@ -23,19 +26,19 @@ def add_field(
     from snn.lottery.config import LotteryConfig
 
     field = LotteryConfig.model_fields[name]
-    option = "--" + name.replace("_", "-")
+    options = ["--" + name.replace("_", "-"), *FORMER.get(name, ())]
     text = (field.description or "").replace("%", "%%")
     known: dict[str, Any] = {"dest": f"field_{name}"}
     if field.annotation is bool:
         parser.add_argument(
-            option, action=argparse.BooleanOptionalAction, help=text, **known
+            *options, action=argparse.BooleanOptionalAction, help=text, **known
         )
         return
     if default is None and field.default is not None:
         default = str(field.default)
     if default is not None:
         text += f" (default: {default})"
-    parser.add_argument(option, metavar=name.upper(), help=text, **known)
+    parser.add_argument(*options, metavar=name.upper(), help=text, **known)
 
 
 def given_fields(args: argparse.Namespace) -> dict[str, Any]:
