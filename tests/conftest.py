@@ -27,3 +27,6 @@ settings.load_profile(
 # then installs no handler. Tests that press Ctrl-C need it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Workers of pytest-xdist are told how wide the terminal is; tables shall be as in a pipe.
+os.environ.pop("COLUMNS", None)
