@@ -28,5 +28,5 @@ settings.load_profile(
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Workers of pytest-xdist are told how wide the terminal is; tables shall be as in a pipe.
+# Workers of pytest-xdist are told how wide a terminal is; tables are as in a pipe.
 os.environ.pop("COLUMNS", None)

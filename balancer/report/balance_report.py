@@ -49,6 +49,14 @@ class Reordered(NamedTuple):
         """Kept magnitude relative to unstructured pruning at equal non-zeros."""
         return fraction(self.kept, self.kept_unstructured)
 
+    def gains_on(self, solution: NetworkSolution) -> bool:
+        """Whether more is kept than in a solution, as far as is printed of it."""
+        ours, theirs = self.kept_fraction, solution.kept_fraction
+        if ours is None or theirs is None:
+            return ours is not None
+        kept = sum(layer.solution.nonzeros for layer in solution.layers)
+        return self.nonzeros > kept or round(ours - theirs, 4) > 0
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class BalanceReport:
@@ -154,7 +162,7 @@ class BalanceReport:
                 f"{other.nonzeros:,} non-zeros, {other.cycles:,.0f} cycles."
             )
         reordered = self.reordered
-        if reordered is not None and reordered.kept_fraction is not None:
+        if reordered is not None and reordered.gains_on(solution):
             yield (
                 "With --order optimized the network would keep "
                 f"{reordered.kept_fraction:.4f} ({reordered.nonzeros:,} non-zeros)."
@@ -181,8 +189,8 @@ class BalanceReport:
             yield f"PEs that hold weights: {shares}; the others are idle by structure."
         if revived := sum(layer.revived for layer in layers):
             yield (
-                f"{revived} of the kept weights were pruned before (revived) and are "
-                "zero here: train again with these masks."
+                f"{revived} of the kept weights are zero here (revived): train again "
+                "with these masks."
             )
         if self.accuracy is not None:
             yield (

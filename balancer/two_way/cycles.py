@@ -201,7 +201,7 @@ def dual_bound(scores: FloatArray, n: int, potentials: FloatArray) -> FloatArray
     Parameters
     ----------
     scores : ndarray of float64 [blocks, m, m]
-        Scores.
+        Scores, not negative.
     n : int
         Weights to keep in every row and column.
     potentials : ndarray of float64 [blocks, m]
@@ -216,7 +216,8 @@ def dual_bound(scores: FloatArray, n: int, potentials: FloatArray) -> FloatArray
         total += np.maximum(0.0, left).sum(axis=(1, 2))
         bound = np.minimum(bound, total)
         of_column = _thresholds(scores - of_row[:, :, None], n, axis=1)
-    return bound
+    not_less: FloatArray = np.maximum(bound, 0.0)  # which rounding may fall below
+    return not_less
 
 
 def _thresholds(values: FloatArray, n: int, axis: int) -> FloatArray:

@@ -176,7 +176,7 @@ def test_notes_count_what_the_masks_hold():
     assert dead >= 8
     assert f"{dead} output channels keep no weight." in report.notes
     [said] = (note for note in report.notes if "revived" in note)
-    assert said.startswith(f"{revived} of the kept weights were pruned before")
+    assert said.startswith(f"{revived} of the kept weights are zero here (revived)")
     assert "are zero here: train again" in said
     nested = balance_ticket(ticket, budget=40, pes=2, nested=True, reorder=False)
     assert not any("revived" in note for note in nested.notes)
