@@ -177,7 +177,7 @@ def test_notes_count_what_the_masks_hold():
     assert f"{dead} output channels keep no weight." in report.notes
     [said] = (note for note in report.notes if "revived" in note)
     assert said.startswith(f"{revived} of the kept weights are zero here (revived)")
-    assert "are zero here: train again" in said
+    assert "train again with these masks" in said
     nested = balance_ticket(ticket, budget=40, pes=2, nested=True, reorder=False)
     assert not any("revived" in note for note in nested.notes)
 
