@@ -102,6 +102,12 @@ class NetworkProgram:
         ]
         return other
 
+    @property
+    def least_nonzeros(self) -> dict[str, int]:
+        """Non-zeros that the floors of each layer need."""
+        least = [own.least for own in self.slices]
+        return dict(zip(self._names, least, strict=True))
+
     def of_layers(self, loads: IntArray) -> list[IntArray]:
         """Split loads into those of each layer."""
         return np.split(loads, self._ends)[:-1]

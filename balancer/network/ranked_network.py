@@ -225,6 +225,9 @@ class RankedNetwork:
         for group in self.choices[empty[0]]:
             try:
                 guarded = program.keeping({empty[0]: group})
+                refuse_too_little(self.budget, guarded.least_nonzeros)
+                for resource, limit in limits.items():
+                    guarded.require(resource, limit)
                 answers.append(self._branched(guarded, limits, branches))
             except InfeasibleError as error:
                 refused = error

@@ -56,12 +56,16 @@ class MaskPlan:
         if "ticket" not in opened.metadata:
             return cls(given)
         name = opened.metadata.get("source")
-        for place in _places(given, name):
-            if place.is_file() and open_ticket(place).about == opened.about:
+        there = [place for place in _places(given, name) if place.is_file()]
+        for place in there:
+            if open_ticket(place).about == opened.about:
                 return cls(place, given)
+        where = "is not beside them, in the current folder, or in this package"
+        if there:
+            where = f"is another one than {there[0]}"
         raise TicketError(
-            f"holds masks alone, and their ticket {name} is not beside them, in the "
-            "current folder, or in this package; name it with --ticket (`ticket`)",
+            f"holds masks alone, and their ticket {name} {where}; name it with "
+            "--ticket (`ticket`)",
             about=given,
         )
 

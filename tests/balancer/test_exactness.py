@@ -35,6 +35,12 @@ def test_no_solver_claims_what_is_false(seed):
     assert check(seed) == []
 
 
+@pytest.mark.parametrize("seed", [30355, 30517, 31486])
+def test_a_guard_never_takes_what_the_budget_has_not(seed):
+    """Where the first slice of one group fits and that of another does not."""
+    assert check(seed, ("global",)) == []
+
+
 @pytest.mark.parametrize("solver", ["auto", "binary"])
 @pytest.mark.parametrize("giant", [1e3, 1e12, 1e15, 1e16, 1e20, 1e38, 1e300])
 def test_a_giant_that_cannot_be_kept_changes_nothing(solver, giant):

@@ -188,6 +188,16 @@ def test_masks_whose_ticket_is_gone_say_so(masks, tmp_path, monkeypatch):
         retrain("masks.safetensors")
 
 
+def test_another_ticket_of_the_same_name_is_told_apart(masks, root, tmp_path):
+    """What is beside the masks must be the ticket that they were chosen for."""
+    (tmp_path / "m.safetensors").write_bytes(masks.read_bytes())
+    (folder,) = (path for path in root.glob("lottery-*") if path.is_dir())
+    other = (folder / "round-01.safetensors").read_bytes()
+    (tmp_path / "round-02.safetensors").write_bytes(other)
+    with pytest.raises(TicketError, match="is another one than"):
+        retrain(tmp_path / "m.safetensors")
+
+
 def test_a_file_without_a_run_is_refused(tmp_path):
     """Weights alone do not say how they were trained."""
     np.savez(tmp_path / "w.npz", **{"fc.weight": np.ones((4, 4), np.float32)})
