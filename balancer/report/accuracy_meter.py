@@ -9,7 +9,7 @@ from balancer.array_types import BoolArray
 
 
 class AccuracyMeter(Protocol):
-    """Whatever can be called with masks and measures the network."""
+    """What can be called with masks and measures the network: `snn.TicketAccuracy`."""
 
     def __call__(self, masks: Mapping[str, BoolArray] | None, /) -> float:
         """Measure the network with masks of some layers; with None as it is.
@@ -18,4 +18,15 @@ class AccuracyMeter(Protocol):
         -------
         float
             Accuracy from 0 to 1.
+        """
+
+    def effective(
+        self, masks: Mapping[str, BoolArray] | None, /
+    ) -> Mapping[str, int] | None:
+        """Count the kept weights of each layer on a path from input to output.
+
+        Returns
+        -------
+        mapping of str to int or None
+            None if that is not known.
         """

@@ -97,6 +97,9 @@ class BalanceReport:
     accuracy_before, accuracy : float or None
         From 0 to 1, of the network as it was read, and with the balanced masks before
         any training; None if that was not asked.
+    effective_before, effective : mapping of str to int or None
+        Kept weights of each layer that lie on a path from the network's input to its
+        output; None if that was not asked, or is not known.
     """
 
     solution: NetworkSolution
@@ -115,6 +118,8 @@ class BalanceReport:
     frontier: tuple[Tradeoff, ...] | None
     accuracy_before: float | None = None
     accuracy: float | None = None
+    effective_before: Mapping[str, int] | None = None
+    effective: Mapping[str, int] | None = None
 
     @property
     def layers(self) -> tuple[LayerResult, ...]:
@@ -197,6 +202,14 @@ class BalanceReport:
                 f"Test accuracy {self.accuracy_before:.2%} → {self.accuracy:.2%} with "
                 "these masks, before any training."
             )
+        if self.effective is not None and self.effective_before is not None:
+            was, now = (
+                sum(one.values()) for one in (self.effective_before, self.effective)
+            )
+            yield (
+                f"Effective non-zeros of the network, on a path from its input to its "
+                f"output: {was:,} → {now:,}."
+            )
         if dead := sum(layer.solution.dead_channels for layer in layers):
             yield f"{dead} output channels keep no weight."
         if dense := [layer.name for layer in layers if layer.is_dense]:
@@ -237,6 +250,8 @@ class BalanceReport:
         if self.accuracy is not None:
             network["accuracy_before"] = self.accuracy_before
             network["accuracy"] = self.accuracy
+            network["effective_before"] = _counts(self.effective_before)
+            network["effective"] = _counts(self.effective)
         document = {
             "layers": [
                 row | self._more_of(layer)
@@ -322,3 +337,7 @@ def _compared(kept: float, reference: float) -> str:
         return "as much" if not kept else "more"
     change = kept / reference - 1
     return f"{abs(change):.2%} {'less' if change < 0 else 'more'}"
+
+
+def _counts(effective: Mapping[str, int] | None) -> dict[str, int] | None:
+    return None if effective is None else dict(effective)

@@ -76,9 +76,9 @@ def balance_ticket(
     frontier : int, optional
         With the global scope: also find so many points of the magnitude that can be
         kept in fewer cycles.
-    accuracy : callable, optional
-        Tells how accurate the network is with masks, or with None as it is; see
-        `AccuracyMeter`. For tickets of lottery runs there is `snn.TicketAccuracy`.
+    accuracy : AccuracyMeter, optional
+        Tells how accurate the network is with masks, or with None as it is, and how
+        many weights are effective: `snn.TicketAccuracy` for tickets of lottery runs.
     progress : callable, optional
         Called with each layer's result as it comes.
     cancellation : Cancellation, optional
@@ -146,6 +146,8 @@ def balance_ticket(
         frontier=None if ranked is None else tuple(frontier_of(ranked, frontier or 1)),
         accuracy_before=None if accuracy is None else accuracy(None),
         accuracy=None if accuracy is None else accuracy(solution.masks),
+        effective_before=None if accuracy is None else accuracy.effective(None),
+        effective=None if accuracy is None else accuracy.effective(solution.masks),
     )
 
 

@@ -29,6 +29,7 @@ COLUMNS = (
     _Column("round", 5, 5, lambda o: str(o.round)),
     _Column("sparsity", 8, 9, lambda o: percent(o.sparsity)),
     _Column("non-zeros", 10, 11, lambda o: f"{o.nonzeros:,}"),
+    _Column("effective", 10, 11, lambda o: whole(o.effective)),
     _Column("accuracy", 8, 9, lambda o: percent(o.accuracy)),
     _Column("validation", 10, 11, lambda o: percent(o.validation_accuracy)),
     _Column("utilization", 11, 12, lambda o: f"{o.utilization:.3f}"),
@@ -39,7 +40,7 @@ COLUMNS = (
     _Column("spikes", 6, 7, lambda o: percent(o.spike_rate)),
 )
 # Columns that a narrow terminal can do without, the first of them first.
-SPARE = ("spikes", "worst layer", "validation")
+SPARE = ("spikes", "worst layer", "effective", "validation")
 
 
 class RoundTable:
@@ -101,6 +102,11 @@ def closing_lines(dense: RoundOutcome, last: RoundOutcome) -> list[str]:
             parts.append(f"{name} {before:,.0f} -> {after:,.0f}{unit} ({times})")
     if parts:
         lines.append(", ".join(parts))
+    if last.effective is not None and last.effective < last.nonzeros:
+        lines.append(
+            f"Effective: {last.effective:,} of {last.nonzeros:,} non-zeros; the others "
+            "are on no path from the images to the classes."
+        )
     if empty := [x.name for x in last.layers if x.weights and not x.nonzeros]:
         lines.append(f"Without any weight: {', '.join(empty)}.")
     idle = [layer for layer in last.layers if layer.occupancy < 1]

@@ -11,11 +11,12 @@ import numpy.typing as npt
 import torch
 
 from balancer.metrics import network_eta, network_utilization
-from snn.array_types import Scores
+from snn.array_types import Masks, Scores
 from snn.data.batches import batches
 from snn.data.image_data import Split
 from snn.lottery.early_time import early_timesteps
 from snn.lottery.hardware import RunArray, layer_outcomes
+from snn.lottery.live_paths import PathError, live_weights
 from snn.lottery.pruning import Pruned, kept_magnitude
 from snn.lottery.results import RoundOutcome
 from snn.networks.inference import inference
@@ -73,7 +74,10 @@ class Examiner:
             validation = self.trainer.evaluate(data.validation, timesteps).accuracy
         report = self.array.report(pruned.masks, pruned.schedules, about)
         metrics = self.array.load_metrics(pruned.masks, pruned.schedules)
-        layers = layer_outcomes(pruned.masks, ranked, metrics, spike_rates, report)
+        effective = self.effective(pruned.masks, timesteps)
+        layers = layer_outcomes(
+            pruned.masks, ranked, metrics, spike_rates, report, effective
+        )
         weights = [layer.weights for layer in layers]
         nonzeros = sum(layer.nonzeros for layer in layers)
         rates = list(spike_rates.values())
@@ -95,7 +99,23 @@ class Examiner:
             energy_unit=None if report is None else report.accelerator.energy_unit,
             epochs=epochs,
             layers=layers,
+            effective=None if effective is None else sum(effective.values()),
         )
+
+    def effective(self, masks: Masks, timesteps: int) -> dict[str, int] | None:
+        """Count the kept weights of each layer that lie on a path.
+
+        Returns
+        -------
+        dict of str to int or None
+            None for a network whose paths cannot be followed.
+        """
+        network = self.trainer.network
+        try:
+            live = live_weights(network, masks, self.images(1, timesteps))
+        except PathError:
+            return None
+        return {n: int(np.count_nonzero(mask & live[n])) for n, mask in masks.items()}
 
     def images(self, count: int, timesteps: int) -> torch.Tensor:
         """Return test images as the network takes them."""

@@ -104,6 +104,7 @@ def layer_outcomes(
     metrics: Mapping[str, LoadMetrics],
     spike_rates: Mapping[str, float],
     report: Report | None,
+    effective: Mapping[str, int] | None,
 ) -> tuple[LayerOutcome, ...]:
     """Put together what is known about each layer."""
     costs = {} if report is None else {layer.name: layer for layer in report.layers}
@@ -116,6 +117,7 @@ def layer_outcomes(
             occupancy=metrics[name].occupancy,
             kept_fraction=kept_fraction(scores[name], mask),
             spike_rate=spike_rates.get(name),
+            effective=None if effective is None else effective[name],
             **_costs(costs.get(name)),
         )
         for name, mask in masks.items()

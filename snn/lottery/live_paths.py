@@ -20,6 +20,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from balancer.array_types import BoolArray
+from balancer.errors import BalancerError
 from snn.array_types import Masks
 from snn.channels.module_rules import LAYERS, Treatment, treatment_of
 from snn.channels.trace import copy_of
@@ -38,6 +39,10 @@ _ENTRYWISE = frozenset(
         *("exp", "sqrt", "square", "clamp", "sign"),
     )
 )
+
+
+class PathError(BalancerError):
+    """A network whose paths cannot be followed."""
 
 
 def live_weights(
@@ -64,6 +69,8 @@ def live_weights(
     ------
     MaskError
         Masks that do not fit the layers.
+    PathError
+        A network that does not run where values are only passed on.
 
     Notes
     -----
@@ -96,11 +103,17 @@ def live_weights(
         _follow(module)
     if example.ndim == 4 and hasattr(paths, "timesteps"):
         paths.timesteps = 1  # all of them have the same paths
-    with inference(paths), torch.enable_grad(), _OnlyPaths():
-        logits = paths(torch.ones_like(example, dtype=torch.float32))
-    gradients = torch.autograd.grad(
-        logits.sum(), list(weights.values()), allow_unused=True
-    )
+    try:
+        with inference(paths), torch.enable_grad(), _OnlyPaths():
+            logits = paths(torch.ones_like(example, dtype=torch.float32))
+        gradients = torch.autograd.grad(
+            logits.sum(), list(weights.values()), allow_unused=True
+        )
+    except Exception as error:  # whatever a network does with values it never sees
+        said = " ".join(str(error).split())
+        raise PathError(
+            f"the paths of {type(network).__name__} cannot be followed ({said})"
+        ) from error
     return {
         name: np.zeros(masks[name].shape, np.bool_)
         if gradient is None

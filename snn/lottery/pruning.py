@@ -165,13 +165,17 @@ def _smallest_slices(pruning: Pruning) -> dict[str, int]:
 
 
 def _cycles_per_weight(pruning: Pruning) -> dict[str, float] | None:
-    if pruning.costs is None:
+    """Say what a weight takes in each layer, where the budgets ask for it."""
+    if pruning.costs is None or pruning.budgets != "cycles":
         return None
     cycles = {}
     for name, cost in pruning.costs.items():
         sizes = pruning.map_of(name).group_sizes()
-        cycles[name] = cost.cycles_per_slice / float(sizes[sizes > 0].mean())
-    return cycles
+        slice_ = float(sizes.sum()) / max(1, np.count_nonzero(sizes))
+        cycles[name] = cost.cycles_per_slice / max(1.0, slice_)
+    # A layer that never runs takes no cycles; it must not get all the weights.
+    least = min((one for one in cycles.values() if one > 0), default=1.0)
+    return {name: one or least for name, one in cycles.items()}
 
 
 def layer_budgets(

@@ -31,6 +31,9 @@ class LayerOutcome:
         have the PE map.
     calls : int
         How often the layer runs in an inference: those of the round are sums over them.
+    effective : int or None
+        Kept weights on a path from the network's input to its output
+        (`live_paths.live_weights`); None if its paths cannot be followed.
     """
 
     name: str
@@ -43,6 +46,7 @@ class LayerOutcome:
     cycles: float | None
     energy: float | None
     calls: int = 1
+    effective: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,8 @@ class RoundOutcome:
         Epochs of training in this round.
     layers : tuple of LayerOutcome
         In the order in which they run.
+    effective : int or None
+        Kept weights on a path, of all layers.
     """
 
     round: int
@@ -99,6 +105,7 @@ class RoundOutcome:
     energy_unit: str | None
     epochs: int
     layers: tuple[LayerOutcome, ...]
+    effective: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold."""

@@ -134,6 +134,13 @@ class Rounds:
         notes = layer_notes(self.network)
         if assumption := self.array.assumption(self.dense.masks, self.about):
             notes.append(f"Cycles and energy: {assumption}.")
+        if self.config.live_paths:
+            self._live(self.dense.masks)  # or say at once that it cannot be done
+        if self.examiner.effective(self.dense.masks, self.timesteps) is None:
+            notes.append(
+                "Effective weights are not counted: the paths of this network cannot "
+                "be followed."
+            )
         asked = self.config.timesteps
         if self.timesteps != asked:
             steps = "step" if self.timesteps == 1 else "steps"

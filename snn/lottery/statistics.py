@@ -30,6 +30,7 @@ QUANTITIES: dict[str, Callable[[RoundOutcome], float | None]] = {
     "accuracy": lambda outcome: outcome.accuracy,
     "sparsity": lambda outcome: outcome.sparsity,
     "nonzeros": lambda outcome: outcome.nonzeros,
+    "effective": lambda outcome: outcome.effective,
     "utilization": lambda outcome: outcome.utilization,
     "least_utilization": lambda outcome: least_utilization(outcome.layers),
     "kept_fraction": lambda outcome: outcome.kept_fraction,

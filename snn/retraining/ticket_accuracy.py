@@ -10,7 +10,10 @@ from torch import nn
 
 from balancer.array_types import BoolArray
 from balancer.errors import BalancerError
+from snn.array_types import Masks
 from snn.data.image_data import ImageData
+from snn.lottery.examiner import Examiner
+from snn.lottery.hardware import RunArray
 from snn.lottery.round_tickets import load_state
 from snn.retraining.recorded_run import RecordedRun
 from snn.training.masking import apply_masks
@@ -80,12 +83,34 @@ class TicketAccuracy:
             Masks of other layers or shapes.
         """
         run = self._run
-        own = run.ticket.pruned.masks
+        load_state(run.network, run.ticket.state)
+        apply_masks(run.network, self._all(masks))
+        return self._trainer.evaluate(run.data.test, run.timesteps).accuracy
+
+    def effective(
+        self, masks: Mapping[str, BoolArray] | None = None
+    ) -> dict[str, int] | None:
+        """Count the kept weights that lie on a path from images to classes.
+
+        Parameters
+        ----------
+        masks : mapping of str to ndarray of bool [shape of the weights], optional
+            As above.
+
+        Returns
+        -------
+        dict of str to int or None
+            By layer; None if the paths of the network cannot be followed.
+        """
+        examiner = Examiner(self._trainer, RunArray.of(self._run.config))
+        return examiner.effective(self._all(masks), self._run.timesteps)
+
+    def _all(self, masks: Mapping[str, BoolArray] | None) -> Masks:
+        """Masks of all layers; those that are not given are the ticket's."""
+        own = self._run.ticket.pruned.masks
         unknown = [name for name in masks or {} if name not in own]
         if unknown:
             raise BalancerError(
                 f"`masks` names {', '.join(unknown)}; the layers are {', '.join(own)}"
             )
-        load_state(run.network, run.ticket.state)
-        apply_masks(run.network, {**own, **(masks or {})})
-        return self._trainer.evaluate(run.data.test, run.timesteps).accuracy
+        return {**own, **(masks or {})}

@@ -44,7 +44,7 @@ def test_a_run_prints_its_rounds_and_its_ticket(capsys, tmp_path):
     rows = [line.split() for line in out.splitlines()]
     numbered = [row for row in rows if row[0].isdecimal()]
     assert [row[0] for row in numbered] == ["0", "1", "2"]
-    assert all(row[5] == "1.000" for row in numbered)
+    assert all(row[6] == "1.000" for row in numbered)
     [path] = [row[1] for row in rows if row[0] == "ticket:"]
     assert len(open_ticket(tmp_path / path).layers) == 3
     assert "dense -> round 2" in out
@@ -160,7 +160,7 @@ def test_rounds_fit_a_terminal(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     _, out, _ = run(capsys, *TINY)
     lines = out.splitlines()
-    assert lines[1].startswith("Left out at 80 columns: spikes, worst layer, valid")
+    assert lines[1].startswith("Left out at 80 columns: spikes, worst layer, effect")
     assert max(map(len, lines[2:6])) <= 80
     assert {len(line) for line in lines[2:6]} == {len(lines[2])}
 

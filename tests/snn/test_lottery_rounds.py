@@ -170,7 +170,7 @@ class Rounds(RuleBasedStateMachine):
     def write_and_read(self):
         """A ticket is read as it was written; the run goes on from it."""
         metrics = self.array.load_metrics(self.pruned.masks, self.pruned.schedules)
-        layers = layer_outcomes(self.pruned.masks, self.scores, metrics, {}, None)
+        layers = layer_outcomes(self.pruned.masks, self.scores, metrics, {}, None, None)
         outcome = RoundOutcome(
             round=self.round,
             timesteps=2,
@@ -192,7 +192,12 @@ class Rounds(RuleBasedStateMachine):
         )
         rates = {"6": np.linspace(0, 1, 56, dtype=np.float32).reshape(2, 28)}
         written = RoundTicket(
-            outcome, state_of(self.network), self.pruned, self.scores, rates
+            outcome,
+            state_of(self.network),
+            self.pruned,
+            self.scores,
+            rates,
+            self.scores,
         )
         path = self.folder / "ticket.safetensors"
         save_ticket(path, written, self.config, self.about)

@@ -59,7 +59,7 @@ def ticket(outcome=OUTCOME):
     weight = np.where(mask, np.float32(0.5), np.float32(0))
     pruned = Pruned({"a": mask}, {"a": mask}, {"a": Schedule(0, [1, 0])})
     scores = {"a": np.full((2, 3), 0.5, np.float32)}
-    return RoundTicket(outcome, {"a.weight": weight}, pruned, scores, {})
+    return RoundTicket(outcome, {"a.weight": weight}, pruned, scores, {}, scores)
 
 
 @pytest.fixture

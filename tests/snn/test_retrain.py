@@ -22,10 +22,12 @@ from snn import (  # noqa: E402
     StoreError,
     TicketAccuracy,
     Watcher,
+    live_weights,
     retrain,
     run_lottery,
 )
 from snn.lottery.round_tickets import load_ticket  # noqa: E402
+from snn.retraining.recorded_run import RecordedRun  # noqa: E402
 
 CONFIG = LotteryConfig(
     network="8c3-mp2-12c3-mp2-fc10",
@@ -103,6 +105,16 @@ def test_accuracies_are_of_the_ticket_and_of_the_masks_alone(retrained, ticket, 
     assert retrained.before.accuracy == load_ticket(ticket).outcome.accuracy
     assert retrained.balanced == accuracy(load_masks(masks))
     assert accuracy() == retrained.before.accuracy  # nothing sticks
+
+
+def test_effective_weights_are_those_on_paths(retrained, ticket, masks):
+    """Every layer has its count, of the kept weights that are on a path."""
+    run = RecordedRun.open(ticket)
+    live = live_weights(run.network, load_masks(masks), torch.zeros(1, 1, 8, 8))
+    counts = {n: int((m & live[n]).sum()) for n, m in load_masks(masks).items()}
+    assert TicketAccuracy(ticket).effective(load_masks(masks)) == counts
+    assert {x.name: x.effective for x in retrained.after.layers} == counts
+    assert retrained.after.effective == sum(counts.values())
 
 
 def test_a_stopped_training_goes_on_to_the_same_bits(root, ticket, masks, retrained):
@@ -247,10 +259,16 @@ def test_balance_measures_a_ticket_when_asked(ticket, tmp_path, capsys):
     accuracy = TicketAccuracy(ticket)
     assert network["accuracy_before"] == accuracy()
     assert network["accuracy"] == accuracy(load_masks(out))
+    assert network["effective"] == accuracy.effective(load_masks(out))
+    assert network["effective_before"] == accuracy.effective()
     assert cli.main(given) == 0
     said = capsys.readouterr().out
     assert f"{network['accuracy_before']:.2%} → {network['accuracy']:.2%}" in said
     assert f"retrain {out} --ticket {ticket}" in said
+    before, after = (
+        sum(network[name].values()) for name in ("effective_before", "effective")
+    )
+    assert f"{before:,} → {after:,}." in said
 
 
 def test_balance_cannot_measure_what_says_nothing_of_its_run(tmp_path, capsys):
