@@ -168,7 +168,7 @@ def _cycles_per_weight(pruning: Pruning) -> dict[str, float] | None:
     """Say what a weight takes in each layer, where the budgets ask for it."""
     if pruning.costs is None or pruning.budgets != "cycles":
         return None
-    cycles = {}
+    cycles: dict[str, float] = {}
     for name, cost in pruning.costs.items():
         sizes = pruning.map_of(name).group_sizes()
         slice_ = float(sizes.sum()) / max(1, np.count_nonzero(sizes))
