@@ -171,8 +171,8 @@ def _cycles_per_weight(pruning: Pruning) -> dict[str, float] | None:
     cycles: dict[str, float] = {}
     for name, cost in pruning.costs.items():
         sizes = pruning.map_of(name).group_sizes()
-        slice_ = float(sizes.sum()) / max(1, np.count_nonzero(sizes))
-        cycles[name] = cost.cycles_per_slice / max(1.0, slice_)
+        weights_of_slice = float(sizes.sum()) / max(1, int(np.count_nonzero(sizes)))
+        cycles[name] = cost.cycles_per_slice / (weights_of_slice or 1.0)
     # A layer that never runs takes no cycles; it must not get all the weights.
     least = min((one for one in cycles.values() if one > 0), default=1.0)
     return {name: one or least for name, one in cycles.items()}
