@@ -19,7 +19,12 @@ from snn.data.image_data import ImageData
 from snn.lottery.examiner import Examiner
 from snn.lottery.pruning import Pruned
 from snn.lottery.results import RoundOutcome
-from snn.lottery.round_tickets import RoundTicket, load_state, state_of
+from snn.lottery.round_tickets import (
+    RoundTicket,
+    load_state,
+    load_ticket,
+    state_of,
+)
 from snn.lottery.round_training import CHECKPOINT_SECONDS, RoundTraining
 from snn.lottery.rounds import round_seed
 from snn.lottery.store import RunFolder
@@ -118,7 +123,8 @@ def retrain(
     resume, restart : bool
         Go on with a training that was stopped, or throw away what is there.
     network : Module, optional
-        For a run that was given one, with the weights that it had then.
+        For a run that was given one, with the weights that it had then; it is trained
+        in place.
     data : ImageData, optional
         For a run that was given them.
     watcher : Watcher, optional
@@ -175,7 +181,9 @@ def retrain(
         done = folder.former(resume, restart)
         if done is None:
             training.train(folder, restart, watcher or Watcher(), checkpoint_seconds)
-        return _result(folder)
+        result = _result(folder)
+    load_state(run.network, load_ticket(result.ticket).state)
+    return result
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -191,14 +199,18 @@ class _Retraining:
 
     def folder_name(self) -> str:
         """Name the folder by what the result depends on."""
-        text = f"{self.run.config.digest()} {self.start} {self.seed}"
+        array = self.plan.array(self.run.about["config"])
+        on = None if array.hardware is None else array.hardware.name
+        text = f"{self.run.config.digest()} {self.start} {self.seed} "
+        text += f"{array.pe_map} {array.pes} {on}"
         content = hashlib.sha256(text.encode())
         orders = {name: one.order for name, one in self.pruned.schedules.items()}
         ticket = self.run.ticket
-        for part in (ticket.state, ticket.scores, self.pruned.masks, orders):
-            for name, array in sorted(part.items()):
+        initial = self.initial or {}
+        for part in (ticket.state, ticket.scores, self.pruned.masks, orders, initial):
+            for name, values in sorted(part.items()):
                 content.update(name.encode())
-                content.update(np.ascontiguousarray(array).data)
+                content.update(np.ascontiguousarray(values).data)
         return f"retrain-{self.plan.ticket.stem}-{content.hexdigest()[:8]}"
 
     def train(

@@ -27,7 +27,7 @@ from snn import (  # noqa: E402
     run_lottery,
 )
 from snn.lottery.round_tickets import load_ticket  # noqa: E402
-from snn.retraining.recorded_run import RecordedRun  # noqa: E402
+from snn.retraining.recorded_run import RecordedRun, fresh_network  # noqa: E402
 
 CONFIG = LotteryConfig(
     network="8c3-mp2-12c3-mp2-fc10",
@@ -138,6 +138,29 @@ def test_a_stopped_training_goes_on_to_the_same_bits(root, ticket, masks, retrai
 def test_a_finished_training_is_not_done_again(root, ticket, masks, retrained):
     """The same question gets the answer that is there."""
     assert retrain(masks, ticket, root=root, watcher=Stopping(2)) == retrained
+
+
+def test_a_given_network_comes_back_trained(root, ticket, masks, retrained):
+    """Whether it is trained now or was before, it has the weights of the new ticket."""
+    run = RecordedRun.open(ticket)
+    after = load_ticket(retrained.ticket).state
+    for _ in range(2):
+        network = fresh_network(run.config, run.data)
+        retrain(masks, ticket, root=root, network=network, data=run.data)
+        for name, value in network.state_dict().items():
+            assert np.array_equal(value.numpy(), after[name]), name
+
+
+def test_another_array_is_another_result(root, ticket, tmp_path):
+    """The same masks on other PEs take other cycles, and get another folder."""
+    masks = {name: mask for name, mask in load_ticket(ticket).pruned.masks.items()}
+    found = []
+    for pes in (2, 4):
+        about = {"map": "output_channel", "pes": pes}
+        save_masks(tmp_path / f"m{pes}.npz", masks, about)
+        found.append(retrain(tmp_path / f"m{pes}.npz", ticket, root=root, epochs=2))
+    assert found[0].folder != found[1].folder
+    assert found[0].after.cycles > found[1].after.cycles
 
 
 def test_what_changes_the_result_changes_the_folder(root, ticket, masks, retrained):
