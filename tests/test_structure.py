@@ -3,6 +3,8 @@
 import ast
 import graphlib
 import re
+import tomllib
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -147,3 +149,14 @@ def test_benchmarks_and_examples_use_what_is_public(file):
         r"^\s*(?:from|import) ((?:balancer|hwmodel|snn)\.\S+)", file.read_text(), re.M
     )
     assert deep == []
+
+
+def test_an_installation_holds_every_module():
+    """Folders with modules are packages, and the project's patterns find them."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    patterns = project["tool"]["setuptools"]["packages"]["find"]["include"]
+    for name, file in MODULES.items():
+        package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+        if package:  # cli.py stands alone
+            assert (file.parent / "__init__.py").exists()
+            assert any(fnmatchcase(package, pattern) for pattern in patterns)
