@@ -101,7 +101,7 @@ class LotteryConfig(TrainingConfig):
         0.0, ge=0, le=1, description="sparsity below which rounds prune as lth does"
     )
     latency_budget: float = Field(
-        0.8, gt=0, description="cycles of method latency, relative to optimal's"
+        0.8, gt=0, description="cycles of method latency, relative to optimal's by lamp"
     )
     rewind: float = Field(
         0.15,

@@ -200,8 +200,9 @@ def _optimal_order(pruning: Pruning) -> Pruned:
 def latency(pruning: Pruning) -> Pruned:
     """Equal loads, the budget shared among the layers, within a budget of cycles.
 
-    The cycles are a fraction of those that ``optimal`` takes if all weights take part:
-    of the weights that earlier rounds left, the fraction would shrink with every round.
+    Scores are layer-adaptive (`lamp_scores`). The cycles are a fraction of those that
+    ``optimal`` takes with budgets by them, if all weights take part: of the weights
+    that earlier rounds left, the fraction would shrink with every round.
     Every PE that can keeps at least one weight, since a network without one of its
     layers computes nothing; where these weights alone take more cycles or non-zeros,
     they are all that is kept.
@@ -228,7 +229,7 @@ def _latency(pruning: Pruning, costs: Mapping[str, LayerCost]) -> Pruned:
         cost.cycles(floors[name] * pruning.map_of(name).groups or needed[name] > 0)
         for name, cost in costs.items()
     )
-    everything = _optimal(replace(pruning, revive=True))
+    everything = _optimal(replace(pruning, budgets="lamp", revive=True))
     layer_wise = sum(
         costs[name].cycles(_slices(mask, pruning.map_of(name)))
         for name, mask in everything.masks.items()

@@ -65,7 +65,7 @@ class Pruning:
         Cycles and energy of a slice of each layer, for ``latency`` and the budgets
         ``cycles``.
     latency_budget : float
-        Most cycles for ``latency``, relative to ``optimal``.
+        Most cycles for ``latency``, relative to ``optimal`` with budgets by LAMP.
     live : callable, optional
         Given masks, tells which weights lie on a path, or would if they alone were
         added; see `live_paths.live_weights`. None: methods do not ask.
