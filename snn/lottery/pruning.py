@@ -224,8 +224,9 @@ def least_kept(pruning: Pruning, name: str, in_order: bool = True) -> int:
     pe_map, candidates = pruning.map_of(name), pruning.candidates()[name]
     if pruning.allow_empty or not candidates.any():
         return 0
-    offered = pe_map.cell_loads(candidates) if in_order else pe_map.cell_sizes()
-    least = smallest_slice(pe_map, pe_map.least_of_group(offered))
+    least = smallest_slice(pe_map, pe_map.least_of_group(pe_map.cell_loads(candidates)))
+    if not least and not in_order:  # some other order may have room for one
+        least = smallest_slice(pe_map, pe_map.least_of_group(pe_map.cell_sizes()))
     refuse_hopeless([] if least else [name])
     return least
 
