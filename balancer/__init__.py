@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from balancer.network.request import BalanceRequest
     from balancer.program.problem import RetentionProblem
     from balancer.program.validation import budget_of_sparsity
+    from balancer.report.accuracy_meter import AccuracyMeter
     from balancer.report.balance_files import BalanceFiles
     from balancer.report.balance_report import BalanceReport
     from balancer.report.balance_ticket import balance_ticket
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from balancer.two_way.solve import TwoWaySolution, solve_two_way
 
 __all__ = [
+    "AccuracyMeter",
     "Answer",
     "ArrayLayer",
     "BalanceFiles",
@@ -147,6 +149,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AccuracyMeter": "balancer.report.accuracy_meter",
     "Answer": "balancer.solvers.solution",
     "ArrayLayer": "balancer.network.job",
     "BalanceFiles": "balancer.report.balance_files",

@@ -38,8 +38,6 @@ UNKNOWN_SIZES = (
     "output pixel"
 )
 NO_MODEL = "weights without a model, in no sum of cycles or energy"
-
-
 UNKNOWN_STEPS = (
     "time steps are unknown (no `timesteps`, and no spikes): every layer is evaluated "
     "for one"

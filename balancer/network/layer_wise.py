@@ -7,14 +7,12 @@ for it, and those that do are solved again.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import prod
 
 from balancer.errors import InfeasibleError, naming
-from balancer.files.ticket_layer import LayerArrays
 from balancer.network.guard import (
     least_nonzeros,
     refuse_hopeless,
@@ -25,8 +23,6 @@ from balancer.network.job import Job, Layer
 from balancer.network.network_solution import LayerResult, Visitor
 from balancer.network.present import or_as_it_was
 from balancer.network.tasks import run_tasks
-from balancer.program.problem import RetentionProblem
-from balancer.solvers.solution import Answer, Solution, conclude
 from balancer.solving import solve
 
 # Below this many weights a second thread costs more than it saves.
@@ -126,8 +122,6 @@ class LayerWise:
                 cancellation=job.search.cancellation,
             )
             solution = or_as_it_was(solution, arrays, problem)
-            if least and not solution.nonzeros and problem.order == "optimized":
-                solution = self._in_natural_order(layer, arrays, problem, solution)
             if least and not solution.nonzeros:
                 raise InfeasibleError(
                     f"in the order {problem.order!r} no balanced mask was found that "
@@ -137,31 +131,3 @@ class LayerWise:
             result = LayerResult.of(name, arrays, problem, solution)
             self.see(result, arrays, problem)
             return result
-
-    def _in_natural_order(
-        self,
-        layer: Layer,
-        arrays: LayerArrays,
-        problem: RetentionProblem,
-        empty: Solution,
-    ) -> Solution:
-        """Keep a slice in the natural order, if no other one was found to keep any.
-
-        Where all scores are zero, an order that keeps nothing is as good as another.
-        """
-        fixed = self.job.request.problem(layer.name, arrays, problem.budget, "fixed")
-        found = solve(
-            fixed,
-            self.job.solver,
-            limits=self.job.search.limits,
-            cancellation=self.job.search.cancellation,
-        )
-        bound = max(empty.bound, found.kept)
-        answer = Answer(found.mask, bound, empty.termination)
-        return conclude(
-            problem,
-            answer,
-            solver=empty.solver,
-            fallback_reason=empty.fallback_reason,
-            begun=time.perf_counter() - empty.seconds - found.seconds,
-        )

@@ -24,8 +24,7 @@ from hwmodel.commands.contract import CancelledError, Command, usage_errors
 from hwmodel.commands.ticket_options import open_as_asked, said_of_the_file
 
 if TYPE_CHECKING:
-    from balancer import BalanceFiles, BalanceReport, LayerResult
-    from balancer.report.accuracy_meter import AccuracyMeter
+    from balancer import AccuracyMeter, BalanceFiles, BalanceReport, LayerResult
 
 OF_THE_NAME = (  # options that name the output folder, since the result depends on them
     *("scope", "pes", "map", "sparsity", "budget", "latency_budget", "energy_budget"),

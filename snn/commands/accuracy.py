@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from snn.commands.torch_needed import require_torch
 
 if TYPE_CHECKING:
-    from balancer.report.accuracy_meter import AccuracyMeter
+    from balancer import AccuracyMeter
 
 
 def accuracy_of_ticket(ticket: Path, data_folder: Path | None) -> AccuracyMeter:

@@ -20,6 +20,7 @@ from snn.commands.method_comparison import (
     run_comparison,
 )
 from snn.commands.progress import epoch_bar
+from snn.commands.run_options import add_again, add_output, how_to_go_on
 from snn.commands.torch_needed import require_torch
 
 if TYPE_CHECKING:
@@ -104,10 +105,9 @@ class Lottery(Command["FinishedRun | ComparedMethods"]):
 
     def interrupted(self, args: argparse.Namespace) -> str:
         """Say how to go on: finished rounds and the last checkpoint are there."""
-        if args.compare is not None or args.resume:
+        if args.compare is not None:
             return "the same command goes on where it stopped"
-        again = " instead of --restart" if args.restart else ""
-        return f"go on with the same options and --resume{again}"
+        return how_to_go_on(args)
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -120,13 +120,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         metavar="TOML",
         help="file of the settings below (train_size = 3000); options go before it",
     )
-    again = parser.add_mutually_exclusive_group()
-    again.add_argument(
-        "--resume", action="store_true", help="go on with a run that was stopped"
-    )
-    again.add_argument(
-        "--restart", action="store_true", help="throw away what is there of the run"
-    )
+    add_again(parser)
     compare = parser.add_argument_group("several runs")
     compare.add_argument(
         "--compare",
@@ -147,15 +141,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     others = parser.add_argument_group("rounds, network and data")
     for name in LotteryConfig.model_fields:
         add_field(training if name in TrainingConfig.model_fields else others, name)
-    output = parser.add_argument_group("output")
-    output.add_argument(
-        "--out",
-        type=Path,
-        default=Path("runs"),
-        metavar="FOLDER",
-        help="folder of the run folders (default: %(default)s)",
-    )
-    output.add_argument("--json", action="store_true", help="print one JSON document")
+    add_output(parser)
 
 
 def _print_run(result: LotteryResult, args: argparse.Namespace) -> None:

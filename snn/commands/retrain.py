@@ -14,6 +14,7 @@ from hwmodel.commands.contract import Command, UsageError
 from hwmodel.commands.text_tables import TextTable
 from snn.commands.config_options import add_field, given_fields
 from snn.commands.progress import epoch_bar
+from snn.commands.run_options import add_again, add_output, how_to_go_on
 from snn.commands.torch_needed import require_torch
 
 if TYPE_CHECKING:
@@ -88,11 +89,8 @@ class Retrain(Command["RetrainResult"]):
         say(f"ticket: {outcome.ticket}")
 
     def interrupted(self, args: argparse.Namespace) -> str:
-        """Say how to go on: the last checkpoint is there."""
-        if args.resume:
-            return "the same command goes on where it stopped"
-        again = " instead of --restart" if args.restart else ""
-        return f"go on with the same options and --resume{again}"
+        """Say how to go on."""
+        return how_to_go_on(args)
 
 
 def _table(result: RetrainResult) -> TextTable:
@@ -143,13 +141,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="from the weights of the rewind epoch, found by training the dense "
         "network for so long, or from the ticket's own (default: %(default)s)",
     )
-    again = parser.add_mutually_exclusive_group()
-    again.add_argument(
-        "--resume", action="store_true", help="go on with a training that was stopped"
-    )
-    again.add_argument(
-        "--restart", action="store_true", help="throw away what is there of it"
-    )
+    add_again(parser)
     training = parser.add_argument_group("training")
     training.add_argument(
         "--training-seed",
@@ -161,15 +153,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     for name in (*TrainingConfig.model_fields, *EXTRA_FIELDS):
         known = name in TrainingConfig.model_fields and name != "tensorboard"
         add_field(training, name, "as in the ticket's run" if known else None)
-    output = parser.add_argument_group("output")
-    output.add_argument(
-        "--out",
-        type=Path,
-        default=Path("runs"),
-        metavar="FOLDER",
-        help="folder of the run folders (default: %(default)s)",
-    )
-    output.add_argument("--json", action="store_true", help="print one JSON document")
+    add_output(parser)
 
 
 @contextmanager

@@ -62,8 +62,9 @@ class RunArray:
         """
         if self.hardware is None:
             raise BalancerError(
-                f"`method` is 'latency', but `accelerator` cannot have the PE map "
-                f"{self.pe_map}, so cycles are not known; use output_channel"
+                f"`accelerator` cannot have the PE map {self.pe_map}, so cycles are "
+                "not known; `method` 'latency' and `budgets` 'cycles' need them: use "
+                "output_channel"
             )
         shapes = {name: mask.shape for name, mask in masks.items()}
         layers = self.hardware.layers(shapes, about)

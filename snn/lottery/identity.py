@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import CodeType, FunctionType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from snn.data.image_data import ImageData
 
 # What a run sets itself, or what is no part of what a module computes.
 _LEFT_OUT = ("training", "timesteps")
+Part: TypeAlias = bytes | memoryview
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
 
@@ -51,7 +52,7 @@ class StandIns:
         )
 
 
-def _digest(parts: Iterator[bytes]) -> str:
+def _digest(parts: Iterator[Part]) -> str:
     content = hashlib.sha256()
     for part in parts:
         content.update(len(part).to_bytes(8, "little"))
@@ -59,7 +60,7 @@ def _digest(parts: Iterator[bytes]) -> str:
     return content.hexdigest()
 
 
-def _of_data(data: ImageData) -> Iterator[bytes]:
+def _of_data(data: ImageData) -> Iterator[Part]:
     yield f"{data.input_shape} {data.classes} {data.augmentation}".encode()
     for tensor in (data.mean, data.std):
         yield from _of_tensor(tensor)
@@ -68,7 +69,7 @@ def _of_data(data: ImageData) -> Iterator[bytes]:
         yield from _of_tensor(split.labels)
 
 
-def _of_network(network: nn.Module) -> Iterator[bytes]:
+def _of_network(network: nn.Module) -> Iterator[Part]:
     """Describe all that tells two networks apart without running them."""
     kinds: dict[type, None] = {}
     for name, module in network.named_modules():
@@ -100,13 +101,13 @@ def _is_own(kind: type) -> bool:
     return home not in ("torch", "torchvision", "spikingjelly", "builtins", "typing")
 
 
-def _of_tensor(tensor: torch.Tensor) -> Iterator[bytes]:
+def _of_tensor(tensor: torch.Tensor) -> Iterator[Part]:
     yield f"{tensor.dtype} {tuple(tensor.shape)}".encode()
     flat = tensor.detach().cpu().contiguous().reshape(-1)
-    yield flat.view(torch.uint8).numpy().tobytes()
+    yield flat.view(torch.uint8).numpy().data
 
 
-def _of_value(value: Any) -> Iterator[bytes]:
+def _of_value(value: Any) -> Iterator[Part]:
     """Describe a setting; of objects without a content of their own, the kind."""
     if isinstance(value, _PLAIN):
         yield repr(value).encode()
@@ -132,7 +133,7 @@ def _of_value(value: Any) -> Iterator[bytes]:
         yield f"{type(value).__qualname__} {named.__qualname__}".encode()
 
 
-def _of_code(code: CodeType) -> Iterator[bytes]:
+def _of_code(code: CodeType) -> Iterator[Part]:
     """Describe what a function does, wherever it stands in its file."""
     yield code.co_code
     yield repr((code.co_names, code.co_varnames)).encode()

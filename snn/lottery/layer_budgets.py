@@ -88,8 +88,9 @@ def layer_counts(
         shapes = {name: score.shape for name, score in scores.items()}
         wanted = _by_density(budgets, shapes, most, total)
     else:
-        rank = _lamp if budgets in ("lamp", "cycles") else _plain
-        ranks = {name: rank(score[candidates[name]]) for name, score in scores.items()}
+        ranks = {name: score[candidates[name]] for name, score in scores.items()}
+        if budgets != "global":
+            ranks = {name: lamp_scores(rank) for name, rank in ranks.items()}
         if budgets == "cycles" and cycles_per_weight is not None:
             ranks = {n: rank / cycles_per_weight[n] for n, rank in ranks.items()}
         wanted = _by_rank(ranks, total)
@@ -97,10 +98,6 @@ def layer_counts(
     if all(wanted[name] >= floors[name] for name in wanted):
         return wanted
     return share_out(wanted, floors, most, total=total)
-
-
-def _plain(scores: AnyArray) -> AnyArray:
-    return scores
 
 
 def lamp_scores(scores: AnyArray) -> npt.NDArray[np.float64]:
@@ -138,13 +135,9 @@ def lamp_scores(scores: AnyArray) -> npt.NDArray[np.float64]:
     return made.reshape(np.shape(scores))
 
 
-def _lamp(scores: AnyArray) -> AnyArray:
-    return lamp_scores(scores)
-
-
 def _by_rank(ranks: Mapping[str, AnyArray], total: int) -> dict[str, int]:
     """Count the largest ranks; of equal ones, those of the first layers."""
-    flat = np.concatenate([np.empty(0), *ranks.values()])
+    flat = np.concatenate([*ranks.values()] or [np.empty(0)])
     threshold = -np.inf
     if total < flat.size:
         threshold = np.partition(flat, -total)[-total] if total else np.inf

@@ -6,14 +6,13 @@ import time
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from hwmodel import save_spikes
 from snn.array_types import Masks, Scores
 from snn.data.image_data import ImageData
-from snn.data.load import load_data
 from snn.lottery.config import LotteryConfig
+from snn.lottery.configured import configured_data, configured_network
 from snn.lottery.examiner import Examiner
 from snn.lottery.hardware import RunArray
 from snn.lottery.live_paths import live_weights
@@ -30,7 +29,6 @@ from snn.lottery.watcher import Watcher
 from snn.networks.calls import observe_calls
 from snn.networks.geometry import list_layers
 from snn.networks.layers import layer_notes, prunable_layers
-from snn.networks.models import build_network
 from snn.networks.spikes import mean_rates
 from snn.training.distributed import Processes
 from snn.training.gradients import gradient_moments
@@ -57,26 +55,11 @@ class Rounds:
         self.watcher = watcher or Watcher()
         self.method = get_method(config.method)
         self.array = RunArray.of(config)
-        self.data = data or load_data(
-            config.dataset,
-            folder=config.data_folder,
-            download=config.download,
-            train_size=config.train_size,
-            validation=config.validation,
-            seed=config.seed,
-            timesteps=config.timesteps,
-            augmentation=config.augmentation,
-        )
+        self.data = data or configured_data(config)
         check_frames(config, self.data)
         named = network is None
         if network is None:
-            torch.manual_seed(config.seed)
-            network = build_network(
-                config.network,
-                self.data.input_shape,
-                self.data.classes,
-                config.timesteps,
-            )
+            network = configured_network(config, self.data)
         self.network = network
         self.trainer = Trainer(network, self.data, config, processes)
         self.examiner = Examiner(self.trainer, self.array)

@@ -8,17 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from balancer.errors import TicketError, naming
 from balancer.files.array_files import open_arrays
 from snn.data.image_data import ImageData
-from snn.data.load import load_data
 from snn.lottery.config import LotteryConfig
+from snn.lottery.configured import configured_data, configured_network
 from snn.lottery.round_tickets import RoundTicket, load_state, load_ticket
 from snn.lottery.ticket_network import Standardization, refuse_unknown_network
-from snn.networks.models import build_network
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,21 +89,12 @@ class RecordedRun:
                 refuse_unknown_network(about)
         config = LotteryConfig.of({**recorded, **changes})
         if data is None:
-            data = load_data(
-                config.dataset,
-                folder=config.data_folder,
-                download=config.download,
-                train_size=config.train_size,
-                validation=config.validation,
-                seed=config.seed,
-                timesteps=config.timesteps,
-                augmentation=config.augmentation,
-            )
+            data = configured_data(config)
         if "preprocessing" in about:  # whatever the images are by themselves
             used = Standardization.of(about)
             data = replace(data, mean=used.mean, std=used.std)
         if network is None:
-            network = fresh_network(config, data)
+            network = configured_network(config, data)
         with naming(path):
             load_state(network, ticket.state)
         return cls(path, about, ticket, config, data, network)
@@ -122,11 +111,3 @@ class RecordedRun:
             return self.timesteps  # its own, in all rounds
         fewer = self.config.search_timesteps
         return fewer if isinstance(fewer, int) else self.config.timesteps
-
-
-def fresh_network(config: LotteryConfig, data: ImageData) -> nn.Module:
-    """Build the network of a configuration with the initial weights of its seed."""
-    torch.manual_seed(config.seed)
-    return build_network(
-        config.network, data.input_shape, data.classes, config.timesteps
-    )

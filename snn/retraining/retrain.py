@@ -16,6 +16,7 @@ from torch import nn
 from balancer.errors import BalancerError
 from balancer.files.array_files import open_arrays
 from snn.data.image_data import ImageData
+from snn.lottery.configured import configured_network
 from snn.lottery.examiner import Examiner
 from snn.lottery.pruning import Pruned
 from snn.lottery.results import RoundOutcome
@@ -31,7 +32,7 @@ from snn.lottery.store import RunFolder
 from snn.lottery.watcher import Watcher
 from snn.networks.spikes import mean_rates
 from snn.retraining.mask_plan import MaskPlan
-from snn.retraining.recorded_run import RecordedRun, fresh_network
+from snn.retraining.recorded_run import RecordedRun
 from snn.training.journal import Journal
 from snn.training.masking import apply_masks, update_scores
 from snn.training.trainer import Trainer
@@ -277,7 +278,7 @@ class _Retraining:
             return
         initial = self.initial
         if initial is None:
-            initial = state_of(fresh_network(run.config, run.data))
+            initial = state_of(configured_network(run.config, run.data))
         load_state(run.network, initial)
         dense = {
             name: np.ones_like(mask) for name, mask in run.ticket.pruned.masks.items()

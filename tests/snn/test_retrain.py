@@ -26,8 +26,9 @@ from snn import (  # noqa: E402
     retrain,
     run_lottery,
 )
+from snn.lottery.configured import configured_network  # noqa: E402
 from snn.lottery.round_tickets import load_ticket  # noqa: E402
-from snn.retraining.recorded_run import RecordedRun, fresh_network  # noqa: E402
+from snn.retraining.recorded_run import RecordedRun  # noqa: E402
 
 CONFIG = LotteryConfig(
     network="8c3-mp2-12c3-mp2-fc10",
@@ -145,7 +146,7 @@ def test_a_given_network_comes_back_trained(root, ticket, masks, retrained):
     run = RecordedRun.open(ticket)
     after = load_ticket(retrained.ticket).state
     for _ in range(2):
-        network = fresh_network(run.config, run.data)
+        network = configured_network(run.config, run.data)
         retrain(masks, ticket, root=root, network=network, data=run.data)
         for name, value in network.state_dict().items():
             assert np.array_equal(value.numpy(), after[name]), name
