@@ -94,7 +94,12 @@ class LotteryConfig(TrainingConfig):
         "channels that nothing reaches or nobody reads",
     )
     revive: bool = Field(
-        False, description="let pruned weights return, by their last magnitude"
+        False, description="let pruned weights return, as --growth ranks them"
+    )
+    growth: Literal["magnitude", "gradient"] = Field(
+        "magnitude",
+        description="what ranks pruned weights that may return: their score with their "
+        "last magnitude, or gradient (how large theirs is among the layer's)",
     )
     allow_empty: bool = Field(False, description="let rounds empty layers")
     balance_from: float = Field(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from snn.lottery.pruning import Pruned, Pruning, check_room, natural_schedules
 from snn.lottery.results import RoundOutcome
 from snn.lottery.round_tickets import RoundTicket, load_state, state_of
 from snn.lottery.round_training import RoundTraining
-from snn.lottery.saliency import Rates, Trained, get_score
+from snn.lottery.saliency import Rates, Trained, get_score, grown
 from snn.lottery.store import Checkpoint, RunFolder, StoreError
 from snn.lottery.ticket_network import Standardization
 from snn.lottery.timesteps import check_frames, run_timesteps
@@ -31,7 +32,7 @@ from snn.networks.geometry import list_layers
 from snn.networks.layers import layer_notes, prunable_layers
 from snn.networks.spikes import mean_rates
 from snn.training.distributed import Processes
-from snn.training.gradients import gradient_moments
+from snn.training.gradients import GradientMoments, gradient_moments
 from snn.training.journal import Journal
 from snn.training.masking import update_scores
 from snn.training.trainer import EpochReport, Trainer
@@ -186,7 +187,7 @@ class Rounds:
         former = None if last is None else last.scores
         scores = update_scores(self.network, pruned.masks, former)
         rates = self.examiner.rates(timesteps)
-        ranking = self._ranking(number, scores, timesteps)
+        ranking = self._ranking(number, scores, pruned.masks, timesteps)
         about = {
             **self.about,
             "timesteps": timesteps,
@@ -209,20 +210,23 @@ class Rounds:
         self.processes.barrier()
         return ticket
 
-    def _ranking(self, number: int, magnitudes: Scores, timesteps: int) -> Scores:
+    def _ranking(
+        self, number: int, magnitudes: Scores, masks: Masks, timesteps: int
+    ) -> Scores:
         """Score all weights as the next round ranks them; test images take no part."""
         seed = round_seed(self.config.seed, number)
-        train = self.trainer.data.train
         rates: Rates = {}
         if self.config.score == "rate":
-            rates = self.examiner.rates(timesteps, train)
-        return get_score(self.config.score)(
-            Trained(
-                magnitudes,
-                rates,
-                lambda: gradient_moments(self.trainer, seed=seed, timesteps=timesteps),
-            )
-        )
+            rates = self.examiner.rates(timesteps, self.trainer.data.train)
+
+        @cache  # one pass is enough for all that need it
+        def gradients() -> dict[str, GradientMoments]:
+            return gradient_moments(self.trainer, seed=seed, timesteps=timesteps)
+
+        scores = get_score(self.config.score)(Trained(magnitudes, rates, gradients))
+        if self.config.growth == "gradient":
+            scores = grown(scores, masks, gradients())
+        return scores
 
     def _pruned(self, number: int, last: RoundTicket | None) -> Pruned:
         """Choose the masks of a round: the main process decides for all."""

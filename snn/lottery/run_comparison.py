@@ -9,15 +9,27 @@ from concurrent.futures import Future, as_completed
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from snn.lottery.comparison import ComparisonError, Failure, MethodComparison, Run
 from snn.lottery.config import LotteryConfig
 from snn.lottery.run import run_lottery
 from snn.lottery.store import RunFolder
+from snn.lottery.variants import variant_configs
 from snn.lottery.worker_pool import worker_pool
 
 Ended: TypeAlias = Run | Failure
+
+
+class _Job(NamedTuple):
+    """A run to do, and what the comparison calls it."""
+
+    label: str
+    config: LotteryConfig
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.label, self.config.seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +76,9 @@ def compare_methods(
     config : LotteryConfig
         What the runs have in common; its method and seed do not matter.
     methods : sequence of str
-        Names of methods; the first is the reference of the comparison.
+        Names of methods, with settings of their own where they differ in more:
+        ``"optimal:score=gradient:live-paths"`` (see `variants.parse_variant`). The
+        first is the reference of the comparison.
     seeds : sequence of int
         Seeds, the same for every method.
     root : Path or str
@@ -103,8 +117,8 @@ def compare_methods(
     >>> [run.method for run in comparison.runs]
     ['lth', 'optimal']
     """
-    configs = _configs(config, methods, seeds, jobs)
-    ended = dict(_run_all(configs, Path(root), jobs, progress or (lambda _: None)))
+    waiting = _jobs(config, methods, seeds, jobs)
+    ended = dict(_run_all(waiting, Path(root), jobs, progress or (lambda _: None)))
     in_order = [ended[m, s] for m in methods for s in seeds]
     runs = tuple(one for one in in_order if isinstance(one, Run))
     failures = tuple(one for one in in_order if isinstance(one, Failure))
@@ -113,9 +127,9 @@ def compare_methods(
     return MethodComparison(config, tuple(methods), tuple(seeds), runs, failures)
 
 
-def _configs(
+def _jobs(
     config: LotteryConfig, methods: Sequence[str], seeds: Sequence[int], jobs: int
-) -> list[LotteryConfig]:
+) -> list[_Job]:
     """Validate; seed by seed, so that a stopped comparison has whole pairs."""
     for name, given in (("methods", methods), ("seeds", seeds)):
         if not given or len(set(given)) < len(given):
@@ -131,21 +145,23 @@ def _configs(
         )
     common = config.model_dump(exclude_unset=True)
     return [
-        LotteryConfig.of(common | {"method": method, "seed": seed})
+        _Job(label, one)
         for seed in seeds
-        for method in methods
+        for label, one in variant_configs(common | {"seed": seed}, methods).items()
     ]
 
 
 def _run_all(
-    configs: list[LotteryConfig], root: Path, jobs: int, progress: Listener
+    asked: list[_Job], root: Path, jobs: int, progress: Listener
 ) -> Iterator[tuple[tuple[str, int], Ended]]:
     """Yield the runs as they end, those of former sessions first."""
-    finished = [c for c in configs if RunFolder.of(c, root).finished() is not None]
-    waiting = [c for c in configs if c not in finished]
-    for number, config in enumerate(finished, start=1):
-        one = _run(config, root)
-        progress(RunProgress(one, number, len(configs), None if waiting else 0.0))
+    finished = [
+        job for job in asked if RunFolder.of(job.config, root).finished() is not None
+    ]
+    waiting = [job for job in asked if job not in finished]
+    for number, job in enumerate(finished, start=1):
+        one = _run(job, root)
+        progress(RunProgress(one, number, len(asked), None if waiting else 0.0))
         yield (one.method, one.seed), one
     begun = time.monotonic()
     with closing(_ending(waiting, root, jobs)) as ending:
@@ -153,41 +169,39 @@ def _run_all(
             each = (time.monotonic() - begun) / number
             left = each * (len(waiting) - number)
             done = len(finished) + number
-            progress(RunProgress(one, done, len(configs), left))
+            progress(RunProgress(one, done, len(asked), left))
             yield (one.method, one.seed), one
 
 
-def _ending(
-    configs: list[LotteryConfig], root: Path, jobs: int
-) -> Generator[Ended, None, None]:
+def _ending(waiting: list[_Job], root: Path, jobs: int) -> Generator[Ended, None, None]:
     """Run; yield each as it ends."""
-    if jobs == 1 or len(configs) < 2:
-        for config in configs:
-            yield _run(config, root)
+    if jobs == 1 or len(waiting) < 2:
+        for job in waiting:
+            yield _run(job, root)
         return
-    with worker_pool(min(jobs, len(configs))) as pool:
-        futures = {pool.submit(_run, config, root): config for config in configs}
+    with worker_pool(min(jobs, len(waiting))) as pool:
+        futures = {pool.submit(_run, job, root): job for job in waiting}
         for future in as_completed(futures):
             yield _result(future, futures[future])
 
 
-def _run(config: LotteryConfig, root: Path) -> Ended:
+def _run(job: _Job, root: Path) -> Ended:
     """Run one method with one seed; an error is what it ends with."""
     try:
-        result = run_lottery(config, root=root, resume=True)
+        result = run_lottery(job.config, root=root, resume=True)
     except Exception as error:  # whatever it is, the other runs are worth their time
-        return _failure(config, error)
-    return Run(config.method, config.seed, result.outcomes)
+        return _failure(job, error)
+    return Run(*job.key, result.outcomes)
 
 
-def _result(future: Future[Ended], config: LotteryConfig) -> Ended:
+def _result(future: Future[Ended], job: _Job) -> Ended:
     """Take what a process returned; one that was killed returns nothing."""
     error = future.exception()
-    return future.result() if error is None else _failure(config, error)
+    return future.result() if error is None else _failure(job, error)
 
 
-def _failure(config: LotteryConfig, error: BaseException) -> Failure:
+def _failure(job: _Job, error: BaseException) -> Failure:
     said = str(error) or type(error).__name__
     known = isinstance(error, ValueError | OSError)
     text = said if known else f"{type(error).__name__}: {said}"
-    return Failure(config.method, config.seed, text)
+    return Failure(*job.key, text)

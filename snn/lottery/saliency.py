@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from balancer import BalancerError
-from snn.array_types import Scores
+from snn.array_types import Masks, Scores
 from snn.training.gradients import GradientMoments
 
 Rates = Mapping[str, npt.NDArray[np.float32]]
@@ -92,6 +92,43 @@ def _of_weights(
     groups = len(mean) // inputs
     of_rows = np.repeat(mean.reshape(groups, inputs), outputs // groups, axis=0)
     return of_rows.reshape(outputs, inputs, *(1,) * (weights.ndim - 2))
+
+
+def grown(
+    scores: Scores, masks: Masks, gradients: Mapping[str, GradientMoments]
+) -> Scores:
+    r"""Score pruned weights by their gradients, as growth in RigL does.
+
+    Evci et al. (arXiv 1911.11134) grow the pruned weights with the largest gradients.
+    To stand beside the weights that are kept, a pruned one scores as the kept ones of
+    its layer do on average, times its root mean square gradient relative to theirs:
+
+    .. math:: s_i = \bar s \, \sqrt{E[g_i^2]} \,/\, \overline{\sqrt{E[g^2]}} .
+
+    Parameters
+    ----------
+    scores : mapping of str to ndarray of float32 [shape of the weights]
+        Of all weights; those of kept ones stay.
+    masks : mapping of str to ndarray of bool [shape of the weights]
+        Weights that are kept.
+    gradients : mapping of str to GradientMoments
+        Of all weights.
+
+    Returns
+    -------
+    dict of str to ndarray of float32
+        Layers that keep nothing, or whose kept weights have no gradient, as they were.
+    """
+    made: Scores = {}
+    for name, score in scores.items():
+        mask, sizes = masks[name], gradients[name].root_mean_square
+        typical = float(sizes[mask].mean(dtype=np.float64)) if mask.any() else 0.0
+        if not typical:
+            made[name] = score
+            continue
+        mean = float(score[mask].mean(dtype=np.float64))
+        made[name] = np.where(mask, score, mean / typical * sizes).astype(np.float32)
+    return made
 
 
 SCORES: dict[str, Score] = {
