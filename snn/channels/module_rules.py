@@ -104,8 +104,10 @@ _SPIKING = frozenset(
         *("IzhikevichNode", "SimpleIFNode", "SimpleLIFNode", "CUBALIFNode"),
         *("NonSpikingIFNode", "NonSpikingLIFNode", "ILIFNode", "HalfThresholdIFNode"),
         *("Dropout", "Dropout2d"),
+        "FusedLIF",  # of this package
     )
 )
+_HOMES = ("spikingjelly.activation_based.", "snn.networks.neurons")
 
 _MODULES: tuple[tuple[tuple[type[nn.Module], ...], Rule], ...] = (
     (LAYERS, layer),
@@ -130,8 +132,8 @@ def rule_of_module(module: nn.Module) -> Rule | None:
         if isinstance(module, kinds):
             return rule
     kind = type(module)
-    ours = kind.__module__.startswith("spikingjelly.activation_based.")
-    return broadcast if ours and kind.__name__ in _SPIKING else None
+    known = kind.__module__.startswith(_HOMES) and kind.__name__ in _SPIKING
+    return broadcast if known else None
 
 
 class Treatment(enum.Enum):

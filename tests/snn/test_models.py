@@ -65,7 +65,7 @@ def test_layers_are_named_by_their_places():
         "classifier": (10, 1024),
     }
     kinds = [type(module).__name__ for module in network.features]
-    block = ["Conv2d", "BatchNorm2d", "LIFNode"]
+    block = ["Conv2d", "BatchNorm2d", "FusedLIF"]
     assert kinds == [*block, *block, "MaxPool2d", *block, "Flatten"]
     biases = [m.bias for m in network.modules() if isinstance(m, LAYERS)]
     assert biases == [None] * 4
