@@ -15,6 +15,7 @@ _LEAF_PACKAGES = (
     "torch.ao.nn.",
     "spikingjelly.activation_based.layer",
     "spikingjelly.activation_based.neuron",
+    "snn.networks.neurons",
 )
 
 
