@@ -8,7 +8,7 @@
     >>> solution.status.value, solution.gap, solution.loads.max(axis=1).tolist()
     ('optimal', 0.0, [3, 2])
 
-Packages, from the ground up: `maps`, `program`, `solvers`, `order`, `two_way`,
+Packages, from the ground up: `maps`, `program`, `solvers`, `order`, `two_way`, `pair`,
 `expected_work`, `files`, `network`, `report`. What is listed here is public and is
 loaded when it is asked for.
 """
@@ -67,6 +67,8 @@ if TYPE_CHECKING:
     from balancer.network.job import ArrayLayer
     from balancer.network.network_solution import LayerResult, NetworkSolution
     from balancer.network.request import BalanceRequest
+    from balancer.pair.problem import PairProblem
+    from balancer.pair.solve import PairSolution, solve_pair
     from balancer.program.problem import RetentionProblem
     from balancer.program.validation import budget_of_sparsity
     from balancer.report.accuracy_meter import AccuracyMeter
@@ -104,6 +106,8 @@ __all__ = [
     "NetworkSolution",
     "PEMap",
     "PETime",
+    "PairProblem",
+    "PairSolution",
     "Progress",
     "RetentionProblem",
     "Schedule",
@@ -140,6 +144,7 @@ __all__ = [
     "save_masks",
     "shipped_ticket",
     "solve",
+    "solve_pair",
     "solve_two_way",
     "solver_names",
     "top_k_per_pe_mask",
@@ -171,6 +176,8 @@ _HOMES = {
     "PETime": "balancer.hardware",
     "NetworkSolution": "balancer.network.network_solution",
     "PEMap": "balancer.maps.pe_map",
+    "PairProblem": "balancer.pair.problem",
+    "PairSolution": "balancer.pair.solve",
     "Progress": "balancer.solvers.limits",
     "RetentionProblem": "balancer.program.problem",
     "Schedule": "balancer.maps.schedule",
@@ -207,6 +214,7 @@ _HOMES = {
     "save_masks": "balancer.files.mask_files",
     "shipped_ticket": "balancer.files.ticket",
     "solve": "balancer.solving",
+    "solve_pair": "balancer.pair.solve",
     "solve_two_way": "balancer.two_way.solve",
     "solver_names": "balancer.solvers",
     "top_k_per_pe_mask": "balancer.baselines",

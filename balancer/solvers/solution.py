@@ -183,7 +183,7 @@ class Solution(ProvenSolution):
             The first constraint of `problem` that the mask breaks, or the first field
             of this solution that the mask contradicts.
         """
-        check = _Check(self.mask, problem, self.schedule)
+        check = MaskCheck(self.mask, problem, self.schedule)
         check.constraints()
         if not np.array_equal(self.loads, check.loads):
             raise VerificationError("`loads` are not the loads of the mask")
@@ -224,7 +224,7 @@ def conclude(
         The mask breaks a constraint: a defect of the solver.
     """
     schedule = answer.schedule or problem.pe_map.schedule()
-    check = _Check(answer.mask, problem, schedule)
+    check = MaskCheck(answer.mask, problem, schedule)
     check.constraints()
     return Solution(
         mask=answer.mask,
@@ -241,7 +241,7 @@ def conclude(
     )
 
 
-class _Check:
+class MaskCheck:
     """What a mask is worth and which constraints it breaks, from mask and schedule."""
 
     def __init__(
@@ -269,6 +269,7 @@ class _Check:
         self.dead_channels = int(np.count_nonzero(self.per_channel == 0))
 
     def constraints(self) -> None:
+        """Raise `VerificationError` at the first constraint that is broken."""
         problem, pe_map = self.problem, self.problem.pe_map
         held = self.loads[pe_map.cell_group, pe_map.cell_pe]
         least, largest = pe_map.least_of_group(held), pe_map.largest_of_group(held)

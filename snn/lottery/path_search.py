@@ -3,9 +3,10 @@
 Which channels are alive depends on the masks of all layers, so it is found step by
 step. Within a PE and tile a weight without a path changes places with the best one that
 has a path: loads and orders stay, and nothing that works stops working. Where a PE has
-none, what lies on no path counts for next to nothing in a further answer. Every answer
-is proven for its own scores; that no other sequence ends with more weights on paths is
-not.
+none, what lies on no path counts for next to nothing in a further answer. At the end
+neighbouring layers are solved jointly (`pair_search`). Every answer is proven for its
+own scores, and every pair for the other layers as they are; that no other sequence ends
+with more weights on paths is not.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 from balancer.array_types import BoolArray
 from balancer.program.ranking import top_per_cell
 from snn.array_types import Masks
+from snn.lottery.pair_search import jointly
 from snn.lottery.pruning import Pruned, Pruning
 
 # How much a weight without a path counts in a further answer.
@@ -42,8 +44,8 @@ def along_live_paths(pruning: Pruning, prune: Callable[[Pruning], Pruned]) -> Pr
     Returns
     -------
     Pruned
-        Of at most 1 + ``FURTHER_ANSWERS`` answers the first with most effective weights,
-        after changes of places.
+        Of at most 1 + ``FURTHER_ANSWERS`` answers the first with most effective
+        weights, after changes of places; improved pair by pair.
     """
     if pruning.live is None:
         return prune(pruning)
@@ -59,7 +61,7 @@ def along_live_paths(pruning: Pruning, prune: Callable[[Pruning], Pruned]) -> Pr
         found = _Answer.of(pruning, pruning.live, asked)
         if found.effective > best.effective:
             best = found
-    return best.pruned
+    return jointly(pruning, best.pruned)
 
 
 def effective(masks: Masks, live: Masks) -> int:

@@ -35,6 +35,24 @@ from snn.lottery.layer_budgets import Budgets, layer_counts
 Schedules = Mapping[str, Schedule]
 
 
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """A layer that reads what another one writes.
+
+    Attributes
+    ----------
+    writer, reader : str
+        The layers.
+    inner : int
+        Inputs of the reader in a row that are one channel of the writer: its pixels,
+        where it is flattened in between.
+    """
+
+    writer: str
+    reader: str
+    inner: int = 1
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Pruning:
     """What a method decides from.
@@ -69,6 +87,8 @@ class Pruning:
     live : callable, optional
         Given masks, tells which weights lie on a path, or would if they alone were
         added; see `live_paths.live_weights`. None: methods do not ask.
+    neighbours : tuple of Neighbours
+        Layers that may be solved jointly, along live paths.
     """
 
     scores: Mapping[str, AnyArray]
@@ -85,6 +105,7 @@ class Pruning:
     costs: Mapping[str, LayerCost] | None = None
     latency_budget: float = 1.0
     live: Callable[[Masks], Masks] | None = None
+    neighbours: tuple[Neighbours, ...] = ()
 
     def map_of(self, name: str) -> PEMap:
         """PE map of a layer."""

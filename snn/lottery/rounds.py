@@ -18,6 +18,7 @@ from snn.lottery.examiner import Examiner
 from snn.lottery.hardware import RunArray
 from snn.lottery.live_paths import live_weights
 from snn.lottery.methods import ROUNDED, get_method
+from snn.lottery.pair_search import neighbours
 from snn.lottery.pruning import Pruned, Pruning, check_room, natural_schedules
 from snn.lottery.results import RoundOutcome
 from snn.lottery.round_tickets import RoundTicket, load_state, state_of
@@ -86,6 +87,7 @@ class Rounds:
         }
         self.dense = Pruned(dense, dense, natural_schedules(dense, config.map))
         self.notes = self._notes()
+        self.neighbours = neighbours(network) if config.live_paths else ()
         # What would fail at the end should fail now.
         self.costs = None
         if config.method == "latency" or config.budgets == "cycles":
@@ -254,6 +256,7 @@ class Rounds:
             costs=self.costs,
             latency_budget=self.config.latency_budget,
             live=self._live if self.config.live_paths else None,
+            neighbours=self.neighbours,
         )
         early = sparsities[number] < self.config.balance_from
         return (get_method("lth") if early else self.method)(pruning)

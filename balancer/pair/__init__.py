@@ -1,0 +1,1 @@
+"""Two neighbouring layers jointly: weights count only on channels that both use."""
