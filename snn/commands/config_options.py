@@ -5,6 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+# Defaults that depend on the method.
+OF_METHOD = {
+    "score": "gradient for optimal, optimal-order and latency, magnitude for the others"
+}
 # What options were called before.
 FORMER = {"budgets": ("--scope",)}
 
@@ -35,7 +39,7 @@ def add_field(
         )
         return
     if default is None and field.default is not None:
-        default = str(field.default)
+        default = OF_METHOD.get(name, str(field.default))
     if default is not None:
         text += f" (default: {default})"
     parser.add_argument(*options, metavar=name.upper(), help=text, **known)

@@ -69,7 +69,7 @@ class LotteryConfig(TrainingConfig):
         description="how to prune: lth, lth-sorted, u-ticket, u-ticket-code, "
         "topk-per-pe, optimal, optimal-order or latency",
     )
-    rounds: int = Field(12, ge=0, description="rounds of pruning and training again")
+    rounds: int = Field(14, ge=0, description="rounds of pruning and training again")
     prune_rate: float = Field(
         0.25, gt=0, lt=1, description="fraction of the weights left that a round prunes"
     )
@@ -90,8 +90,8 @@ class LotteryConfig(TrainingConfig):
     )
     live_paths: bool = Field(
         False,
-        description="let optimal, optimal-order and latency spend no weight on "
-        "channels that nothing reaches or nobody reads",
+        description="spend no weight on channels that nothing reaches or nobody "
+        "reads; only optimal, optimal-order and latency can, and do by default",
     )
     revive: bool = Field(
         False, description="let pruned weights return, as --growth ranks them"
@@ -192,6 +192,17 @@ class LotteryConfig(TrainingConfig):
                 "search_timesteps is auto, which needs validation images; "
                 "validation is 0"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _defaults_of_method(self) -> Self:
+        """Methods of this package have defaults of their own, others their papers'."""
+        from snn.lottery.methods import OWN_DEFAULTS
+
+        for name, value in OWN_DEFAULTS.get(self.method, {}).items():
+            if name not in self.model_fields_set:
+                # Past the frozen model, so that it is still told from what was given.
+                object.__setattr__(self, name, value)
         return self
 
     @classmethod

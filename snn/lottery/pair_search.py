@@ -75,8 +75,11 @@ def jointly(pruning: Pruning, pruned: Pruned) -> Pruned:
     if pruning.live is None or not pruning.neighbours:
         return pruned
     best = _State.of(pruning, pruned)
-    if best.effective == sum(map(np.count_nonzero, pruned.masks.values())):
-        return pruned  # what each layer keeps on its own can be used by the others
+    if all(
+        best.live[name][candidates].all()
+        for name, candidates in pruning.candidates().items()
+    ):
+        return pruned  # all channels are awake: every layer has what is best for it
     for _ in range(SWEEPS):
         before = best
         for pair in pruning.neighbours:
@@ -92,6 +95,7 @@ class _State:
 
     pruning: Pruning
     pruned: Pruned
+    live: Masks
     effective: int
     score: float
 
@@ -103,6 +107,7 @@ class _State:
         return cls(
             pruning,
             pruned,
+            live,
             sum(int(np.count_nonzero(mask)) for mask in works.values()),
             sum(
                 float(pruning.scores[name][mask].sum(dtype=np.float64))

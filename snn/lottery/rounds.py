@@ -86,8 +86,13 @@ class Rounds:
             for name, layer in layers.items()
         }
         self.dense = Pruned(dense, dense, natural_schedules(dense, config.map))
+        if config.live_paths and "live_paths" in config.model_fields_set:
+            self._live(self.dense.masks)  # or say at once that it cannot be done
+        effective = self.examiner.effective(self.dense.masks, self.timesteps)
+        self.has_paths = effective is not None
+        self.asks_paths = config.live_paths and self.has_paths
+        self.neighbours = neighbours(network) if self.asks_paths else ()
         self.notes = self._notes()
-        self.neighbours = neighbours(network) if config.live_paths else ()
         # What would fail at the end should fail now.
         self.costs = None
         if config.method == "latency" or config.budgets == "cycles":
@@ -120,12 +125,10 @@ class Rounds:
         notes = layer_notes(self.network)
         if assumption := self.array.assumption(self.dense.masks, self.about):
             notes.append(f"Cycles and energy: {assumption}.")
-        if self.config.live_paths:
-            self._live(self.dense.masks)  # or say at once that it cannot be done
-        if self.examiner.effective(self.dense.masks, self.timesteps) is None:
+        if not self.has_paths:
             notes.append(
-                "Effective weights are not counted: the paths of this network cannot "
-                "be followed."
+                "Effective weights are not counted, and live paths not asked for: the "
+                "paths of this network cannot be followed."
             )
         asked = self.config.timesteps
         if self.timesteps != asked:
@@ -255,7 +258,7 @@ class Rounds:
             seed=round_seed(self.config.seed, number),
             costs=self.costs,
             latency_budget=self.config.latency_budget,
-            live=self._live if self.config.live_paths else None,
+            live=self._live if self.asks_paths else None,
             neighbours=self.neighbours,
         )
         early = sparsities[number] < self.config.balance_from

@@ -17,7 +17,9 @@ from balancer import InfeasibleError, PEMap  # noqa: E402
 from snn import LotteryConfig, Pruning, Watcher, run_lottery  # noqa: E402
 from snn.lottery.live_paths import live_weights  # noqa: E402
 from snn.lottery.methods import METHODS  # noqa: E402
+from snn.lottery.pair_search import jointly, neighbours  # noqa: E402
 from snn.lottery.path_search import effective  # noqa: E402
+from snn.lottery.pruning import Pruned, natural_schedules  # noqa: E402
 from snn.lottery.round_tickets import load_ticket  # noqa: E402
 
 
@@ -123,3 +125,93 @@ def test_runs_with_scores_and_live_paths_repeat(score, tmp_path):
         stored = np.abs(ticket.state[f"{name}.weight"])
         assert np.array_equal(weights[kept], stored[kept])
     assert once.last.utilization == 1.0
+
+
+def neighbouring(network):
+    """What reads what, and with how many inputs for a channel."""
+    return {(one.writer, one.reader, one.inner) for one in neighbours(network)}
+
+
+def test_neighbours_are_layers_that_read_what_others_write():
+    """Through pooling and flattening, both branches of a sum, and no grouped layer."""
+    network = nn.Sequential(
+        *(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(4, 6, 3, padding=1), nn.Flatten(), nn.Linear(6 * 16, 3)),
+    )
+    assert neighbouring(network) == {("0", "3", 1), ("3", "5", 16)}
+
+    class Residual(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(2, 4), nn.Linear(2, 4)
+            self.out = nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.out(self.a(x) + self.b(x))
+
+    assert neighbouring(Residual()) == {("a", "out", 1), ("b", "out", 1)}
+    grouped = nn.Sequential(nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1, groups=2))
+    assert neighbouring(grouped) == set()
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    widths=st.lists(st.sampled_from([2, 4, 6, 8]), min_size=3, max_size=4),
+    sparsity=st.sampled_from([0.5, 0.7, 0.85]),
+    method=st.sampled_from(["optimal", "optimal-order"]),
+    seed=st.integers(0, 10**6),
+)
+def test_pairs_keep_more_on_paths_at_the_same_loads(widths, sparsity, method, seed):
+    """No less score, no fewer working weights, no more weights or slices anywhere."""
+    pruning, live = question(widths, sparsity, seed)
+    layers = neighbours(chain(widths))
+    try:
+        before = METHODS[method](replace(pruning, live=live))
+    except InfeasibleError:
+        return
+    after = jointly(replace(pruning, live=live, neighbours=layers), before)
+
+    def working(pruned):
+        alive = live(pruned.masks)
+        kept = {name: mask & alive[name] for name, mask in pruned.masks.items()}
+        return kept, sum(pruning.scores[name][kept[name]].sum() for name in kept)
+
+    (old, least), (new, score) = working(before), working(after)
+    assert score >= least
+    assert sum(map(np.sum, new.values())) >= sum(map(np.sum, old.values()))
+    for name, mask in after.masks.items():
+        pe_map, schedule = pruning.map_of(name), after.schedules[name]
+        loads, former = (
+            pe_map.cell_loads(schedule.apply(one)) for one in (mask, before.masks[name])
+        )
+        largest = pe_map.largest_of_group(loads)
+        assert np.array_equal(loads, largest[pe_map.cell_group])
+        assert mask.sum() <= before.masks[name].sum()
+        assert largest.sum() <= pe_map.largest_of_group(former).sum()
+
+
+def test_a_channel_that_neither_layer_would_wake_alone_is_woken():
+    """The second layer cannot read a channel without weights, nor the first feed it."""
+    pruning, live = question([2, 2, 2], 0.5, seed=0)
+    scores = {"0": np.array([[9.0, 8], [7, 1]]), "2": np.array([[2.0, 5], [1, 5]])}
+    masks = {
+        "0": np.array([[1, 1], [0, 0]], bool),
+        "2": np.array([[1, 0], [1, 0]], bool),
+    }
+    every = {name: np.ones((2, 2), bool) for name in scores}
+    asked = replace(
+        pruning,
+        scores=scores,
+        masks=every,
+        carried=every,
+        live=live,
+        neighbours=neighbours(chain([2, 2, 2])),
+        pe_map="output_channel",
+        pes=1,
+    )
+    stuck = Pruned(masks, masks, natural_schedules(scores, "output_channel"))
+    found = jointly(asked, stuck)
+    works = live(found.masks)
+    assert all((mask <= works[name]).all() for name, mask in found.masks.items())
+    kept = sum(scores[name][mask].sum() for name, mask in found.masks.items())
+    assert kept == 9 + 7 + 2 + 5
