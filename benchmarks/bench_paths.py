@@ -28,8 +28,14 @@ from balancer import (
     shipped_ticket,
 )
 from balancer import solve_pair as solve
-from snn import METHODS, Pruning, build_network, live_weights, prunable_layers
-from snn.lottery.pair_search import neighbours
+from snn import (
+    METHODS,
+    Pruning,
+    build_network,
+    live_weights,
+    neighbours,
+    prunable_layers,
+)
 
 FIRST, SECOND = "features.3", "features.7"
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from snn.lottery.config import ConfigError, LotteryConfig, read_toml
     from snn.lottery.live_paths import live_weights
     from snn.lottery.methods import METHODS
-    from snn.lottery.pruning import Pruned, Pruning
+    from snn.lottery.pair_search import neighbours
+    from snn.lottery.pruning import Neighbours, Pruned, Pruning
     from snn.lottery.results import LayerOutcome, RoundOutcome
     from snn.lottery.run import LotteryResult, run_lottery
     from snn.lottery.run_comparison import RunProgress, compare_methods
@@ -56,6 +57,7 @@ __all__ = [
     "LotteryResult",
     "MethodComparison",
     "ModelError",
+    "Neighbours",
     "OrderError",
     "Processes",
     "Pruned",
@@ -78,6 +80,7 @@ __all__ = [
     "live_weights",
     "load_data",
     "load_network",
+    "neighbours",
     "prunable_layers",
     "read_toml",
     "record_spikes",
@@ -101,6 +104,7 @@ _HOMES = {
     "ModelError": "snn.networks.models",
     "OrderError": "snn.channels.apply_order",
     "Processes": "snn.training.distributed",
+    "Neighbours": "snn.lottery.pruning",
     "Pruned": "snn.lottery.pruning",
     "Pruning": "snn.lottery.pruning",
     "RetrainResult": "snn.retraining.retrain",
@@ -119,6 +123,7 @@ _HOMES = {
     "keep_masks": "snn.training.masking",
     "layer_geometry": "snn.networks.geometry",
     "live_weights": "snn.lottery.live_paths",
+    "neighbours": "snn.lottery.pair_search",
     "load_data": "snn.data.load",
     "load_network": "snn.lottery.ticket_network",
     "prunable_layers": "snn.networks.layers",

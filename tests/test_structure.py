@@ -24,7 +24,15 @@ FLOORS = {
             "metrics",
             "hardware",
         ),
-        *("solvers", "order", "baselines", "solving", "two_way", "expected_work"),
+        *(
+            "solvers",
+            "order",
+            "baselines",
+            "solving",
+            "two_way",
+            "pair",
+            "expected_work",
+        ),
         *("files", "network", "report"),
     ),
     "snn": (

@@ -27,7 +27,7 @@ INTEGER_BITS = 52
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Layer:
+class _LayerModel:
     """One layer in the model: a boolean for each weight that may work."""
 
     layer: RetentionProblem
@@ -44,7 +44,7 @@ class _Layer:
         ends: BoolArray,
         channel: IntArray,
         hint: BoolArray,
-    ) -> _Layer:
+    ) -> _LayerModel:
         """Add a layer's balance, budget and bounds to a model."""
         total = or_tools.load().LinearExpr.sum
         pe_map = layer.pe_map
@@ -140,8 +140,10 @@ def search_pair(
     own = np.arange(channels).reshape(-1, *[1] * (len(problem.first.pe_map.shape) - 1))
     of_first = np.broadcast_to(own, problem.first.pe_map.shape)
     hints = problem.working(hint)
-    first = _Layer.of(model, problem.first, problem.reached, of_first, hints[0])
-    second = _Layer.of(model, problem.second, problem.read, problem.source, hints[1])
+    first = _LayerModel.of(model, problem.first, problem.reached, of_first, hints[0])
+    second = _LayerModel.of(
+        model, problem.second, problem.read, problem.source, hints[1]
+    )
     reached, read = problem.used(hints)
     for channel, (writers, readers) in enumerate(
         zip(first.by_channel(channels), second.by_channel(channels), strict=True)

@@ -41,6 +41,14 @@ def neighbours(network: nn.Module) -> tuple[Neighbours, ...]:
     -------
     tuple of Neighbours
         In the order of the network's modules.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from snn import neighbours
+    >>> network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 36, 2))
+    >>> neighbours(network)
+    (Neighbours(writer='0', reader='2', inner=36),)
     """
     layers = channel_graph(network).layers
     found = []

@@ -49,7 +49,7 @@ def along_live_paths(pruning: Pruning, prune: Callable[[Pruning], Pruned]) -> Pr
     """
     if pruning.live is None:
         return prune(pruning)
-    best = _Answer.of(pruning, pruning.live, prune(pruning))
+    best = _Settled.of(pruning, pruning.live, prune(pruning))
     for _ in range(FURTHER_ANSWERS):
         if best.dead <= NEGLIGIBLE * best.effective:
             break
@@ -58,7 +58,7 @@ def along_live_paths(pruning: Pruning, prune: Callable[[Pruning], Pruned]) -> Pr
             for name, score in pruning.scores.items()
         }
         asked = prune(replace(pruning, scores=scores))
-        found = _Answer.of(pruning, pruning.live, asked)
+        found = _Settled.of(pruning, pruning.live, asked)
         if found.effective > best.effective:
             best = found
     return jointly(pruning, best.pruned)
@@ -70,7 +70,7 @@ def effective(masks: Masks, live: Masks) -> int:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Answer:
+class _Settled:
     """Masks whose weights without a path have changed places where they can."""
 
     pruned: Pruned
@@ -80,7 +80,7 @@ class _Answer:
     @classmethod
     def of(
         cls, pruning: Pruning, find_live: Callable[[Masks], Masks], pruned: Pruned
-    ) -> _Answer:
+    ) -> _Settled:
         masks = dict(pruned.masks)
         live = find_live(masks)
         count = effective(masks, live)
