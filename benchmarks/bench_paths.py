@@ -86,7 +86,9 @@ def vgg16(repeat: int) -> None:
             ratios.append(took[1] / took[0])
             kept = [working(pruning, one.masks) for one in found]
             shares = [of[1] / of[0] for of in kept]
-        plain, along = (statistics.median(column) for column in zip(*seconds))
+        plain, along = (
+            statistics.median(column) for column in zip(*seconds, strict=True)
+        )
         print(
             f"{name:14} {plain:8.2f} {along:8.2f} {statistics.median(ratios):6.2f}   "
             f"{shares[0]:.1%}, {shares[1]:.2%}"
@@ -118,7 +120,8 @@ def pairs() -> None:
         exact = solve(problem, time_limit=60.0)
         print(
             f"{candidates:10} {kept:7} {turns.kept:7.3f} {turns.seconds:6.2f} "
-            f"{exact.kept:10.3f} {exact.seconds:6.2f} {exact.bound:7.3f} {exact.gap:.2%}"
+            f"{exact.kept:10.3f} {exact.seconds:6.2f} {exact.bound:7.3f} "
+            f"{exact.gap:.2%}"
         )
     rounds(layers)
 
