@@ -161,6 +161,12 @@ class BalanceReport:
 
     def _notes(self) -> Iterator[str]:
         solution, layers = self.solution, self.layers
+        if self.request.budgets is not None:
+            kept = ", ".join(
+                f"{x.name} {x.solution.nonzeros / max(1, x.weights):.2%}"
+                for x in layers
+            )
+            yield f"Density that {self.request.budgets} gives the layers: {kept}."
         for name, other in solution.alternatives.items() if solution.limits else ():
             yield (
                 f"{name}: {_compared(other.kept, solution.kept)} magnitude, "
@@ -234,15 +240,19 @@ class BalanceReport:
     def to_dict(self, files: BalanceFiles | None = None) -> dict[str, Any]:
         """Return the report as JSON holds it, with the paths of its files if given."""
         report = self.solution.to_dict()
-        network = report["network"] | (
-            {
-                "accelerator": None,
-                "basis": None,
-                "energy_unit": None,
-                "hardware_note": self.hardware_note or NO_HARDWARE,
-            }
-            if self.hardware is None
-            else self.hardware.totals()
+        network = (
+            report["network"]
+            | {"budgets": self.request.budgets}
+            | (
+                {
+                    "accelerator": None,
+                    "basis": None,
+                    "energy_unit": None,
+                    "hardware_note": self.hardware_note or NO_HARDWARE,
+                }
+                if self.hardware is None
+                else self.hardware.totals()
+            )
         )
         if self.request.order == "fixed" and self.request.scope == "layer":
             reordered = self.reordered

@@ -18,6 +18,7 @@ from balancer.network.balance import run_job
 from balancer.network.frontier import check_points, frontier_of
 from balancer.network.job import Given, Job
 from balancer.network.network_solution import LayerResult
+from balancer.network.own_budgets import with_own_budgets
 from balancer.network.ranked_network import RankedNetwork
 from balancer.network.request import BalanceRequest
 from balancer.program.problem import RetentionProblem
@@ -51,7 +52,7 @@ def balance_ticket(
     """Balance the layers of a ticket, and report what it changes.
 
     Every layer is read once for each pass over the network: one pass for layers with
-    their own budgets, two for a shared one.
+    their own budgets, two for a shared one, be it shared by a program or by a rule.
 
     Parameters
     ----------
@@ -118,22 +119,24 @@ def balance_ticket(
     meter = None
     if hardware is not None:
         meter = HardwareMeter.of(hardware, shapes, ticket.about)
-    if job.request.limits or frontier is not None:
+    asked = job.request
+    if asked.limits or frontier is not None or asked.budgets == "cycles":
         job = replace(job, costs=_costs(meter, chosen))
     ranked = None
     if frontier is not None:
         _check_frontier(job.request, frontier)
         job.check([layer.name for layer in chosen.layers])
         ranked = RankedNetwork.of(job, chosen.layers)
+    job = with_own_budgets(job, chosen.layers)
     watch = _Watch(job, meter, compare, reorder)
     solution = run_job(job, chosen.layers, progress, watch.see, ranked)
     names = [layer.name for layer in chosen.layers]
     use = None if meter is None else meter.use(names)
     return BalanceReport(
         solution=solution,
-        request=job.request,
+        request=asked,
         limits=job.search.limits,
-        settings=_settings(job, hardware, layers, skip),
+        settings=_settings(asked, job, hardware, layers, skip),
         source=ticket.source,
         inputs=ticket.paths,
         axes=chosen.axes,
@@ -168,7 +171,8 @@ def _costs(meter: HardwareMeter | None, chosen: Ticket) -> dict[str, LayerCost]:
     if meter is None or meter.layers is None:
         why = NO_HARDWARE if meter is None else meter.note
         raise BalancerError(
-            f"budgets of cycles or energy and the frontier need hardware: {why}"
+            "budgets of cycles or energy, those by cycles, and the frontier need "
+            f"hardware: {why}"
         )
     return {layer.name: meter.layers.slice_cost(layer.name) for layer in chosen.layers}
 
@@ -182,12 +186,17 @@ def _check_frontier(request: BalanceRequest, points: int) -> None:
 
 
 def _settings(
-    job: Job, hardware: HardwareModel | None, layers: str | None, skip: str | None
+    request: BalanceRequest,
+    job: Job,
+    hardware: HardwareModel | None,
+    layers: str | None,
+    skip: str | None,
 ) -> dict[str, Any]:
     """List what the result depends on."""
-    request, limits = job.request, job.search.limits
+    limits = job.search.limits
     return {
         "scope": request.scope,
+        "budgets": request.budgets,
         "pes": DEFAULT_PES if request.pes is None else request.pes,
         "map": getattr(request.pe_map, "__name__", request.pe_map) or DEFAULT_MAP,
         "sparsity": request.sparsity,

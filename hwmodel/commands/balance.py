@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 OF_THE_NAME = (  # options that name the output folder, since the result depends on them
     *("scope", "pes", "map", "sparsity", "budget", "latency_budget", "energy_budget"),
-    *("channel_floor", "nested", "order", "allow_empty", "gap_limit"),
+    *("budgets", "channel_floor", "nested", "order", "allow_empty", "gap_limit"),
     *("layers", "skip", "solver", "time_limit", "work_limit", "seed", "accelerator"),
 )
 
@@ -163,6 +163,8 @@ def _print_tables(outcome: Balanced, args: argparse.Namespace) -> None:
     report, request = outcome.report, outcome.report.request
     document = report.to_dict()
     budgets = "each layer its own budget" if args.scope == "layer" else "one budget"
+    if args.budgets is not None:
+        budgets = f"budgets of layers by {args.budgets}"
     say(f"{report.source}: {request.pe_map} map, {request.pes} PEs, {budgets}")
     show(network_table(document))
     if args.compare:

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balancer import BalancerError, InfeasibleError
-from snn.lottery.layer_budgets import BUDGETS, lamp_scores, layer_counts
+from balancer import BalancerError, InfeasibleError, lamp_scores, layer_counts
+from balancer.network.layer_counts import RULES
 
 
 @st.composite
@@ -24,7 +24,7 @@ def networks(draw):
     return scores, candidates, cycles
 
 
-@given(network=networks(), rule=st.sampled_from(BUDGETS), share=st.floats(0, 1.2))
+@given(network=networks(), rule=st.sampled_from(RULES), share=st.floats(0, 1.2))
 def test_budgets_are_exact_and_within_the_candidates(network, rule, share):
     """All add up to the total, or to all candidates if they are fewer."""
     scores, candidates, cycles = network
@@ -36,7 +36,7 @@ def test_budgets_are_exact_and_within_the_candidates(network, rule, share):
     assert all(0 <= found[name] <= most[name] for name in found)
 
 
-@given(network=networks(), rule=st.sampled_from(BUDGETS), share=st.floats(0, 1))
+@given(network=networks(), rule=st.sampled_from(RULES), share=st.floats(0, 1))
 def test_no_layer_gets_less_than_it_needs(network, rule, share):
     """The guard holds, or the total has no room for it."""
     scores, candidates, cycles = network
