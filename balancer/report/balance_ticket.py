@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Unpack
 
 from balancer.baselines import BaselineRow, compare_baselines
 from balancer.defaults import DEFAULT_MAP, DEFAULT_PES
 from balancer.errors import BalancerError
+from balancer.files.given_scores import Scores
 from balancer.files.ticket import Ticket, open_ticket
 from balancer.files.ticket_layer import LayerArrays
 from balancer.hardware import HardwareModel, LayerCost
@@ -41,6 +42,7 @@ def balance_ticket(
     solver: str = "auto",
     layers: str | None = None,
     skip: str | None = None,
+    scores: Scores | None = None,
     compare: bool = False,
     reorder: bool = True,
     frontier: int | None = None,
@@ -69,6 +71,9 @@ def balance_ticket(
         As in `solve`, for each program.
     layers, skip : str, optional
         Names of the layers to balance and to leave out, as patterns of a shell.
+    scores : mapping of str to array_like, str or path, optional
+        What ranks the weights of these layers, instead of the ticket's own scores; see
+        `Ticket.with_scores`.
     compare : bool
         Also tell what other methods keep.
     reorder : bool
@@ -115,6 +120,8 @@ def balance_ticket(
         settled = job.request.on(hardware.pe_map, hardware.pes)
         job = replace(job, request=settled)
     chosen = ticket.select(layers, skip)
+    if scores is not None:
+        chosen = chosen.with_scores(scores)
     shapes = {layer.name: layer.shape for layer in ticket.layers}
     meter = None
     if hardware is not None:
@@ -136,9 +143,11 @@ def balance_ticket(
         solution=solution,
         request=asked,
         limits=job.search.limits,
-        settings=_settings(asked, job, hardware, layers, skip),
+        settings=_settings(asked, job, hardware)
+        | {"layers": layers, "skip": skip, "scores": _source(scores)},
         source=ticket.source,
-        inputs=ticket.paths,
+        inputs=chosen.paths,
+        ranked_by=chosen.ranked_by,
         axes=chosen.axes,
         about=ticket.about,
         ticket_notes=ticket.notes,
@@ -185,14 +194,17 @@ def _check_frontier(request: BalanceRequest, points: int) -> None:
         )
 
 
+def _source(scores: Scores | None) -> str | None:
+    """Say where scores come from, as JSON holds it."""
+    if scores is None or isinstance(scores, Mapping):
+        return None if scores is None else "in memory"
+    return os.fspath(scores)
+
+
 def _settings(
-    request: BalanceRequest,
-    job: Job,
-    hardware: HardwareModel | None,
-    layers: str | None,
-    skip: str | None,
+    request: BalanceRequest, job: Job, hardware: HardwareModel | None
 ) -> dict[str, Any]:
-    """List what the result depends on."""
+    """List what the result depends on, beside the layers."""
     limits = job.search.limits
     return {
         "scope": request.scope,
@@ -209,8 +221,6 @@ def _settings(
         "order": request.order,
         "allow_empty": request.allow_empty,
         "gap_limit": limits.gap_limit,
-        "layers": layers,
-        "skip": skip,
         "solver": job.solver,
         "time_limit": limits.time_limit,
         "work_limit": limits.work_limit,

@@ -111,6 +111,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "erk; none gets less than its smallest slice (default: each has its own)",
     )
     budget.add_argument(
+        "--scores",
+        type=Path,
+        metavar="FILE",
+        help="what ranks the weights, instead of the ticket's NAME.score or the "
+        "magnitudes: a file with an array NAME or NAME.score for each layer, in any "
+        "format of a ticket",
+    )
+    budget.add_argument(
         "--latency-budget",
         type=float,
         metavar="F",
