@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from snn.lottery.config import ConfigError, LotteryConfig, read_toml
     from snn.lottery.live_paths import live_weights
     from snn.lottery.methods import METHODS
+    from snn.lottery.network_scores import score_of
     from snn.lottery.pruning import Pruned, Pruning
     from snn.lottery.results import LayerOutcome, RoundOutcome
     from snn.lottery.run import LotteryResult, run_lottery
     from snn.lottery.run_comparison import RunProgress, compare_methods
+    from snn.lottery.saliency import Score, Trained
     from snn.lottery.store import StoreError
     from snn.lottery.ticket_network import Standardization, load_network
     from snn.lottery.watcher import Watcher
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from snn.retraining.ticket_accuracy import TicketAccuracy
     from snn.training.config import TrainingConfig
     from snn.training.distributed import Processes
+    from snn.training.gradients import GradientMoments
     from snn.training.masking import keep_masks
 
 __all__ = [
@@ -49,6 +52,7 @@ __all__ = [
     "ComparisonError",
     "ConfigError",
     "DataError",
+    "GradientMoments",
     "ImageData",
     "LayerOrder",
     "LayerOutcome",
@@ -63,10 +67,12 @@ __all__ = [
     "RetrainResult",
     "RoundOutcome",
     "RunProgress",
+    "Score",
     "Split",
     "Standardization",
     "StoreError",
     "TicketAccuracy",
+    "Trained",
     "TrainingConfig",
     "Watcher",
     "apply_order",
@@ -83,6 +89,7 @@ __all__ = [
     "record_spikes",
     "retrain",
     "run_lottery",
+    "score_of",
     "weight_axes",
 ]
 
@@ -91,6 +98,7 @@ _HOMES = {
     "ComparisonError": "snn.lottery.comparison",
     "ConfigError": "snn.lottery.config",
     "DataError": "snn.data.image_data",
+    "GradientMoments": "snn.training.gradients",
     "ImageData": "snn.data.image_data",
     "LayerOrder": "snn.channels.apply_order",
     "LayerOutcome": "snn.lottery.results",
@@ -106,10 +114,12 @@ _HOMES = {
     "RetrainResult": "snn.retraining.retrain",
     "RoundOutcome": "snn.lottery.results",
     "RunProgress": "snn.lottery.run_comparison",
+    "Score": "snn.lottery.saliency",
     "Split": "snn.data.image_data",
     "Standardization": "snn.lottery.ticket_network",
     "StoreError": "snn.lottery.store",
     "TicketAccuracy": "snn.retraining.ticket_accuracy",
+    "Trained": "snn.lottery.saliency",
     "TrainingConfig": "snn.training.config",
     "Watcher": "snn.lottery.watcher",
     "apply_order": "snn.channels.apply_order",
@@ -126,6 +136,7 @@ _HOMES = {
     "record_spikes": "snn.networks.spikes",
     "retrain": "snn.retraining.retrain",
     "run_lottery": "snn.lottery.run",
+    "score_of": "snn.lottery.network_scores",
     "weight_axes": "snn.networks.axes",
 }
 __getattr__, __dir__ = lazy_attributes(__name__, _HOMES)

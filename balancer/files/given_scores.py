@@ -55,7 +55,7 @@ class GivenScores:
             A file that is missing, damaged or of another format.
         """
         if isinstance(scores, Mapping):
-            return cls(ArraysInMemory(scores), "scores")
+            return cls(ArraysInMemory(scores), "given scores")
         path = Path(scores)
         with naming(path):
             return cls(open_arrays(path), path.name, files_of(path))

@@ -196,7 +196,7 @@ class Ticket:
         >>> ticket = open_ticket(shipped_ticket()).select("classifier")
         >>> scored = ticket.with_scores({"classifier": np.ones((10, 1024))})
         >>> scored.ranked_by
-        'the arrays of scores'
+        'given scores'
         """
         given = GivenScores.of(scores)
         given.check({layer.name: layer.stored_shape for layer in self.layers})

@@ -86,7 +86,8 @@ class TicketLayer:
     def ranked_by(self) -> str:
         """What its scores are."""
         if self.given is not None:
-            return f"the arrays of {self.given.source}"
+            of_file = f"the scores of {self.given.source}"
+            return of_file if self.given.paths else self.given.source
         return "NAME.score" if "score" in self.roles else "weight magnitudes"
 
     @property

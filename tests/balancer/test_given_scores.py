@@ -59,7 +59,7 @@ def test_files_of_all_formats_rank(ticket, tmp_path, suffix, ending):
         torch = pytest.importorskip("torch")
         torch.save({key: torch.from_numpy(one) for key, one in held.items()}, path)
     found = assert_ranked_by(ticket, path, scores)
-    assert found.ranked_by == f"the arrays of {path.name}"
+    assert found.ranked_by == f"the scores of {path.name}"
     assert path in found.inputs
     assert found.settings["scores"] == str(path)
 
@@ -165,9 +165,9 @@ def test_the_command_says_by_what_it_ranked(ticket, tmp_path, monkeypatch, capsy
     np.savez("scores.npz", **arrays())
     asked = ["balance", "net.npz", "--scores", "scores.npz", "--sparsity", "0.5"]
     assert cli.main([*asked, "--pes", "4"]) == 0
-    assert "ranked by the arrays of scores.npz" in capsys.readouterr().out
+    assert "ranked by the scores of scores.npz" in capsys.readouterr().out
     assert cli.main([*asked, "--pes", "4", "--json"]) == 0
     network = json.loads(capsys.readouterr().out)["network"]
-    assert network["ranked_by"] == "the arrays of scores.npz"
+    assert network["ranked_by"] == "the scores of scores.npz"
     assert cli.main([*asked, "--out", "scores.npz"]) == 2
     assert "which is the input" in capsys.readouterr().err
