@@ -250,6 +250,7 @@ class BalanceReport:
         if self.accuracy is not None:
             network["accuracy_before"] = self.accuracy_before
             network["accuracy"] = self.accuracy
+        if self.accuracy is not None or self.effective is not None:
             network["effective_before"] = _counts(self.effective_before)
             network["effective"] = _counts(self.effective)
         document = {
@@ -281,6 +282,9 @@ class BalanceReport:
     def _more_of(self, layer: LayerResult) -> dict[str, Any]:
         """Return what the report adds to a layer's row."""
         more: dict[str, Any] = {}
+        if self.effective is not None and self.effective_before is not None:
+            more["effective_before"] = self.effective_before[layer.name]
+            more["effective"] = self.effective[layer.name]
         if self.hardware is not None:
             more |= self.hardware.of_layer(layer.name)
         if layer.name in self.baselines:

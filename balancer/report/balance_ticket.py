@@ -23,7 +23,7 @@ from balancer.network.own_budgets import with_own_budgets
 from balancer.network.ranked_network import RankedNetwork
 from balancer.network.request import BalanceRequest
 from balancer.program.problem import RetentionProblem
-from balancer.report.accuracy_meter import AccuracyMeter
+from balancer.report.accuracy_meter import AccuracyMeter, EffectiveCounter
 from balancer.report.balance_report import BalanceReport, Reordered
 from balancer.report.hardware_use import NO_HARDWARE, HardwareMeter, HardwareUse
 from balancer.solvers.limits import Cancellation, SearchLimits
@@ -47,6 +47,7 @@ def balance_ticket(
     reorder: bool = True,
     frontier: int | None = None,
     accuracy: AccuracyMeter | None = None,
+    effective: EffectiveCounter | None = None,
     progress: Callable[[LayerResult], None] | None = None,
     cancellation: Cancellation | None = None,
     **given: Unpack[Given],
@@ -85,6 +86,9 @@ def balance_ticket(
     accuracy : AccuracyMeter, optional
         Tells how accurate the network is with masks, or with None as it is, and how
         many weights are effective: `snn.TicketAccuracy` for tickets of lottery runs.
+    effective : callable, optional
+        Tells that alone, in the same way: `hwmodel.effective.count_effective`.
+        Default: what the meter of the accuracy tells.
     progress : callable, optional
         Called with each layer's result as it comes.
     cancellation : Cancellation, optional
@@ -135,6 +139,8 @@ def balance_ticket(
         job.check([layer.name for layer in chosen.layers])
         ranked = RankedNetwork.of(job, chosen.layers)
     job = with_own_budgets(job, chosen.layers)
+    if effective is None and accuracy is not None:
+        effective = accuracy.effective
     watch = _Watch(job, meter, compare, reorder)
     solution = run_job(job, chosen.layers, progress, watch.see, ranked)
     names = [layer.name for layer in chosen.layers]
@@ -158,8 +164,8 @@ def balance_ticket(
         frontier=None if ranked is None else tuple(frontier_of(ranked, frontier or 1)),
         accuracy_before=None if accuracy is None else accuracy(None),
         accuracy=None if accuracy is None else accuracy(solution.masks),
-        effective_before=None if accuracy is None else accuracy.effective(None),
-        effective=None if accuracy is None else accuracy.effective(solution.masks),
+        effective_before=None if effective is None else effective(None),
+        effective=None if effective is None else effective(solution.masks),
     )
 
 

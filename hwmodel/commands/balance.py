@@ -84,6 +84,7 @@ class Balance(Command[Balanced]):
         from balancer import BalanceFiles, balance_ticket, shipped_ticket
         from balancer.errors import naming
         from balancer.files.atomic import replacing
+        from hwmodel.effective import count_effective
 
         hardware, array = array_of(args)
         check(args, hardware)
@@ -119,6 +120,7 @@ class Balance(Command[Balanced]):
                     compare=args.compare,
                     frontier=args.frontier,
                     accuracy=accuracy,
+                    effective=count_effective(ticket) if accuracy is None else None,
                     progress=advance,
                 )
             report.write(BalanceFiles(*written), files)
