@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from balancer.network.budgets import Tradeoff
     from balancer.network.frontier import latency_frontier
     from balancer.network.job import ArrayLayer
-    from balancer.network.layer_counts import Budgets, lamp_scores, layer_counts
+    from balancer.network.layer_counts import lamp_scores, layer_counts
     from balancer.network.network_solution import LayerResult, NetworkSolution
     from balancer.network.request import BalanceRequest
     from balancer.program.problem import RetentionProblem
@@ -91,7 +91,6 @@ __all__ = [
     "BalanceRequest",
     "BalancerError",
     "BaselineRow",
-    "Budgets",
     "Cancellation",
     "HardwareModel",
     "HardwareUse",
@@ -161,7 +160,6 @@ _HOMES = {
     "BalanceRequest": "balancer.network.request",
     "BalancerError": "balancer.errors",
     "BaselineRow": "balancer.baselines",
-    "Budgets": "balancer.network.layer_counts",
     "Cancellation": "balancer.solvers.limits",
     "HardwareModel": "balancer.hardware",
     "HardwareUse": "balancer.report.hardware_use",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -39,8 +39,14 @@ class Trained:
     gradients: Callable[[], Mapping[str, GradientMoments]]
 
 
-Score = Callable[[Trained], Scores]
-"""Scores of all weights, those of pruned ones too: not negative, of finite numbers."""
+class Score(Protocol):
+    """What scores all weights, those of pruned ones too: any function of this kind."""
+
+    def __call__(self, trained: Trained, /) -> Mapping[str, Any]:
+        """Return an array for each layer, in the shape of its weights.
+
+        Of finite numbers that are not negative.
+        """
 
 
 def magnitude(trained: Trained) -> Scores:
