@@ -53,8 +53,8 @@ def report_notes(report: Report) -> Iterator[str]:
         kept = sum(layer.nonzeros for layer in report.layers)
         count = sum(report.effective[layer.name] for layer in report.layers)
         yield (
-            f"Effective, on a path from the network's input to its output: {count:,} of "
-            f"{kept:,} kept weights."
+            f"Effective, on a path from the network's input to its output: {count:,} "
+            f"of {kept:,} kept weights."
         )
     if again := [layer for layer in report.layers if layer.calls > 1]:
         calls = ", ".join(f"{layer.name} {layer.calls} times" for layer in again)
