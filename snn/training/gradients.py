@@ -48,7 +48,7 @@ def moments_of_batches(
     ----------
     network : Module
         It runs in training mode, and is afterwards as it was: parameters, buffers,
-        modes and gradients.
+        modes and gradients. What it computes must leave its parameters alone.
     batches : iterable
         Of whatever `backward` takes; each is taken once.
     backward : callable
@@ -148,16 +148,14 @@ def _weights_of(network: nn.Module) -> dict[str, nn.Parameter]:
 @contextmanager
 def _as_it_was(network: nn.Module) -> Iterator[None]:
     """Give a network back what a pass in training mode changes."""
-    state = {key: value.clone() for key, value in network.state_dict().items()}
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
     parameters = [(one, one.requires_grad, one.grad) for one in network.parameters()]
     modes = {module: module.training for module in network.modules()}
     try:
         yield
     finally:
-        network.load_state_dict(state)
         with torch.no_grad():
-            for name, buffer in network.named_buffers():  # those of no state, too
+            for name, buffer in network.named_buffers():
                 buffer.copy_(buffers[name])
         for parameter, trained, gradient in parameters:
             parameter.requires_grad_(trained)

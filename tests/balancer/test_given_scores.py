@@ -137,6 +137,14 @@ def test_a_pruned_layer_keeps_its_mask_under_other_scores(tmp_path):
     assert np.array_equal(scored.layers[0].read().mask, weights != 0)
 
 
+def test_what_a_ticket_of_scores_has_pruned_stays_pruned(tmp_path):
+    """Where its own scores are zero, whatever other scores say."""
+    own = np.eye(4)
+    np.savez(tmp_path / "net.npz", **{"a.score": own})
+    scored = open_ticket(tmp_path / "net.npz").with_scores({"a": np.ones((4, 4))})
+    assert np.array_equal(scored.layers[0].read().mask, own != 0)
+
+
 def test_masks_alone_become_a_ticket_with_scores(tmp_path):
     """They have neither weights nor scores of their own."""
     mask = np.eye(4, dtype=bool)

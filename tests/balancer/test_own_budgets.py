@@ -14,6 +14,7 @@ from balancer import (
     balance_network,
     balance_ticket,
     latency_frontier,
+    open_ticket,
     shipped_ticket,
 )
 from balancer.network.layer_counts import RULES
@@ -107,6 +108,16 @@ def test_a_ticket_keeps_as_many_weights_as_it_has():
     assert 0 <= network["nonzeros_before"] - report.solution.budget < 16
     assert any(note.startswith("Density that lamp gives") for note in report.notes)
     assert report.settings["budgets"] == "lamp"
+
+
+def test_a_ticket_is_balanced_as_its_layers_are():
+    """The rule decides for tickets as it does for layers in memory."""
+    ticket = open_ticket(shipped_ticket())
+    asked = {"budgets": "lamp", "sparsity": 0.95}
+    report, network = balance_ticket(ticket, **asked), balance_network(ticket, **asked)
+    assert report.solution.kept == network.kept
+    for name, mask in network.masks.items():
+        assert np.array_equal(report.solution.masks[name], mask)
 
 
 SCORES = {"a": np.ones((4, 4)), "b": np.ones((4, 4))}

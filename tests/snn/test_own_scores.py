@@ -61,6 +61,7 @@ def opposite(trained):
 def everything(trained):
     """Use all that there is, and return tensors of double precision."""
     moments = trained.gradients()
+    assert trained.rates.keys() == {"body.1", "head"}  # without the analog layer
     return {
         name: torch.from_numpy(
             array.astype(np.float64)
