@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from balancer.network.budgets import Tradeoff
     from balancer.network.frontier import latency_frontier
     from balancer.network.job import ArrayLayer
+    from balancer.network.layer_counts import lamp_scores, layer_counts
     from balancer.network.network_solution import LayerResult, NetworkSolution
     from balancer.network.request import BalanceRequest
     from balancer.pair.problem import PairProblem
@@ -132,7 +133,9 @@ __all__ = [
     "budget_of_sparsity",
     "compare_baselines",
     "kept_fraction",
+    "lamp_scores",
     "latency_frontier",
+    "layer_counts",
     "lth_mask",
     "lth_sorted_schedule",
     "map_kinds",
@@ -202,7 +205,9 @@ _HOMES = {
     "budget_of_sparsity": "balancer.program.validation",
     "compare_baselines": "balancer.baselines",
     "kept_fraction": "balancer.metrics",
+    "lamp_scores": "balancer.network.layer_counts",
     "latency_frontier": "balancer.network.frontier",
+    "layer_counts": "balancer.network.layer_counts",
     "lth_mask": "balancer.baselines",
     "lth_sorted_schedule": "balancer.baselines",
     "map_kinds": "balancer.maps.registry",

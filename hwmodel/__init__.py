@@ -6,9 +6,9 @@
 
 Modules, from the ground up: `sections`, `accelerator`, `workload`, `inputs`, `counts`,
 `compute`, `traffic`, `latency`, `energy`, `report`, `evaluation`; `architecture`,
-`geometry`, `ticket_workloads`, `given_geometry`, `chain`; `layer_costs`, `hardware`;
-`commands`; `stepped` is the slow reference. Every equation stands in
-``docs/hardware-model.md``.
+`geometry`, `ticket_workloads`, `given_geometry`, `chain`; `known_chain`, `effective`;
+`layer_costs`, `hardware`; `commands`; `stepped` is the slow reference. Every equation
+stands in ``docs/hardware-model.md``.
 """
 
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hwmodel.accelerator import Accelerator
     from hwmodel.chain import place_layers
     from hwmodel.comparison import ReportComparison
+    from hwmodel.effective import chain_effective
     from hwmodel.errors import (
         AcceleratorError,
         ArchitectureError,
@@ -52,6 +53,7 @@ __all__ = [
     "Report",
     "ReportComparison",
     "WorkloadError",
+    "chain_effective",
     "evaluate",
     "evaluate_many",
     "load_spikes",
@@ -77,6 +79,7 @@ _HOMES = {
     "Report": "hwmodel.report",
     "ReportComparison": "hwmodel.comparison",
     "WorkloadError": "hwmodel.errors",
+    "chain_effective": "hwmodel.effective",
     "evaluate": "hwmodel.evaluation",
     "evaluate_many": "hwmodel.evaluation",
     "load_spikes": "hwmodel.spike_files",

@@ -8,11 +8,29 @@ average over windows of 2 x 2; ``fc10`` is a linear layer with 10 outputs.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 
 from hwmodel.errors import ArchitectureError
 
 Shape: TypeAlias = tuple[int, ...]
+
+# VGG-16 and VGG-11 are configurations D and A of Simonyan and Zisserman
+# (arXiv:1409.1556) with one linear layer, as is usual for images of 32 x 32.
+CHAINS: Mapping[str, str] = MappingProxyType(
+    {
+        "conv3": "32c3-64c3-mp2-64c3",
+        "vgg5": "64c3-mp2-128c3-mp2-256c3-256c3-mp2",
+        "vgg9": "64c3-64c3-mp2-128c3-128c3-mp2-256c3-256c3-256c3-mp2-fc1024",
+        "vgg11": "64c3-mp2-128c3-mp2-256c3-256c3-mp2-512c3-512c3-mp2-512c3-512c3-mp2",
+        "vgg16": (
+            "64c3-64c3-mp2-128c3-128c3-mp2-256c3-256c3-256c3-mp2-"
+            "512c3-512c3-512c3-mp2-512c3-512c3-512c3-mp2"
+        ),
+    }
+)
+"""Architectures with a name; behind each comes a linear classifier."""
 
 MOST, DIGITS = 2**20, 7  # what a number may be, and the digits of that
 

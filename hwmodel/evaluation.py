@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -32,7 +32,11 @@ from hwmodel.traffic import layer_traffic, weight_bits
 from hwmodel.workload import LayerWorkload
 
 
-def evaluate(workloads: Iterable[LayerWorkload], accelerator: Accelerator) -> Report:
+def evaluate(
+    workloads: Iterable[LayerWorkload],
+    accelerator: Accelerator,
+    effective: Mapping[str, int] | None = None,
+) -> Report:
     """Calculate cycles and energy of a network, one layer after another.
 
     Parameters
@@ -42,6 +46,9 @@ def evaluate(workloads: Iterable[LayerWorkload], accelerator: Accelerator) -> Re
         one layer, on inputs of different sizes or kinds: they share its mask.
     accelerator : Accelerator
         What they run on.
+    effective : mapping of str to int, optional
+        Kept weights of each layer on a path through the network, where these are known
+        (`chain_effective`): for the report.
 
     Returns
     -------
@@ -51,7 +58,8 @@ def evaluate(workloads: Iterable[LayerWorkload], accelerator: Accelerator) -> Re
     Raises
     ------
     WorkloadError
-        No layers, layers with different batches, or two layers of one name.
+        No layers, layers with different batches, or two layers of one name; effective
+        weights of other layers.
 
     Examples
     --------
@@ -74,10 +82,16 @@ def evaluate(workloads: Iterable[LayerWorkload], accelerator: Accelerator) -> Re
     calls: dict[str, list[LayerWorkload]] = {}
     for layer in layers:
         calls.setdefault(layer.name, []).append(layer)
+    if effective is not None and not calls.keys() <= effective.keys():
+        raise WorkloadError(
+            f"`effective` names {', '.join(effective)}; all layers are needed: "
+            f"{', '.join(calls)}"
+        )
     return Report(
         accelerator=accelerator,
         layers=tuple(_evaluate_calls(one, accelerator) for one in calls.values()),
         inferences=batches.pop(),
+        effective=effective,
     )
 
 

@@ -128,7 +128,7 @@ def written_layers(
         In the order of the text; None if it does not tell all layers.
     """
     text, image = known.get("architecture"), known.get("input_shape")
-    if not isinstance(text, str) or not _is_image(image):
+    if not isinstance(text, str) or not is_image(image):
         return None
     free = list(shapes)
     placed: list[PlacedLayer] = []
@@ -142,7 +142,7 @@ def written_layers(
     return None if free else placed
 
 
-def _is_image(value: object) -> TypeGuard[Sequence[int]]:
+def is_image(value: object) -> TypeGuard[Sequence[int]]:
     """Whether a value of foreign metadata is (channels, height, width)."""
     return (
         isinstance(value, (list, tuple))

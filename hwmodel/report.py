@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -31,6 +32,9 @@ class Report:
     layers : tuple of LayerReport
     inferences : int
         Samples that `cycles`, `energy_pj` and all other sums add up.
+    effective : mapping of str to int or None
+        Kept weights of each layer on a path from the network's input to its output;
+        None where that is not known.
 
     Examples
     --------
@@ -47,6 +51,7 @@ class Report:
     accelerator: Accelerator
     layers: tuple[LayerReport, ...]
     inferences: int = 1
+    effective: Mapping[str, int] | None = None
 
     def __repr__(self) -> str:
         unit = self.accelerator.energy_unit
@@ -248,7 +253,21 @@ class Report:
             "stall_pj": self.energy.stall_pj,
             "basis": ", ".join(self.basis),
         }
-        return [*(layer.row() for layer in self.layers), total]
+        return [*self._layer_rows(), self._with_effective(total, self.layers)]
+
+    def _layer_rows(self) -> list[dict[str, Any]]:
+        return [self._with_effective(layer.row(), [layer]) for layer in self.layers]
+
+    def _with_effective(
+        self, row: dict[str, Any], layers: Iterable[LayerReport]
+    ) -> dict[str, Any]:
+        """Put effective weights behind the non-zeros, where they are known."""
+        if self.effective is None:
+            return row
+        count = sum(self.effective[layer.name] for layer in layers)
+        place = list(row).index("nonzeros") + 1
+        items = list(row.items())
+        return dict([*items[:place], ("effective", count), *items[place:]])
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain types that JSON knows."""
@@ -261,7 +280,7 @@ class Report:
             "operations": asdict(self.activity.operations),
             "traffic": asdict(self.activity.traffic),
             "neurobench": self.neurobench,
-            "layers": [layer.row() for layer in self.layers],
+            "layers": self._layer_rows(),
         }
 
     def to_json(self) -> str:

@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from snn.lottery.config import ConfigError, LotteryConfig, read_toml
     from snn.lottery.live_paths import live_weights
     from snn.lottery.methods import METHODS
+    from snn.lottery.network_scores import score_of
     from snn.lottery.pair_search import neighbours
     from snn.lottery.pruning import Neighbours, Pruned, Pruning
     from snn.lottery.results import LayerOutcome, RoundOutcome
     from snn.lottery.run import LotteryResult, run_lottery
     from snn.lottery.run_comparison import RunProgress, compare_methods
+    from snn.lottery.saliency import Score, Trained
     from snn.lottery.store import StoreError
     from snn.lottery.ticket_network import Standardization, load_network
     from snn.lottery.watcher import Watcher
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from snn.retraining.ticket_accuracy import TicketAccuracy
     from snn.training.config import TrainingConfig
     from snn.training.distributed import Processes
+    from snn.training.gradients import GradientMoments
     from snn.training.masking import keep_masks
 
 __all__ = [
@@ -50,6 +53,7 @@ __all__ = [
     "ComparisonError",
     "ConfigError",
     "DataError",
+    "GradientMoments",
     "ImageData",
     "LayerOrder",
     "LayerOutcome",
@@ -65,10 +69,12 @@ __all__ = [
     "RetrainResult",
     "RoundOutcome",
     "RunProgress",
+    "Score",
     "Split",
     "Standardization",
     "StoreError",
     "TicketAccuracy",
+    "Trained",
     "TrainingConfig",
     "Watcher",
     "apply_order",
@@ -86,6 +92,7 @@ __all__ = [
     "record_spikes",
     "retrain",
     "run_lottery",
+    "score_of",
     "weight_axes",
 ]
 
@@ -94,6 +101,7 @@ _HOMES = {
     "ComparisonError": "snn.lottery.comparison",
     "ConfigError": "snn.lottery.config",
     "DataError": "snn.data.image_data",
+    "GradientMoments": "snn.training.gradients",
     "ImageData": "snn.data.image_data",
     "LayerOrder": "snn.channels.apply_order",
     "LayerOutcome": "snn.lottery.results",
@@ -110,10 +118,12 @@ _HOMES = {
     "RetrainResult": "snn.retraining.retrain",
     "RoundOutcome": "snn.lottery.results",
     "RunProgress": "snn.lottery.run_comparison",
+    "Score": "snn.lottery.saliency",
     "Split": "snn.data.image_data",
     "Standardization": "snn.lottery.ticket_network",
     "StoreError": "snn.lottery.store",
     "TicketAccuracy": "snn.retraining.ticket_accuracy",
+    "Trained": "snn.lottery.saliency",
     "TrainingConfig": "snn.training.config",
     "Watcher": "snn.lottery.watcher",
     "apply_order": "snn.channels.apply_order",
@@ -131,6 +141,7 @@ _HOMES = {
     "record_spikes": "snn.networks.spikes",
     "retrain": "snn.retraining.retrain",
     "run_lottery": "snn.lottery.run",
+    "score_of": "snn.lottery.network_scores",
     "weight_axes": "snn.networks.axes",
 }
 __getattr__, __dir__ = lazy_attributes(__name__, _HOMES)

@@ -34,6 +34,8 @@ BALANCE = {
     "layer-wise": "--layer-wise",
     "global": "--global",
     "sparsity": "--sparsity 0.95 --pes 8 --seed 3",
+    "lamp": "--budgets lamp --sparsity 0.95",
+    "cycles": "--budgets cycles --budget 2000 --skip classifier",
     "budget": "--global --budget 1000 --solver greedy",
     "compare": "--compare",
     "nested": "--nested --allow-empty --sparsity 0.99 --layers features.[37]",

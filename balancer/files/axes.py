@@ -69,6 +69,10 @@ class Axes:
         """Shape that an array of the file has with its outputs first."""
         return tuple(shape[place] for place in self._places)
 
+    def stored(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Shape that an array with its outputs first has in the file."""
+        return tuple(shape[place] for place in np.argsort(self._places))
+
     @property
     def _places(self) -> list[int]:
         return sorted(range(len(self.text)), key=lambda k: LETTERS.index(self.text[k]))

@@ -32,6 +32,7 @@ from balancer.files.axes import (
     read_axes,
     remarks,
 )
+from balancer.files.given_scores import GivenScores, Scores
 from balancer.files.layer_roles import LayerRoles
 from balancer.files.ticket_layer import TicketLayer
 from balancer.files.told_layers import about_of, told_timesteps, unlisted_layers
@@ -172,6 +173,53 @@ class Ticket:
         if not left:
             raise TicketError(f"`layers` {layers!r} and `skip` {skip!r} leave no layer")
         return replace(self, layers=left)
+
+    def with_scores(self, scores: Scores) -> Ticket:
+        """Rank the weights of all layers by other scores than the ticket's own.
+
+        Parameters
+        ----------
+        scores : mapping of str to array_like, str or path
+            Arrays NAME or ``NAME.score`` in the shape of the weights of each layer, as
+            these stand in the ticket's file, not negative; or a file of a format that
+            `open_ticket` reads. What belongs to no layer is not read.
+
+        Raises
+        ------
+        TicketError
+            A file that cannot be read, layers without scores, or other shapes.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from balancer import balance_ticket, open_ticket, shipped_ticket
+        >>> ticket = open_ticket(shipped_ticket()).select("classifier")
+        >>> scored = ticket.with_scores({"classifier": np.ones((10, 1024))})
+        >>> scored.ranked_by
+        'given scores'
+        """
+        given = GivenScores.of(scores)
+        given.check({layer.name: layer.stored_shape for layer in self.layers})
+        layers = tuple(replace(layer, given=given) for layer in self.layers)
+        return replace(self, layers=layers, paths=(*self.paths, *given.paths))
+
+    @property
+    def ranked_by(self) -> str:
+        """What the scores of the layers are, with their kind where the ticket says."""
+        of_layers: dict[str, list[str]] = {}
+        for layer in self.layers:
+            of_layers.setdefault(layer.ranked_by, []).append(layer.name)
+        kind = self.about.get("score")
+        if "NAME.score" in of_layers and isinstance(kind, str):
+            of_layers = {
+                f"{known} ({kind})" if known == "NAME.score" else known: names
+                for known, names in of_layers.items()
+            }
+        if len(of_layers) == 1:
+            return next(iter(of_layers))
+        return "; ".join(
+            f"{known} of {', '.join(names)}" for known, names in of_layers.items()
+        )
 
     def __repr__(self) -> str:
         weights = sum(prod(layer.shape) for layer in self.layers)

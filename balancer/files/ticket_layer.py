@@ -10,6 +10,7 @@ from balancer.array_types import AnyArray, BoolArray
 from balancer.errors import BalancerError, TicketError
 from balancer.files.array_files import ArrayFile
 from balancer.files.axes import Axes
+from balancer.files.given_scores import GivenScores
 from balancer.files.layer_roles import ORDER_ROLES
 from balancer.maps.schedule import Schedule
 from balancer.program.validation import magnitudes
@@ -69,6 +70,8 @@ class TicketLayer:
         Their order in the file, where it is another.
     clash : str or None
         What is wrong with the shapes of its arrays.
+    given : GivenScores or None
+        What it is ranked by instead of its own scores.
     """
 
     name: str
@@ -77,12 +80,27 @@ class TicketLayer:
     file: ArrayFile
     axes: Axes | None = None
     clash: str | None = None
+    given: GivenScores | None = None
+
+    @property
+    def ranked_by(self) -> str:
+        """What its scores are."""
+        if self.given is not None:
+            of_file = f"the scores of {self.given.source}"
+            return of_file if self.given.paths else self.given.source
+        return "NAME.score" if "score" in self.roles else "weight magnitudes"
+
+    @property
+    def stored_shape(self) -> tuple[int, ...]:
+        """Shape of its weights as they stand in the file."""
+        return self.shape if self.axes is None else self.axes.stored(self.shape)
 
     def read(self) -> LayerArrays:
         """Load scores, mask and order.
 
-        Scores are ``NAME.score`` where present, else the magnitudes of the weights. A
-        layer without a mask is pruned where its weight is zero.
+        Scores are those that were given, else ``NAME.score`` where present, else the
+        magnitudes of the weights. A layer without a mask is pruned where its weight is
+        zero.
 
         Raises
         ------
@@ -90,13 +108,16 @@ class TicketLayer:
             Arrays that are missing, unreadable, or contradict each other.
         """
         weight = self._weight()
-        if "score" in self.roles:
+        if self.given is not None:
+            scores = self._ours(self.given.read(self.name))
+        elif "score" in self.roles:
             scores = self._array("score")
         elif weight is not None:
             scores = magnitudes(weight)
         else:
             raise self._error("it has a mask, but neither weights nor scores")
-        mask = self.read_mask(scores if weight is None else weight)
+        known = scores if self.given is None else None
+        mask = self.read_mask(known if weight is None else weight)
         if "weight" in self.roles and weight is not None:
             alive = int(np.count_nonzero(weight[~mask]))
             if alive:
@@ -177,5 +198,7 @@ class TicketLayer:
     def _array(self, role: str) -> AnyArray:
         if self.clash is not None:
             raise self._error(self.clash)
-        array = self.file.read(self.roles[role])
+        return self._ours(self.file.read(self.roles[role]))
+
+    def _ours(self, array: AnyArray) -> AnyArray:
         return array if self.axes is None else self.axes.ours(array)

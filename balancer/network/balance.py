@@ -21,6 +21,7 @@ from balancer.network.budgets import Tradeoff
 from balancer.network.job import Given, Job, Layer, Layers, as_layers
 from balancer.network.layer_wise import LayerWise
 from balancer.network.network_solution import LayerResult, NetworkSolution, Visitor
+from balancer.network.own_budgets import with_own_budgets
 from balancer.network.ranked_network import RankedNetwork
 from balancer.network.request import BalanceRequest
 from balancer.network.tasks import run_tasks
@@ -97,7 +98,8 @@ def balance_network(
     job = Job.of(
         request, limits, given, solver=solver, costs=costs, cancellation=cancellation
     )
-    return run_job(job, as_layers(layers), progress)
+    chosen = as_layers(layers)
+    return run_job(with_own_budgets(job, chosen), chosen, progress)
 
 
 def run_job(

@@ -21,7 +21,7 @@ from balancer.array_types import IntArray
 from balancer.errors import BalancerError, InfeasibleError
 from balancer.hardware import LayerCost, Resource, is_number
 from balancer.network.guard import ASK
-from balancer.network.request import BUDGETS
+from balancer.network.request import BUDGET_OF
 from balancer.program.layer_slices import LayerSlices, settle
 from balancer.program.rounding import is_reached, relative_gap, rounded_bound
 from balancer.program.slice_program import Allocation, SliceAllocator
@@ -188,7 +188,7 @@ class NetworkProgram:
         load = int(self.slices[worst].lower.max(initial=0))
         floors = f"whose floors need loads up to {load}" if load else "with no weight"
         raise InfeasibleError(
-            f"`{BUDGETS[resource]}` is {limit:.12g} ({resource}); the least possible "
+            f"`{BUDGET_OF[resource]}` is {limit:.12g} ({resource}); the least possible "
             f"is {least:.12g}, most of it {of_layers[worst]:.12g} by layer "
             f"{self._names[worst]}, {floors}; raise the budget, lower `channel_floor` "
             f"and `min_load` {ASK}"

@@ -30,7 +30,7 @@ from balancer.network.guard import (
 )
 from balancer.network.job import Job, Layer
 from balancer.network.present import as_it_was
-from balancer.network.request import BUDGETS
+from balancer.network.request import BUDGET_OF
 from balancer.program.layer_slices import LayerSlices, settle
 from balancer.program.problem import RetentionProblem
 from balancer.program.rounding import is_reached
@@ -170,7 +170,7 @@ class RankedNetwork:
         spent = self.program.tradeoff(self.layer_wise)
         return {
             resource: in_absolute_terms(
-                BUDGETS[resource], limit, getattr(spent, resource)
+                BUDGET_OF[resource], limit, getattr(spent, resource)
             )
             for resource, limit in given.items()
         }

@@ -13,6 +13,7 @@ from balancer.errors import BalancerError
 from balancer.files.ticket_layer import LayerArrays
 from balancer.hardware import Resource
 from balancer.maps.pe_map import PEMap
+from balancer.network.layer_counts import RULES, Budgets
 from balancer.network.revival import keeps_budget
 from balancer.program.problem import ORDERS, Order, RetentionProblem
 from balancer.program.validation import budget_of_sparsity
@@ -20,7 +21,7 @@ from balancer.program.validation import budget_of_sparsity
 MapMaker: TypeAlias = Callable[[tuple[int, ...]], PEMap]
 Scope: TypeAlias = Literal["layer", "global"]
 
-BUDGETS: dict[Resource, str] = {"cycles": "latency_budget", "energy": "energy_budget"}
+BUDGET_OF: dict[Resource, str] = {"cycles": "latency_budget", "energy": "energy_budget"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,18 @@ class BalanceRequest:
     ----------
     budget : int or mapping of str to int, optional
         Non-zeros: of each layer (one number, or one by name), or with the global scope
-        of all layers together. Default: as many as the masks that are read have.
+        or `budgets` of all layers together. Default: as many as the masks that are read
+        have.
     sparsity : float, optional
         Instead of `budget`: least fraction of weights to prune, in each layer or, with
-        the global scope, in the network.
+        the global scope or `budgets`, in the network.
     scope : {"layer", "global"}
         One program for each layer, or one over the slices of all layers.
+    budgets : {"global", "lamp", "cycles", "layer", "erk"}, optional
+        With the layer scope: the rule by which the layers share one budget, as in
+        `layer_counts`, before each is solved by itself. ``"cycles"`` needs costs or
+        hardware. No layer gets less than its smallest slice, and all together get
+        what there is, but for less than a slice. Default: each layer has its own.
     pe_map : str or callable, optional
         A text for `PEMap.parse`, or a function from a weight shape to a PE map.
         Default: that of the hardware, else ``"output_channel"``.
@@ -51,8 +58,8 @@ class BalanceRequest:
     nested : bool, optional
         Keep only weights of the masks that are read (True), or let all return that
         were pruned (False). Default: weights return in layers that cannot keep their
-        budget without them, and where a shared budget is given by `budget` or
-        `sparsity`.
+        budget without them, where a shared budget is given by `budget` or `sparsity`,
+        and with `budgets`.
     order : {"fixed", "sorted", "optimized"}
         Order of the channels, as in `RetentionProblem`; the global scope takes only
         ``"fixed"``.
@@ -80,6 +87,7 @@ class BalanceRequest:
     budget: int | Mapping[str, int] | None = None
     sparsity: float | None = None
     scope: Scope = "layer"
+    budgets: Budgets | None = None
     pe_map: str | MapMaker | None = None
     pes: int | None = None
     channel_floor: int | Mapping[str, int] = 0
@@ -100,6 +108,8 @@ class BalanceRequest:
             raise BalancerError(
                 f"`order` is {self.order!r}; the global scope takes only 'fixed'"
             )
+        if self.budgets is not None:
+            self._check_rule()
         if self.budget is not None and self.sparsity is not None:
             raise BalancerError("`budget` and `sparsity` say the same thing; give one")
         if self.sparsity is not None:
@@ -112,6 +122,24 @@ class BalanceRequest:
             self.refuse_limits()
         if not callable(self.pe_map):
             self.make_map((1, 1))  # a wrong text fails now, not at the first layer
+
+    def _check_rule(self) -> None:
+        """Refuse a rule that is unknown, or has no budget of all layers to share."""
+        if self.budgets not in RULES:
+            raise BalancerError(
+                f"`budgets` is {self.budgets!r}; accepted: {', '.join(RULES)}"
+            )
+        if self.scope == "global":
+            raise BalancerError(
+                f"`budgets` is {self.budgets!r}, a rule by which layers of their own "
+                "programs share the weights; the global scope shares them itself: "
+                "leave one of them out"
+            )
+        if isinstance(self.budget, Mapping):
+            raise BalancerError(
+                f"`budgets` is {self.budgets!r}, a rule by which layers share one "
+                "`budget`; it is one number for all of them, or none"
+            )
 
     @property
     def limits(self) -> dict[Resource, float]:
@@ -132,7 +160,7 @@ class BalanceRequest:
         """
         for resource in self.limits:
             raise BalancerError(
-                f"`{BUDGETS[resource]}` is shared by the layers: it needs "
+                f"`{BUDGET_OF[resource]}` is shared by the layers: it needs "
                 "scope='global' and the `costs` of all layers"
             )
 
@@ -241,6 +269,7 @@ class GivenRequest(TypedDict, total=False):
     budget: int | Mapping[str, int] | None
     sparsity: float | None
     scope: Scope
+    budgets: Budgets | None
     pe_map: str | MapMaker | None
     pes: int | None
     channel_floor: int | Mapping[str, int]

@@ -105,15 +105,20 @@ def checked_budget(budget: int | None, sparsity: float | None, pe_map: PEMap) ->
                 "only an n:m map implies it"
             )
         return implied
+    if not 0 <= whole_budget(budget) <= pe_map.weights:
+        raise BalancerError(
+            f"`budget` is {budget}; this layer of {pe_map.weights} weights takes "
+            f"0..{pe_map.weights}"
+        )
+    return int(budget)
+
+
+def whole_budget(budget: object) -> int:
+    """Return a budget of non-zeros as a whole number, or refuse it."""
     if isinstance(budget, bool) or not isinstance(budget, (int, np.integer)):
         raise BalancerError(
             f"`budget` is {budget!r}; it counts non-zeros (a whole number). "
             "For a fraction use `sparsity`"
-        )
-    if not 0 <= budget <= pe_map.weights:
-        raise BalancerError(
-            f"`budget` is {budget}; this layer of {pe_map.weights} weights takes "
-            f"0..{pe_map.weights}"
         )
     return int(budget)
 

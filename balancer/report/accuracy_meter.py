@@ -1,11 +1,16 @@
-"""What tells how accurate a network is with its masks; the program cannot know."""
+"""What tells how accurate and how well connected a network is; nobody here can know."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeAlias
 
 from balancer.array_types import BoolArray
+
+EffectiveCounter: TypeAlias = Callable[
+    [Mapping[str, BoolArray] | None], Mapping[str, int] | None
+]
+"""Counts kept weights as `AccuracyMeter.effective` does."""
 
 
 class AccuracyMeter(Protocol):

@@ -100,6 +100,8 @@ class BalanceReport:
     effective_before, effective : mapping of str to int or None
         Kept weights of each layer that lie on a path from the network's input to its
         output; None if that was not asked, or is not known.
+    ranked_by : str
+        What the scores are, in words.
     """
 
     solution: NetworkSolution
@@ -120,6 +122,7 @@ class BalanceReport:
     accuracy: float | None = None
     effective_before: Mapping[str, int] | None = None
     effective: Mapping[str, int] | None = None
+    ranked_by: str = "scores"
 
     @property
     def layers(self) -> tuple[LayerResult, ...]:
@@ -161,6 +164,12 @@ class BalanceReport:
 
     def _notes(self) -> Iterator[str]:
         solution, layers = self.solution, self.layers
+        if self.request.budgets is not None:
+            kept = ", ".join(
+                f"{x.name} {x.solution.nonzeros / max(1, x.weights):.2%}"
+                for x in layers
+            )
+            yield f"Density that {self.request.budgets} gives the layers: {kept}."
         for name, other in solution.alternatives.items() if solution.limits else ():
             yield (
                 f"{name}: {_compared(other.kept, solution.kept)} magnitude, "
@@ -234,22 +243,14 @@ class BalanceReport:
     def to_dict(self, files: BalanceFiles | None = None) -> dict[str, Any]:
         """Return the report as JSON holds it, with the paths of its files if given."""
         report = self.solution.to_dict()
-        network = report["network"] | (
-            {
-                "accelerator": None,
-                "basis": None,
-                "energy_unit": None,
-                "hardware_note": self.hardware_note or NO_HARDWARE,
-            }
-            if self.hardware is None
-            else self.hardware.totals()
-        )
+        network = report["network"] | self._of_network()
         if self.request.order == "fixed" and self.request.scope == "layer":
             reordered = self.reordered
             network["kept_if_reordered"] = None if reordered is None else reordered.kept
         if self.accuracy is not None:
             network["accuracy_before"] = self.accuracy_before
             network["accuracy"] = self.accuracy
+        if self.accuracy is not None or self.effective is not None:
             network["effective_before"] = _counts(self.effective_before)
             network["effective"] = _counts(self.effective)
         document = {
@@ -266,9 +267,24 @@ class BalanceReport:
             document["outputs"] = files.to_dict()
         return document
 
+    def _of_network(self) -> dict[str, Any]:
+        """Return what the report adds to the sums over the layers."""
+        asked = {"budgets": self.request.budgets, "ranked_by": self.ranked_by}
+        if self.hardware is not None:
+            return asked | self.hardware.totals()
+        return asked | {
+            "accelerator": None,
+            "basis": None,
+            "energy_unit": None,
+            "hardware_note": self.hardware_note or NO_HARDWARE,
+        }
+
     def _more_of(self, layer: LayerResult) -> dict[str, Any]:
         """Return what the report adds to a layer's row."""
         more: dict[str, Any] = {}
+        if self.effective is not None and self.effective_before is not None:
+            more["effective_before"] = self.effective_before[layer.name]
+            more["effective"] = self.effective[layer.name]
         if self.hardware is not None:
             more |= self.hardware.of_layer(layer.name)
         if layer.name in self.baselines:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Unpack
 
 from balancer.baselines import BaselineRow, compare_baselines
 from balancer.defaults import DEFAULT_MAP, DEFAULT_PES
 from balancer.errors import BalancerError
+from balancer.files.given_scores import Scores
 from balancer.files.ticket import Ticket, open_ticket
 from balancer.files.ticket_layer import LayerArrays
 from balancer.hardware import HardwareModel, LayerCost
@@ -18,10 +19,11 @@ from balancer.network.balance import run_job
 from balancer.network.frontier import check_points, frontier_of
 from balancer.network.job import Given, Job
 from balancer.network.network_solution import LayerResult
+from balancer.network.own_budgets import with_own_budgets
 from balancer.network.ranked_network import RankedNetwork
 from balancer.network.request import BalanceRequest
 from balancer.program.problem import RetentionProblem
-from balancer.report.accuracy_meter import AccuracyMeter
+from balancer.report.accuracy_meter import AccuracyMeter, EffectiveCounter
 from balancer.report.balance_report import BalanceReport, Reordered
 from balancer.report.hardware_use import NO_HARDWARE, HardwareMeter, HardwareUse
 from balancer.solvers.limits import Cancellation, SearchLimits
@@ -40,10 +42,12 @@ def balance_ticket(
     solver: str = "auto",
     layers: str | None = None,
     skip: str | None = None,
+    scores: Scores | None = None,
     compare: bool = False,
     reorder: bool = True,
     frontier: int | None = None,
     accuracy: AccuracyMeter | None = None,
+    effective: EffectiveCounter | None = None,
     progress: Callable[[LayerResult], None] | None = None,
     cancellation: Cancellation | None = None,
     **given: Unpack[Given],
@@ -51,7 +55,7 @@ def balance_ticket(
     """Balance the layers of a ticket, and report what it changes.
 
     Every layer is read once for each pass over the network: one pass for layers with
-    their own budgets, two for a shared one.
+    their own budgets, two for a shared one, be it shared by a program or by a rule.
 
     Parameters
     ----------
@@ -68,6 +72,9 @@ def balance_ticket(
         As in `solve`, for each program.
     layers, skip : str, optional
         Names of the layers to balance and to leave out, as patterns of a shell.
+    scores : mapping of str to array_like, str or path, optional
+        What ranks the weights of these layers, instead of the ticket's own scores; see
+        `Ticket.with_scores`.
     compare : bool
         Also tell what other methods keep.
     reorder : bool
@@ -79,6 +86,9 @@ def balance_ticket(
     accuracy : AccuracyMeter, optional
         Tells how accurate the network is with masks, or with None as it is, and how
         many weights are effective: `snn.TicketAccuracy` for tickets of lottery runs.
+    effective : callable, optional
+        Tells that alone, in the same way: `hwmodel.effective.count_effective`.
+        Default: what the meter of the accuracy tells.
     progress : callable, optional
         Called with each layer's result as it comes.
     cancellation : Cancellation, optional
@@ -114,28 +124,36 @@ def balance_ticket(
         settled = job.request.on(hardware.pe_map, hardware.pes)
         job = replace(job, request=settled)
     chosen = ticket.select(layers, skip)
+    if scores is not None:
+        chosen = chosen.with_scores(scores)
     shapes = {layer.name: layer.shape for layer in ticket.layers}
     meter = None
     if hardware is not None:
         meter = HardwareMeter.of(hardware, shapes, ticket.about)
-    if job.request.limits or frontier is not None:
+    asked = job.request
+    if asked.limits or frontier is not None or asked.budgets == "cycles":
         job = replace(job, costs=_costs(meter, chosen))
     ranked = None
     if frontier is not None:
         _check_frontier(job.request, frontier)
         job.check([layer.name for layer in chosen.layers])
         ranked = RankedNetwork.of(job, chosen.layers)
+    job = with_own_budgets(job, chosen.layers)
+    if effective is None and accuracy is not None:
+        effective = accuracy.effective
     watch = _Watch(job, meter, compare, reorder)
     solution = run_job(job, chosen.layers, progress, watch.see, ranked)
     names = [layer.name for layer in chosen.layers]
     use = None if meter is None else meter.use(names)
     return BalanceReport(
         solution=solution,
-        request=job.request,
+        request=asked,
         limits=job.search.limits,
-        settings=_settings(job, hardware, layers, skip),
+        settings=_settings(asked, job, hardware)
+        | {"layers": layers, "skip": skip, "scores": _source(scores)},
         source=ticket.source,
-        inputs=ticket.paths,
+        inputs=chosen.paths,
+        ranked_by=chosen.ranked_by,
         axes=chosen.axes,
         about=ticket.about,
         ticket_notes=ticket.notes,
@@ -146,8 +164,8 @@ def balance_ticket(
         frontier=None if ranked is None else tuple(frontier_of(ranked, frontier or 1)),
         accuracy_before=None if accuracy is None else accuracy(None),
         accuracy=None if accuracy is None else accuracy(solution.masks),
-        effective_before=None if accuracy is None else accuracy.effective(None),
-        effective=None if accuracy is None else accuracy.effective(solution.masks),
+        effective_before=None if effective is None else effective(None),
+        effective=None if effective is None else effective(solution.masks),
     )
 
 
@@ -168,7 +186,8 @@ def _costs(meter: HardwareMeter | None, chosen: Ticket) -> dict[str, LayerCost]:
     if meter is None or meter.layers is None:
         why = NO_HARDWARE if meter is None else meter.note
         raise BalancerError(
-            f"budgets of cycles or energy and the frontier need hardware: {why}"
+            "budgets of cycles or energy, those by cycles, and the frontier need "
+            f"hardware: {why}"
         )
     return {layer.name: meter.layers.slice_cost(layer.name) for layer in chosen.layers}
 
@@ -181,13 +200,21 @@ def _check_frontier(request: BalanceRequest, points: int) -> None:
         )
 
 
+def _source(scores: Scores | None) -> str | None:
+    """Say where scores come from, as JSON holds it."""
+    if scores is None or isinstance(scores, Mapping):
+        return None if scores is None else "in memory"
+    return os.fspath(scores)
+
+
 def _settings(
-    job: Job, hardware: HardwareModel | None, layers: str | None, skip: str | None
+    request: BalanceRequest, job: Job, hardware: HardwareModel | None
 ) -> dict[str, Any]:
-    """List what the result depends on."""
-    request, limits = job.request, job.search.limits
+    """List what the result depends on, beside the layers."""
+    limits = job.search.limits
     return {
         "scope": request.scope,
+        "budgets": request.budgets,
         "pes": DEFAULT_PES if request.pes is None else request.pes,
         "map": getattr(request.pe_map, "__name__", request.pe_map) or DEFAULT_MAP,
         "sparsity": request.sparsity,
@@ -200,8 +227,6 @@ def _settings(
         "order": request.order,
         "allow_empty": request.allow_empty,
         "gap_limit": limits.gap_limit,
-        "layers": layers,
-        "skip": skip,
         "solver": job.solver,
         "time_limit": limits.time_limit,
         "work_limit": limits.work_limit,

@@ -28,8 +28,17 @@ if TYPE_CHECKING:
 
 OF_THE_NAME = (  # options that name the output folder, since the result depends on them
     *("scope", "pes", "map", "sparsity", "budget", "latency_budget", "energy_budget"),
-    *("channel_floor", "nested", "order", "allow_empty", "gap_limit"),
-    *("layers", "skip", "solver", "time_limit", "work_limit", "seed", "accelerator"),
+    *("budgets", "channel_floor", "nested", "order", "allow_empty", "gap_limit"),
+    *(
+        "layers",
+        "skip",
+        "scores",
+        "solver",
+        "time_limit",
+        "work_limit",
+        "seed",
+        "accelerator",
+    ),
 )
 
 
@@ -54,10 +63,10 @@ class Balance(Command[Balanced]):
     help = "make the masks of a network balanced, and prove how good they are"
     description = (
         "Choose the weights to keep so that all PEs that wait for each other have "
-        "equally many, at the largest possible magnitude. Scores are NAME.score "
-        "where the ticket has them, else weight magnitudes; the budget of a layer "
-        "is the number of non-zeros of its mask, unless --sparsity or --budget "
-        "says otherwise."
+        "equally many, at the largest possible magnitude. Scores are those of "
+        "--scores, else NAME.score where the ticket has them, else weight magnitudes; "
+        "the budget of a layer is the number of non-zeros of its mask, unless "
+        "--sparsity, --budget or --budgets says otherwise."
     )
     examples = EXAMPLES
 
@@ -75,6 +84,7 @@ class Balance(Command[Balanced]):
         from balancer import BalanceFiles, balance_ticket, shipped_ticket
         from balancer.errors import naming
         from balancer.files.atomic import replacing
+        from hwmodel.effective import count_effective
 
         hardware, array = array_of(args)
         check(args, hardware)
@@ -85,9 +95,10 @@ class Balance(Command[Balanced]):
         with usage_errors():
             chosen = ticket.select(args.layers, args.skip)
         settings = {name: getattr(args, name) for name in OF_THE_NAME}
+        settings["scores"] = None if args.scores is None else str(args.scores)
         settings |= said_of_the_file(args)
         settings["map"], settings["pes"] = array
-        given = filter(None, [args.accelerator, args.geometry])
+        given = filter(None, [args.accelerator, args.geometry, args.scores])
         inputs = (*ticket.paths, *map(Path, given))
         with usage_errors():
             files = BalanceFiles.of(args.out or _default_folder(source, settings))
@@ -105,9 +116,11 @@ class Balance(Command[Balanced]):
                     solver=args.solver,
                     layers=args.layers,
                     skip=args.skip,
+                    scores=args.scores,
                     compare=args.compare,
                     frontier=args.frontier,
                     accuracy=accuracy,
+                    effective=count_effective(ticket) if accuracy is None else None,
                     progress=advance,
                 )
             report.write(BalanceFiles(*written), files)
@@ -163,7 +176,10 @@ def _print_tables(outcome: Balanced, args: argparse.Namespace) -> None:
     report, request = outcome.report, outcome.report.request
     document = report.to_dict()
     budgets = "each layer its own budget" if args.scope == "layer" else "one budget"
+    if args.budgets is not None:
+        budgets = f"budgets of layers by {args.budgets}"
     say(f"{report.source}: {request.pe_map} map, {request.pes} PEs, {budgets}")
+    say(f"ranked by {report.ranked_by}")
     show(network_table(document))
     if args.compare:
         say("\nbeside other methods")

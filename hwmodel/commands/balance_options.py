@@ -26,6 +26,8 @@ examples:
       share the non-zeros of all layers, for PEs that split the input channels
   %(prog)s net.safetensors --global --latency-budget 0.7 --frontier 10
       in 70 %% of the cycles that balanced layers take, and the curve around it
+  %(prog)s net.safetensors --budgets lamp --sparsity 0.95
+      95 %% of the whole network pruned, most where layers can do without
   %(prog)s net.npz --sparsity 0.9 --axes 'up*=iohw' --input-shape 3,32,32
       a network whose file says neither its transposed convolutions nor its sizes
   %(prog)s net.pt --layer-wise --map 2:4 --skip 'features.0' --json
@@ -36,6 +38,7 @@ examples:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the arguments and options of `balance`."""
     from balancer import map_kinds
+    from balancer.network.layer_counts import RULES
 
     parser.add_argument(
         "ticket",
@@ -89,13 +92,31 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--sparsity",
         type=float,
         metavar="S",
-        help="least fraction of weights to prune, in each layer or (--global) in all",
+        help="least fraction of weights to prune, in each layer or (with --global or "
+        "--budgets) in all",
     )
     amount.add_argument(
         "--budget",
         type=int,
         metavar="K",
-        help="most non-zeros, of each layer or with --global of all together",
+        help="most non-zeros, of each layer or with --global or --budgets of all "
+        "together",
+    )
+    budget.add_argument(
+        "--budgets",
+        choices=RULES,
+        help="with --layer-wise: how layers share the non-zeros of the network before "
+        "each is solved by itself: global (rank all together), lamp (layer-adaptive "
+        "scores), cycles (these per cycle on the accelerator), layer (one density), "
+        "erk; none gets less than its smallest slice (default: each has its own)",
+    )
+    budget.add_argument(
+        "--scores",
+        type=Path,
+        metavar="FILE",
+        help="what ranks the weights, instead of the ticket's NAME.score or the "
+        "magnitudes: a file with an array NAME or NAME.score for each layer, in any "
+        "format of a ticket",
     )
     budget.add_argument(
         "--latency-budget",
@@ -256,6 +277,7 @@ def request_of(args: argparse.Namespace, array: tuple[str, int]) -> BalanceReque
             budget=args.budget,
             sparsity=args.sparsity,
             scope=args.scope,
+            budgets=args.budgets,
             pe_map=pe_map,
             pes=pes,
             channel_floor=args.channel_floor,
@@ -299,6 +321,11 @@ def check(args: argparse.Namespace, hardware: Hardware | None) -> None:
             raise UsageError(f"--{option} is {value}; the least is {least}")
     if args.data_folder is not None and not args.evaluate:
         raise UsageError("--data-folder goes with --evaluate")
+    if args.budgets == "cycles" and hardware is None:
+        raise UsageError(
+            "--budgets cycles needs an accelerator, but none has this PE map; give "
+            "another rule or --map"
+        )
     costly = (args.latency_budget, args.energy_budget, args.frontier)
     if all(value is None for value in costly):
         return

@@ -10,7 +10,7 @@ from hwmodel.commands.text_tables import TextTable
 Row: TypeAlias = Mapping[str, Any]
 
 # Columns that a narrow terminal can do without, the first of them first.
-SPARE = ("time", "solver", "price", "shape", "gap")
+SPARE = ("time", "solver", "effective", "price", "shape", "gap")
 NOT_KNOWN = "-"
 
 
@@ -26,6 +26,7 @@ def network_table(report: Row) -> TextTable:
         "layer": lambda row: row["name"],
         "shape": lambda row: "x".join(map(str, row.get("shape", ()))),
         "non-zeros": lambda row: _change(row, "nonzeros"),
+        "effective": lambda row: _change(row, "effective"),
         "utilization": lambda row: (
             f"{_utilization(row, '_before')} → {_utilization(row)}"
         ),
@@ -37,10 +38,16 @@ def network_table(report: Row) -> TextTable:
         "solver": lambda row: row["solver"],
         "time": lambda row: f"{row['seconds'] * 1e3:.1f} ms",
     }
-    if report["network"]["cycles"] is None:
+    total = {"name": "network", **report["network"]}
+    if total["cycles"] is None:
         del columns["cycles"]
+    if "effective" not in report["layers"][0]:
+        del columns["effective"]
+    else:  # of the layers that take part
+        for key in ("effective_before", "effective"):
+            total[key] = sum(layer[key] for layer in report["layers"])
     header = tuple(columns)
-    rows = (*report["layers"], {"name": "network", **report["network"]})
+    rows = (*report["layers"], total)
     return TextTable(
         header,
         [tuple(columns[name](row) for name in header) for row in rows],

@@ -59,6 +59,7 @@ class Evaluate(Command[Evaluated]):
         from balancer import shipped_ticket
         from balancer.errors import naming
         from hwmodel import Accelerator, ReportComparison, evaluate, load_spikes
+        from hwmodel.effective import count_effective
 
         names = args.accelerator or [DEFAULT_ACCELERATOR]
         if args.compare is not None and len(names) > 1:
@@ -72,8 +73,10 @@ class Evaluate(Command[Evaluated]):
             with naming(path):
                 ticket = open_as_asked(path, args)
                 network = _workloads(ticket, args, spikes)
+                effective = count_effective(ticket)(None)
                 for accelerator in described:
-                    reports.append(evaluate(network.workloads, accelerator))
+                    report = evaluate(network.workloads, accelerator, effective)
+                    reports.append(report)
                     labels.append(path.name if args.compare else accelerator.name)
             if network.assumption:
                 notes.append(f"{path.name}: {network.assumption}.")

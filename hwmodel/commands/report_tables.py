@@ -18,13 +18,17 @@ COMPARED_COLUMNS = (
     *("energy_pj", "energy_pj_ratio", "pj_per_sop", "basis"),
 )
 # Columns that a narrow terminal can do without, the first of them first.
-SPARE = ("shape", "eta", "gated pe cycles", "latency s", "stall cycles")
+SPARE = (
+    *("shape", "eta", "gated pe cycles", "effective", "latency s", "stall cycles"),
+)
 
 
 def report_table(report: Report) -> TextTable:
     """One line for each layer and one for all."""
-    unit = report.accelerator.energy_unit
-    return _table(LAYER_COLUMNS, report.rows(), unit)
+    unit, rows = report.accelerator.energy_unit, report.rows()
+    columns = ("effective", *LAYER_COLUMNS)  # where it is known
+    shown = tuple(name for name in rows[-1] if name in columns)
+    return _table(shown, rows, unit)
 
 
 def comparison_table(comparison: ReportComparison) -> TextTable:
@@ -45,6 +49,13 @@ def comparison_table(comparison: ReportComparison) -> TextTable:
 def report_notes(report: Report) -> Iterator[str]:
     """Yield what is true of the whole network."""
     yield f"{report.accelerator.name}: {', '.join(report.basis)}."
+    if report.effective is not None:
+        kept = sum(layer.nonzeros for layer in report.layers)
+        count = sum(report.effective[layer.name] for layer in report.layers)
+        yield (
+            f"Effective, on a path from the network's input to its output: {count:,} "
+            f"of {kept:,} kept weights."
+        )
     if again := [layer for layer in report.layers if layer.calls > 1]:
         calls = ", ".join(f"{layer.name} {layer.calls} times" for layer in again)
         yield f"Cycles and energy are of all calls in an inference: {calls}."

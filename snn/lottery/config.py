@@ -12,8 +12,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from balancer.defaults import DEFAULT_MAP, DEFAULT_PES
 from balancer.errors import BalancerError
+from balancer.network.layer_counts import Budgets
 from hwmodel.defaults import DEFAULT_ACCELERATOR
-from snn.lottery.layer_budgets import Budgets
 from snn.training.config import TrainingConfig
 
 # These say where things are and how they are shown, not what the result is.

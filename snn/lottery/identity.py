@@ -1,11 +1,13 @@
-"""What stands in for the network and the data of a configuration, and what it is."""
+"""What stands in for network, data and score of a configuration, and what it is."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import CodeType, FunctionType
+from functools import partial
+from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -16,13 +18,20 @@ from snn.data.image_data import ImageData
 
 # What a run sets itself, or what is no part of what a module computes.
 _LEFT_OUT = ("training", "timesteps")
+# Code that is told by its version.
+_LIBRARIES = frozenset(
+    (
+        *("numpy", "scipy", "sklearn", "torch", "torchvision", "spikingjelly"),
+        *("balancer", "hwmodel", "snn", *sys.stdlib_module_names),
+    )
+)
 Part: TypeAlias = bytes | memoryview
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
 
 @dataclass(frozen=True, slots=True)
 class StandIns:
-    """A network and data that were given, instead of named by a configuration.
+    """A network, data and a score that were given, and not named by a configuration.
 
     Attributes
     ----------
@@ -30,7 +39,7 @@ class StandIns:
         Their names; None for those of the configuration.
     fingerprint : str
         Differs where results would: initial weights, modules with their settings and
-        code, images, labels and their scale.
+        code, images, labels and their scale, the code of a score and what it uses.
     """
 
     network: str | None = None
@@ -38,13 +47,20 @@ class StandIns:
     fingerprint: str = ""
 
     @classmethod
-    def of(cls, network: nn.Module | None, data: ImageData | None) -> Self:
+    def of(
+        cls,
+        network: nn.Module | None,
+        data: ImageData | None,
+        score: Callable[..., Any] | None = None,
+    ) -> Self:
         """Look at what was given."""
         prints = []
         if network is not None:
             prints.append(f"network {_digest(_of_network(network))}")
         if data is not None:
             prints.append(f"data {data.name} {_digest(_of_data(data))}")
+        if score is not None:
+            prints.append(f"score {_digest(_of_callable(score, {}))}")
         return cls(
             None if network is None else type(network).__name__,
             None if data is None else data.name,
@@ -131,6 +147,69 @@ def _of_value(value: Any) -> Iterator[Part]:
     else:
         named = value if hasattr(value, "__qualname__") else type(value)
         yield f"{type(value).__qualname__} {named.__qualname__}".encode()
+
+
+def _of_callable(value: Any, known: dict[int, Any]) -> Iterator[Part]:
+    """Describe what is called, with all of the user's own that it uses in turn.
+
+    `known` are the objects that were described already, which may use each other.
+    """
+    if id(value) in known:
+        return
+    known[id(value)] = value
+    named = value if hasattr(value, "__qualname__") else type(value)
+    yield f"{type(value).__qualname__} {named.__qualname__}".encode()
+    if isinstance(value, FunctionType) and _is_of_user(value):
+        yield from _of_code(value.__code__)
+    for one in _used_by(value):
+        if isinstance(one, nn.Module):
+            yield from _of_network(one)
+        elif callable(one):
+            yield from _of_callable(one, known)
+        else:
+            yield from _of_value(one)
+
+
+def _used_by(value: Any) -> Iterator[Any]:
+    """Yield what decides, beside the code, what a call returns."""
+    if isinstance(value, partial):
+        yield from (value.func, value.args, value.keywords)
+    elif isinstance(value, MethodType):
+        yield from (value.__func__, value.__self__)
+    elif not _is_of_user(value if hasattr(value, "__module__") else type(value)):
+        return
+    elif isinstance(value, FunctionType):
+        yield from (value.__defaults__, value.__kwdefaults__)
+        yield from (c.cell_contents for c in value.__closure__ or () if _filled(c))
+        for name in sorted(set(_names(value.__code__)) & value.__globals__.keys()):
+            yield value.__globals__[name]
+    elif isinstance(value, type):
+        yield from (getattr(one, "__func__", one) for one in vars(value).values())
+    else:
+        yield from (kind for kind in type(value).__mro__ if _is_own(kind))
+        yield vars(value) if hasattr(value, "__dict__") else None
+
+
+def _is_of_user(value: Any) -> bool:
+    """Whether code is the user's own, and not of a library with a version."""
+    home = str(value.__module__ or "").partition(".")[0]
+    return home == "__main__" or home not in _LIBRARIES
+
+
+def _filled(cell: CellType) -> bool:
+    """Whether a variable of a closure has a value yet."""
+    try:
+        return cell.cell_contents is not cell
+    except ValueError:
+        return False
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    """Names that a function and those inside of it look up."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
 
 
 def _of_code(code: CodeType) -> Iterator[Part]:

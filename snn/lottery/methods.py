@@ -21,6 +21,7 @@ from balancer import (
     PEMap,
     balance_network,
     budget_of_sparsity,
+    lamp_scores,
     lth_sorted_schedule,
     top_k_per_pe_mask,
     u_ticket_mask,
@@ -29,7 +30,6 @@ from balancer.array_types import AnyArray, BoolArray
 from balancer.maps.registry import find_kind
 from balancer.program.keys import mark
 from snn.array_types import Masks
-from snn.lottery.layer_budgets import lamp_scores
 from snn.lottery.path_search import along_live_paths
 from snn.lottery.pruning import (
     Pruned,

@@ -25,12 +25,11 @@ from balancer.metrics import fraction
 from balancer.network.guard import (
     refuse_hopeless,
     refuse_too_little,
-    share_out,
     smallest_slice,
 )
+from balancer.network.layer_counts import Budgets, guarded_counts, whole_slices
 from balancer.program.rounding import total_score
 from snn.array_types import Masks
-from snn.lottery.layer_budgets import Budgets, layer_counts
 
 Schedules = Mapping[str, Schedule]
 
@@ -70,7 +69,7 @@ class Pruning:
     step : float
         Fraction of the weights so far that this round prunes.
     budgets : {"global", "lamp", "cycles", "layer", "erk"}
-        How many weights each layer keeps; see `layer_budgets.layer_counts`.
+        How many weights each layer keeps; see `balancer.layer_counts`.
     pe_map, pes : str, int
         The array, as in `PEMap.parse`.
     revive : bool
@@ -156,47 +155,20 @@ def unstructured(pruning: Pruning) -> dict[str, BoolArray]:
     candidates = pruning.candidates()
     weights = sum(candidate.size for candidate in candidates.values())
     total = budget_of_sparsity(pruning.sparsity, weights)
-    least = _smallest_slices(pruning)
-    if sum(least.values()) > total:
-        least = {}  # balanced methods refuse this; the others need no slices
-    counts = layer_counts(
+    counts = guarded_counts(
         pruning.budgets,
         pruning.scores,
         candidates,
         total,
-        least=least,
-        cycles_per_weight=_cycles_per_weight(pruning),
+        {name: pruning.map_of(name) for name in candidates},
+        costs=pruning.costs,
+        allow_empty=pruning.allow_empty,
     )
     masks = {}
     for name, candidate in candidates.items():
         masks[name] = np.zeros(candidate.shape, np.bool_)
         masks[name][candidate] = lth_mask(pruning.scores[name][candidate], counts[name])
     return masks
-
-
-def _smallest_slices(pruning: Pruning) -> dict[str, int]:
-    """Least weights of a layer, where its budget is not that of a global ranking."""
-    if pruning.budgets == "global" or pruning.allow_empty:
-        return {}
-    maps = {name: pruning.map_of(name) for name in pruning.scores}
-    return {
-        name: smallest_slice(one, one.least_of_group(one.cell_sizes()))
-        for name, one in maps.items()
-    }
-
-
-def _cycles_per_weight(pruning: Pruning) -> dict[str, float] | None:
-    """Say what a weight takes in each layer, where the budgets ask for it."""
-    if pruning.costs is None or pruning.budgets != "cycles":
-        return None
-    cycles: dict[str, float] = {}
-    for name, cost in pruning.costs.items():
-        sizes = pruning.map_of(name).group_sizes()
-        weights_of_slice = float(sizes.sum()) / max(1, int(np.count_nonzero(sizes)))
-        cycles[name] = cost.cycles_per_slice / (weights_of_slice or 1.0)
-    # A layer that never runs takes no cycles; it must not get all the weights.
-    least = min((one for one in cycles.values() if one > 0), default=1.0)
-    return {name: one or least for name, one in cycles.items()}
 
 
 def layer_budgets(
@@ -206,7 +178,7 @@ def layer_budgets(
 
     A balanced layer keeps whole slices, so each is rounded to the nearest number of
     them, but no layer loses its last one unless the pruning allows it; see
-    `balancer.network.guard.share_out`.
+    `balancer.network.layer_counts.whole_slices`.
 
     Parameters
     ----------
@@ -226,12 +198,8 @@ def layer_budgets(
     candidates = pruning.candidates()
     maps = {name: pruning.map_of(name) for name in masks}
     least = {name: least_kept(pruning, name, in_order) for name in masks}
-    return share_out(
-        {name: int(np.count_nonzero(mask)) for name, mask in masks.items()},
-        least,
-        {name: int(np.count_nonzero(candidates[name])) for name in masks},
-        units={name: _slice(pe_map) for name, pe_map in maps.items()},
-    )
+    counts = {name: int(np.count_nonzero(mask)) for name, mask in masks.items()}
+    return whole_slices(counts, least, candidates, maps)
 
 
 def least_kept(pruning: Pruning, name: str, in_order: bool = True) -> int:
@@ -263,12 +231,6 @@ def check_room(last: Pruning) -> None:
     least = {name: least_kept(last, name) for name in last.scores}
     kept = sum(int(np.count_nonzero(mask)) for mask in unstructured(last).values())
     refuse_too_little(kept, least)
-
-
-def _slice(pe_map: PEMap) -> int:
-    """Weights of which every balanced mask keeps a multiple."""
-    sizes = pe_map.group_sizes()
-    return int(np.gcd.reduce(sizes[sizes > 0], initial=0)) or 1
 
 
 def kept_magnitude(scores: Mapping[str, AnyArray], masks: Masks) -> float | None:

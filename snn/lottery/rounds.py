@@ -23,7 +23,15 @@ from snn.lottery.pruning import Pruned, Pruning, check_room, natural_schedules
 from snn.lottery.results import RoundOutcome
 from snn.lottery.round_tickets import RoundTicket, load_state, state_of
 from snn.lottery.round_training import RoundTraining
-from snn.lottery.saliency import Rates, Trained, get_score, grown
+from snn.lottery.saliency import (
+    Rates,
+    Score,
+    Trained,
+    get_score,
+    grown,
+    name_of,
+    validated,
+)
 from snn.lottery.store import Checkpoint, RunFolder, StoreError
 from snn.lottery.ticket_network import Standardization
 from snn.lottery.timesteps import check_frames, run_timesteps
@@ -50,12 +58,15 @@ class Rounds:
         network: nn.Module | None,
         data: ImageData | None,
         watcher: Watcher | None,
+        score: Score | None = None,
     ) -> None:
         self.config = config
         self.folder = folder
         self.processes = processes
         self.watcher = watcher or Watcher()
         self.method = get_method(config.method)
+        self.score = get_score(config.score) if score is None else validated(score)
+        self.needs_rates = config.score == "rate" or score is not None
         self.array = RunArray.of(config)
         self.data = data or configured_data(config)
         check_frames(config, self.data)
@@ -80,6 +91,8 @@ class Rounds:
             "timesteps": self.timesteps,
             "layers": list_layers(network, calls),
         }
+        if score is not None:
+            self.about["score"] = name_of(score)
         layers: dict[str, Any] = dict(prunable_layers(network))
         dense = {
             name: np.ones(layer.weight.shape, np.bool_)
@@ -221,14 +234,14 @@ class Rounds:
         """Score all weights as the next round ranks them; test images take no part."""
         seed = round_seed(self.config.seed, number)
         rates: Rates = {}
-        if self.config.score == "rate":
+        if self.needs_rates:
             rates = self.examiner.rates(timesteps, self.trainer.data.train)
 
         @cache  # one pass is enough for all that need it
         def gradients() -> dict[str, GradientMoments]:
             return gradient_moments(self.trainer, seed=seed, timesteps=timesteps)
 
-        scores = get_score(self.config.score)(Trained(magnitudes, rates, gradients))
+        scores = self.score(Trained(magnitudes, rates, gradients))
         if self.config.growth == "gradient":
             scores = grown(scores, masks, gradients())
         return scores

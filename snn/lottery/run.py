@@ -17,6 +17,7 @@ from snn.lottery.results import RoundOutcome
 from snn.lottery.round_tickets import load_state, load_ticket
 from snn.lottery.round_training import CHECKPOINT_SECONDS
 from snn.lottery.rounds import Rounds
+from snn.lottery.saliency import Score
 from snn.lottery.store import RunFolder
 from snn.lottery.watcher import Watcher
 from snn.training.distributed import Processes
@@ -68,15 +69,16 @@ def run_lottery(
     restart: bool = False,
     network: nn.Module | None = None,
     data: ImageData | None = None,
+    score: Score | None = None,
     processes: Processes | None = None,
     watcher: Watcher | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> LotteryResult:
     """Run the rounds of a lottery, or what is left of them.
 
-    Round 0 trains the dense network. Every further round prunes by the last non-zero
-    magnitudes of its weights, as the method of the configuration does, puts the
-    weights of the rewind epoch back, and trains them from there with the new masks.
+    Round 0 trains the dense network. Every further round prunes by the scores of its
+    weights, as the method of the configuration does, puts the weights of the rewind
+    epoch back, and trains them from there with the new masks.
     Test images are evaluated after every round and choose nothing.
 
     Parameters
@@ -97,6 +99,10 @@ def run_lottery(
         a run is told by its initial weights, its modules and their settings.
     data : ImageData, optional
         Instead of ``config.dataset``.
+    score : callable, optional
+        Instead of ``config.score``: takes a `Trained` and returns, by layer, scores of
+        all weights in their shape, finite and not negative. A run is told by its code,
+        too, with its defaults and the variables it uses; tickets record its name.
     processes : Processes, optional
         By default those that torchrun started, or this one. The main one prunes.
     watcher : Watcher, optional
@@ -131,12 +137,14 @@ def run_lottery(
         nullcontext(processes) if processes else Processes.start() as processes,
         _restored_on_failure(network),
     ):
-        given = processes.broadcast(StandIns.of(network, data))
+        given = processes.broadcast(StandIns.of(network, data, score))
         folder = RunFolder.of(config, Path(root), given)
         with _owned(folder, processes):
             result = _finished(folder, processes, resume, restart)
             if result is None:
-                rounds = Rounds(config, folder, processes, network, data, watcher)
+                rounds = Rounds(
+                    config, folder, processes, network, data, watcher, score
+                )
                 if processes.is_main:
                     folder.begin(anew=restart)  # not before: it could not be run
                 outcomes = tuple(rounds.run(checkpoint_seconds))

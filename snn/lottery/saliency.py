@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from balancer import BalancerError
+from balancer.errors import naming
+from balancer.program.validation import checked_scores
 from snn.array_types import Masks, Scores
 from snn.training.gradients import GradientMoments
 
@@ -17,12 +22,12 @@ Rates = Mapping[str, npt.NDArray[np.float32]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
-    """What is known of a network when a round of training is over.
+    """What is known of a network when a round of training is over: what scores see.
 
     Attributes
     ----------
     magnitudes : mapping of str to ndarray of float32 [shape of the weights]
-        Last non-zero magnitude of every weight of every layer.
+        Last non-zero magnitude of every weight of every layer; not to be changed.
     rates : mapping of str to ndarray of float32 [time steps, input channels]
         Spikes per input; layers that see no spikes are missing.
     gradients : callable
@@ -34,8 +39,14 @@ class Trained:
     gradients: Callable[[], Mapping[str, GradientMoments]]
 
 
-Score = Callable[[Trained], Scores]
-"""Scores of all weights, those of pruned ones too: not negative, of finite numbers."""
+class Score(Protocol):
+    """What scores all weights, those of pruned ones too: any function of this kind."""
+
+    def __call__(self, trained: Trained, /) -> Mapping[str, Any]:
+        """Return an array for each layer, in the shape of its weights.
+
+        Of finite numbers that are not negative.
+        """
 
 
 def magnitude(trained: Trained) -> Scores:
@@ -119,7 +130,7 @@ def grown(
     dict of str to ndarray of float32
         Layers that keep nothing, or whose kept weights have no gradient, as they were.
     """
-    made: Scores = {}
+    made: dict[str, npt.NDArray[np.float32]] = {}
     for name, score in scores.items():
         mask, sizes = masks[name], gradients[name].root_mean_square
         typical = float(sizes[mask].mean(dtype=np.float64)) if mask.any() else 0.0
@@ -150,3 +161,87 @@ def get_score(name: str) -> Score:
     if name not in SCORES:
         raise BalancerError(f"`score` is {name!r}; accepted: {', '.join(SCORES)}")
     return SCORES[name]
+
+
+def name_of(score: Score) -> str:
+    """Name a score as tickets record it: as its function is called."""
+    function: Any = score
+    while isinstance(function, partial):
+        function = function.func
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
+def validated(score: Score) -> Score:
+    """Hold a score of a user's own to what all of them promise.
+
+    Parameters
+    ----------
+    score : callable
+        Returns arrays or tensors of real numbers, by the names of the layers.
+
+    Returns
+    -------
+    callable
+        The same score, which raises `BalancerError` where names or shapes are not those
+        of the layers, or numbers are negative or not finite (in float32).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from snn import Trained
+    >>> from snn.lottery.saliency import validated
+    >>> def doubled(trained):
+    ...     return {name: 2 * array for name, array in trained.magnitudes.items()}
+    >>> known = Trained({"a": np.ones((1, 2), np.float32)}, {}, dict)
+    >>> validated(doubled)(known)["a"].tolist()
+    [[2.0, 2.0]]
+    """
+
+    def checked(trained: Trained) -> Scores:
+        about = f"`score` {name_of(score)}"
+        return checked_layers(score(trained), trained.magnitudes, about)
+
+    return checked
+
+
+def checked_layers(made: Any, weights: Scores, about: str) -> Scores:
+    """Return arrays of layers as scores of their weights, or refuse them.
+
+    Raises
+    ------
+    BalancerError
+        It says what it is about.
+    """
+    with naming(about):
+        if not isinstance(made, Mapping):
+            raise BalancerError(
+                f"{type(made).__name__} is no mapping from the names of layers to "
+                "arrays, which is needed"
+            )
+        if made.keys() != weights.keys():
+            unknown = [str(name) for name in made if name not in weights]
+            missing = [name for name in weights if name not in made]
+            raise BalancerError(
+                f"arrays of exactly {', '.join(weights)} are needed; missing: "
+                f"{', '.join(missing) or 'none'}; unknown: "
+                f"{', '.join(unknown) or 'none'}"
+            )
+        return {n: _checked_layer(n, made[n], one.shape) for n, one in weights.items()}
+
+
+def _checked_layer(
+    name: str, made: Any, shape: tuple[int, ...]
+) -> npt.NDArray[np.float32]:
+    if isinstance(made, torch.Tensor):
+        made = made.detach().cpu().float().numpy()
+    with naming(f"layer {name}"):
+        array = np.asarray(made)
+        if array.shape != shape:
+            raise BalancerError(
+                f"scores have shape {array.shape}; that of the weights, {shape}, is "
+                "needed"
+            )
+        if array.dtype.kind in "fiub":
+            with np.errstate(over="ignore", invalid="ignore"):
+                array = array.astype(np.float32)
+        return checked_scores(array, shape)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from types import MappingProxyType
 
 import torch
 from spikingjelly.activation_based import functional, layer, neuron
@@ -11,6 +10,7 @@ from torch import nn
 
 from balancer.errors import BalancerError
 from hwmodel.architecture import (
+    CHAINS,
     FullyConnected,
     Pooling,
     Step,
@@ -23,21 +23,7 @@ from snn.networks.residual import resnet19_features
 
 RESNET19 = "resnet19"
 
-# VGG-16 and VGG-11 are configurations D and A of Simonyan and Zisserman
-# (arXiv:1409.1556) with one linear layer, as is usual for images of 32 x 32.
-_TEXTS = MappingProxyType(
-    {
-        "conv3": "32c3-64c3-mp2-64c3",
-        "vgg5": "64c3-mp2-128c3-mp2-256c3-256c3-mp2",
-        "vgg9": "64c3-64c3-mp2-128c3-128c3-mp2-256c3-256c3-256c3-mp2-fc1024",
-        "vgg11": "64c3-mp2-128c3-mp2-256c3-256c3-mp2-512c3-512c3-mp2-512c3-512c3-mp2",
-        "vgg16": (
-            "64c3-64c3-mp2-128c3-128c3-mp2-256c3-256c3-256c3-mp2-"
-            "512c3-512c3-512c3-mp2-512c3-512c3-512c3-mp2"
-        ),
-    }
-)
-ARCHITECTURES = (*_TEXTS, RESNET19)
+ARCHITECTURES = (*CHAINS, RESNET19)
 """Names of networks; the text of an architecture is accepted as well."""
 
 # Mean square of the spikes that drive a layer behind normalized neurons: they fire in
@@ -207,8 +193,8 @@ def _checked_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _steps(architecture: str, classes: int) -> list[Step]:
     """Read all layers but the classifier."""
-    if architecture in _TEXTS:
-        return parse_architecture(_TEXTS[architecture])
+    if architecture in CHAINS:
+        return parse_architecture(CHAINS[architecture])
     if "-" not in architecture:
         raise ArchitectureError(
             f"no such network; accepted: {', '.join(ARCHITECTURES)}, or the text of "

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from balancer import Ticket, balance_ticket, shipped_ticket
+from balancer import Ticket, balance_ticket, open_ticket, shipped_ticket
 from balancer.files.array_files import ArraysInMemory
 from hwmodel import Hardware
 from hwmodel.commands.balance_tables import baseline_table, network_table
 from hwmodel.commands.text_tables import draw
+from hwmodel.effective import count_effective
 
 TERMINAL = 80
 
@@ -68,6 +69,22 @@ def test_without_hardware_there_is_no_column_of_cycles():
     """Where no cycles are known the table does not speak of any."""
     document = balance_ticket(shipped_ticket(), reorder=False).to_dict()
     assert "cycles" not in network_table(document).header
+
+
+def test_effective_weights_stand_beside_the_others_where_they_are_known(document):
+    """Of the layers, and added up; without them there is no column."""
+    ticket = open_ticket(shipped_ticket())
+    report = balance_ticket(ticket, effective=count_effective(ticket), reorder=False)
+    table = network_table(report.to_dict())
+    place = table.header.index("effective")
+    assert table.header[place - 1] == "non-zeros"
+    before, after = (
+        [one[layer.name] for layer in report.layers]
+        for one in (report.effective_before, report.effective)
+    )
+    pairs = zip([*before, sum(before)], [*after, sum(after)], strict=True)
+    assert [row[place] for row in table.rows] == [f"{a:,} → {b:,}" for a, b in pairs]
+    assert "effective" not in network_table(document).header
 
 
 def test_ours_stands_last_among_the_methods(document):

@@ -11,6 +11,8 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("spikingjelly")
 
+from functools import partial  # noqa: E402
+
 from torch import nn  # noqa: E402
 
 from snn.lottery.identity import StandIns  # noqa: E402
@@ -69,9 +71,74 @@ def test_shared_weights_are_another_network_than_equal_ones():
     assert len(prints) == 2
 
 
+def scaled(factor=1.0):
+    def score(trained):
+        return {n: factor * array for n, array in trained.magnitudes.items()}
+
+    return score
+
+
+def endless(trained):
+    return endless(trained)
+
+
+class Power:
+    """A score with a setting, and a method that another one calls."""
+
+    def __init__(self, exponent):
+        self.exponent = exponent
+
+    def __call__(self, trained):
+        return self.again(trained)
+
+    def again(self, trained):
+        return {n: array**self.exponent for n, array in trained.magnitudes.items()}
+
+
+SCORES = [
+    *(scaled(), scaled(2.0), partial(scaled(), 1), partial(scaled(), 2)),
+    *(Power(1), Power(2), Power(1).again, Power(2).again, endless),
+    *(lambda trained: {}, lambda trained, k=1: {}, lambda trained, *, k=1: {}),
+    *(lambda trained, *, k=2: {}, lambda trained: {"a": 1}),
+]
+
+
+def score_print(score):
+    return StandIns.of(None, None, score).fingerprint
+
+
+def test_every_score_is_told_apart():
+    """By its code, defaults, closure and settings; the same is the same."""
+    prints = [score_print(score) for score in SCORES]
+    assert len(set(prints)) == len(prints)
+    assert prints == [score_print(score) for score in SCORES]
+    assert score_print(scaled(2.0)) == score_print(scaled(2.0))
+    assert score_print(None) == ""
+
+
+def test_what_a_score_uses_is_a_part_of_it():
+    """Variables and functions beside it, but nothing that it does not name."""
+
+    def written(constant, helper, other=0):
+        space = {"__name__": "theirs"}
+        exec(
+            f"CONSTANT, OTHER = {constant}, {other}\n"
+            f"def helper(x): return x * {helper}\n"
+            "def score(t): return {n: helper(a) + CONSTANT for n, a in t.items()}",
+            space,
+        )
+        return score_print(space["score"])
+
+    assert written(1, 2) == written(1, 2, other=5)
+    assert len({written(1, 2), written(2, 2), written(1, 3)}) == 3
+
+
 def test_other_processes_know_the_network_again():
     """Hashes of texts differ from process to process, fingerprints do not."""
-    code = "from test_identity import Own, fingerprint; print(fingerprint({}))"
+    code = (
+        "from test_identity import *\n"
+        "print(fingerprint({}), [score_print(score) for score in SCORES])"
+    )
     paths = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
     said = {
         subprocess.run(

@@ -7,24 +7,24 @@ are small. The other rules rank what is comparable between layers, or do not ran
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
-import numpy.typing as npt
 
-from balancer import BalancerError
-from balancer.array_types import AnyArray
-from balancer.network.guard import share_out
-from snn.array_types import Masks
+from balancer.array_types import AnyArray, BoolArray, FloatArray
+from balancer.errors import BalancerError
+from balancer.hardware import LayerCost
+from balancer.maps.pe_map import PEMap
+from balancer.network.guard import share_out, smallest_slice
 
-Budgets = Literal["global", "lamp", "cycles", "layer", "erk"]
-BUDGETS: tuple[str, ...] = get_args(Budgets)
+Budgets: TypeAlias = Literal["global", "lamp", "cycles", "layer", "erk"]
+RULES: tuple[str, ...] = get_args(Budgets)
 
 
 def layer_counts(
     budgets: Budgets,
     scores: Mapping[str, AnyArray],
-    candidates: Masks,
+    candidates: Mapping[str, BoolArray],
     total: int,
     *,
     least: Mapping[str, int] | None = None,
@@ -69,18 +69,18 @@ def layer_counts(
     Examples
     --------
     >>> import numpy as np
-    >>> from snn.lottery.layer_budgets import layer_counts
+    >>> from balancer import layer_counts
     >>> scores = {"a": np.array([[9.0, 8.0], [7.0, 6.0]]), "b": np.array([[2.0, 1.0]])}
     >>> every = {name: score > 0 for name, score in scores.items()}
     >>> layer_counts("global", scores, every, 3), layer_counts("lamp", scores, every, 3)
     ({'a': 3, 'b': 0}, {'a': 2, 'b': 1})
     """
-    if budgets not in BUDGETS:
-        raise BalancerError(f"`budgets` is {budgets!r}; accepted: {', '.join(BUDGETS)}")
+    if budgets not in RULES:
+        raise BalancerError(f"`budgets` is {budgets!r}; accepted: {', '.join(RULES)}")
     if budgets == "cycles" and cycles_per_weight is None:
         raise BalancerError(
             "`budgets` is 'cycles', but what a weight takes is not known; it needs an "
-            "accelerator that can have the PE map"
+            "accelerator that can have the PE map, or the `costs` of the layers"
         )
     most = {name: int(np.count_nonzero(mask)) for name, mask in candidates.items()}
     total = min(total, sum(most.values()))
@@ -100,7 +100,117 @@ def layer_counts(
     return share_out(wanted, floors, most, total=total)
 
 
-def lamp_scores(scores: AnyArray) -> npt.NDArray[np.float64]:
+def guarded_counts(
+    budgets: Budgets,
+    scores: Mapping[str, AnyArray],
+    candidates: Mapping[str, BoolArray],
+    total: int,
+    maps: Mapping[str, PEMap],
+    *,
+    costs: Mapping[str, LayerCost] | None = None,
+    allow_empty: bool = False,
+) -> dict[str, int]:
+    """Share a number of weights among layers of which none loses its smallest slice.
+
+    With global budgets a layer may, as global pruning has it; so it may where the
+    total has no room for a slice of each, which is for the caller to refuse.
+
+    Parameters
+    ----------
+    budgets, scores, candidates, total
+        As in `layer_counts`.
+    maps : mapping of str to PEMap
+        Of the layers.
+    costs : mapping of str to LayerCost, optional
+        What slices of the layers cost; the rule ``cycles`` needs them.
+    allow_empty : bool
+        Layers may lose all their weights, whatever the rule.
+
+    Raises
+    ------
+    BalancerError
+        An unknown rule, or ``cycles`` without costs.
+    """
+    least: dict[str, int] = {}
+    if budgets != "global" and not allow_empty:
+        least = {
+            name: smallest_slice(one, one.least_of_group(one.cell_sizes()))
+            for name, one in maps.items()
+        }
+    if sum(least.values()) > total:
+        least = {}
+    cycles = None
+    if budgets == "cycles" and costs is not None:
+        cycles = _cycles_per_weight(costs, maps)
+    return layer_counts(
+        budgets, scores, candidates, total, least=least, cycles_per_weight=cycles
+    )
+
+
+def whole_slices(
+    counts: Mapping[str, int],
+    least: Mapping[str, int],
+    candidates: Mapping[str, BoolArray],
+    maps: Mapping[str, PEMap],
+) -> dict[str, int]:
+    """Round the weights of layers to what balanced masks can keep.
+
+    A balanced layer keeps whole slices, so each count becomes the nearest number of
+    them, but not less than the layer needs; see `guard.share_out`.
+
+    Parameters
+    ----------
+    counts, least : mapping of str to int
+        Weights that the layers should keep, and need.
+    candidates : mapping of str to ndarray of bool
+        Weights that may be kept.
+    maps : mapping of str to PEMap
+        Of the layers.
+
+    Raises
+    ------
+    InfeasibleError
+        The layers need more than all of them should keep.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from balancer import PEMap
+    >>> from balancer.network.layer_counts import whole_slices
+    >>> every = {name: np.ones((16, 9), bool) for name in "ab"}
+    >>> maps = {name: PEMap.output_channel((16, 9), pes=16) for name in "ab"}
+    >>> whole_slices({"a": 90, "b": 5}, {"a": 16, "b": 16}, every, maps)
+    {'a': 64, 'b': 16}
+    """
+    return share_out(
+        counts,
+        least,
+        {name: int(np.count_nonzero(candidates[name])) for name in counts},
+        units={name: _slice(pe_map) for name, pe_map in maps.items()},
+    )
+
+
+def _slice(pe_map: PEMap) -> int:
+    """Weights of which every balanced mask keeps a multiple."""
+    sizes = pe_map.group_sizes()
+    return int(np.gcd.reduce(sizes[sizes > 0], initial=0)) or 1
+
+
+def _cycles_per_weight(
+    costs: Mapping[str, LayerCost], maps: Mapping[str, PEMap]
+) -> dict[str, float]:
+    """Say what a weight of each layer takes: its share of a slice."""
+    cycles: dict[str, float] = {}
+    for name, pe_map in maps.items():
+        sizes = pe_map.group_sizes()
+        weights_of_slice = float(sizes.sum()) / max(1, int(np.count_nonzero(sizes)))
+        cycles[name] = costs[name].cycles_per_slice / (weights_of_slice or 1.0)
+    # A layer that never runs takes no cycles; it must not get all the weights.
+    least = min((one for one in cycles.values() if one > 0), default=1.0)
+    return {name: one or least for name, one in cycles.items()}
+
+
+def lamp_scores(scores: AnyArray) -> FloatArray:
     """Divide each squared score by the sum of those that are not smaller.
 
     Parameters
@@ -116,7 +226,7 @@ def lamp_scores(scores: AnyArray) -> npt.NDArray[np.float64]:
     Examples
     --------
     >>> import numpy as np
-    >>> from snn.lottery.layer_budgets import lamp_scores
+    >>> from balancer import lamp_scores
     >>> lamp_scores(np.array([3.0, 4.0, 0.0])).tolist()
     [0.36, 1.0, 0.0]
     """
@@ -132,7 +242,8 @@ def lamp_scores(scores: AnyArray) -> npt.NDArray[np.float64]:
     made = np.zeros_like(squares)
     np.divide(rising, above[equal], out=rising, where=rising > 0)
     made[order] = rising
-    return made.reshape(np.shape(scores))
+    shaped: FloatArray = made.reshape(np.shape(scores))
+    return shaped
 
 
 def _by_rank(ranks: Mapping[str, AnyArray], total: int) -> dict[str, int]:

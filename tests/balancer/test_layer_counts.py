@@ -5,8 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balancer import BalancerError, InfeasibleError
-from snn.lottery.layer_budgets import BUDGETS, lamp_scores, layer_counts
+from balancer import (
+    BalancerError,
+    InfeasibleError,
+    LayerCost,
+    PEMap,
+    lamp_scores,
+    layer_counts,
+)
+from balancer.network.layer_counts import RULES, guarded_counts
 
 
 @st.composite
@@ -24,7 +31,7 @@ def networks(draw):
     return scores, candidates, cycles
 
 
-@given(network=networks(), rule=st.sampled_from(BUDGETS), share=st.floats(0, 1.2))
+@given(network=networks(), rule=st.sampled_from(RULES), share=st.floats(0, 1.2))
 def test_budgets_are_exact_and_within_the_candidates(network, rule, share):
     """All add up to the total, or to all candidates if they are fewer."""
     scores, candidates, cycles = network
@@ -36,7 +43,7 @@ def test_budgets_are_exact_and_within_the_candidates(network, rule, share):
     assert all(0 <= found[name] <= most[name] for name in found)
 
 
-@given(network=networks(), rule=st.sampled_from(BUDGETS), share=st.floats(0, 1))
+@given(network=networks(), rule=st.sampled_from(RULES), share=st.floats(0, 1))
 def test_no_layer_gets_less_than_it_needs(network, rule, share):
     """The guard holds, or the total has no room for it."""
     scores, candidates, cycles = network
@@ -113,6 +120,47 @@ def test_cheap_weights_get_more_of_a_budget_of_cycles():
         "cycles", scores, every, 100, cycles_per_weight={"a": 1.0, "b": 4.0}
     )
     assert found["a"] > 2 * found["b"]
+
+
+def test_a_weight_takes_its_share_of_a_slice():
+    """Of a layer whose slices have fewer weights, a weight takes more cycles.
+
+    One that never runs counts as the cheapest that does, so it does not get all.
+    """
+    rng = np.random.default_rng(0)
+    scores = {name: rng.random((size, 20)) for name, size in (("a", 8), ("b", 2))}
+    scores["idle"] = rng.random((8, 20))
+    every = {name: np.ones(array.shape, bool) for name, array in scores.items()}
+    maps = {
+        name: PEMap.output_channel(array.shape, 8) for name, array in scores.items()
+    }
+    cycles = {"a": 16.0, "b": 16.0, "idle": 0.0}
+    found = guarded_counts(
+        "cycles",
+        scores,
+        every,
+        100,
+        maps,
+        costs={name: LayerCost(cycles_per_slice=one) for name, one in cycles.items()},
+    )
+    of_weights = {"a": 2.0, "b": 8.0, "idle": 2.0}
+    assert found == layer_counts(
+        "cycles", scores, every, 100, cycles_per_weight=of_weights
+    )
+    assert 0 < found["idle"] < 100
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_total_below_all_slices_is_shared_all_the_same(rule):
+    """What needs no slices can do with it; what does refuses it later."""
+    scores = {name: np.ones((4, 3)) for name in "ab"}
+    every = {name: np.ones((4, 3), bool) for name in "ab"}
+    maps = {name: PEMap.output_channel((4, 3), 4) for name in "ab"}
+    costs = dict.fromkeys("ab", LayerCost(1.0))
+    for total in (5, 9):
+        found = guarded_counts(rule, scores, every, total, maps, costs=costs)
+        assert sum(found.values()) == total
+    assert rule == "global" or min(found.values()) >= 4
 
 
 def test_unknown_rules_and_missing_cycles_are_named():
