@@ -1,5 +1,6 @@
 """Configurations say exactly what a run is, and what is wrong with them in one line."""
 
+import pickle
 from itertools import pairwise
 from pathlib import Path
 
@@ -72,6 +73,24 @@ def test_the_digest_is_that_of_the_result(name):
     after = LotteryConfig.of(BASE | {name: OTHERS[name]})
     assert getattr(after, name) != getattr(before, name)
     assert (after.digest() == before.digest()) == (name in WHERE_AND_HOW)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_defaults_are_those_of_the_method(method):
+    """Ours rank by gradients along live paths, others as published; words win."""
+    ours = method in ("optimal", "optimal-order", "latency")
+    config = LotteryConfig.of({"method": method})
+    assert (config.score, config.live_paths) == (
+        ("gradient", True) if ours else ("magnitude", False)
+    )
+    said = {"method": method, "score": "rate", "live_paths": not ours}
+    assert LotteryConfig.of(said).score == "rate"
+    assert LotteryConfig.of(said).live_paths is not ours
+    # What was said is still told from what was not, in another process, too.
+    again = pickle.loads(pickle.dumps(config))
+    assert again == config
+    assert again.model_fields_set == config.model_fields_set == {"method"}
+    assert config.digest() == LotteryConfig.of(config.model_dump()).digest()
 
 
 def test_digests_are_short_and_repeatable():

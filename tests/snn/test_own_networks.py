@@ -15,7 +15,7 @@ from spikingjelly.activation_based import functional, layer, neuron  # noqa: E40
 from tiny_spiking import tiny_data, tiny_net  # noqa: E402
 from torch import nn  # noqa: E402
 
-from balancer import TicketError, open_ticket, shipped_ticket  # noqa: E402
+from balancer import BalancerError, TicketError, open_ticket, shipped_ticket  # noqa: E402
 from hwmodel import Accelerator, evaluate, network_workloads  # noqa: E402
 from snn import (  # noqa: E402
     ConfigError,
@@ -199,6 +199,30 @@ def test_modules_that_are_not_pruned_are_named(tmp_path):
         "up", "lstm.weight_ih_l0", "lstm.weight_hh_l0", "attention.in_proj_weight",
         "attention.out_proj",
     }  # fmt: skip
+
+
+class Gated(nn.Module):
+    """Refuses values that it never sees in life."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(1, 8, 3), nn.Linear(128, 3)
+
+    def forward(self, x):
+        x = self.conv(x)
+        if bool((x == x.round()).all()):
+            raise ValueError("whole numbers")
+        return self.head(torch.relu(x).flatten(1))
+
+
+def test_paths_that_cannot_be_followed_are_done_without_and_said(tmp_path):
+    """Unless live paths were asked for: then the run does not begin."""
+    result = run(Gated(), tmp_path)
+    assert result.last.effective is None
+    assert any("paths of this network cannot be followed" in n for n in result.notes)
+    with pytest.raises(BalancerError, match=r"Gated cannot be followed \(whole"):
+        run(Gated(), tmp_path / "asked", live_paths=True)
+    assert not list((tmp_path / "asked").glob("*/round-*"))
 
 
 def test_shared_weights_have_one_mask(tmp_path):
