@@ -119,7 +119,7 @@ def grown(
     dict of str to ndarray of float32
         Layers that keep nothing, or whose kept weights have no gradient, as they were.
     """
-    made: Scores = {}
+    made: dict[str, npt.NDArray[np.float32]] = {}
     for name, score in scores.items():
         mask, sizes = masks[name], gradients[name].root_mean_square
         typical = float(sizes[mask].mean(dtype=np.float64)) if mask.any() else 0.0
