@@ -56,8 +56,8 @@ def parse_variant(label: str) -> dict[str, Any]:
         if why := _refusal(field, settings, has_value=bool(equals)):
             raise ComparisonError(
                 f"{label!r}: {name!r} {why}; accepted: METHOD:FIELD=VALUE or "
-                "METHOD:FLAG with options of `lottery` that change neither data, rounds "
-                "nor seeds"
+                "METHOD:FLAG with options of `lottery` that change neither data, "
+                "rounds nor seeds"
             )
         settings[field] = setting
     return settings

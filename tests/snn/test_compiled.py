@@ -14,7 +14,6 @@ from snn.networks import neurons  # noqa: E402
 from snn.networks.compiled import CompiledOnce  # noqa: E402
 from snn.networks.models import build_network  # noqa: E402
 
-
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -94,6 +94,15 @@ def test_time_steps_go_on_from_a_potential(case):
         assert torch.equal(ours, theirs)
 
 
+def test_spikes_lie_in_memory_as_the_currents_do():
+    """What comes channels last goes on channels last, and so do its gradients."""
+    x = torch.rand(2, 3, 4, 5, 6).transpose(2, 4).contiguous().transpose(2, 4)
+    x.requires_grad_()
+    spikes = lif()(x)
+    (gradient,) = torch.autograd.grad(spikes.sum(), x)
+    assert spikes.stride() == gradient.stride() == x.stride()
+
+
 def set_(name, value):
     return lambda neurons: setattr(neurons, name, value)
 
@@ -106,6 +115,7 @@ OTHERS = {
     "gradient of the reset": set_("detach_reset", False),
     "all potentials": set_("store_v_seq", True),
     "sigmoid": set_("surrogate_function", surrogate.Sigmoid()),
+    "no spikes": set_("surrogate_function", surrogate.ATan(spiking=False)),
     "float64": lambda neurons: neurons.double(),
     "bfloat16": lambda neurons: neurons.bfloat16(),
     "single step": set_("step_mode", "s"),
