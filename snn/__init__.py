@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from snn.lottery.comparison import ComparisonError, MethodComparison
     from snn.lottery.config import ConfigError, LotteryConfig, read_toml
     from snn.lottery.live_paths import live_weights
+    from snn.lottery.merging import merge_comparisons, read_comparison
     from snn.lottery.methods import METHODS
     from snn.lottery.pruning import Pruned, Pruning
     from snn.lottery.results import LayerOutcome, RoundOutcome
@@ -78,7 +79,9 @@ __all__ = [
     "live_weights",
     "load_data",
     "load_network",
+    "merge_comparisons",
     "prunable_layers",
+    "read_comparison",
     "read_toml",
     "record_spikes",
     "retrain",
@@ -121,7 +124,9 @@ _HOMES = {
     "live_weights": "snn.lottery.live_paths",
     "load_data": "snn.data.load",
     "load_network": "snn.lottery.ticket_network",
+    "merge_comparisons": "snn.lottery.merging",
     "prunable_layers": "snn.networks.layers",
+    "read_comparison": "snn.lottery.merging",
     "read_toml": "snn.lottery.config",
     "record_spikes": "snn.networks.spikes",
     "retrain": "snn.retraining.retrain",

@@ -18,6 +18,7 @@ pytest.importorskip("torch")
 from hwmodel.commands.console import to_markdown
 from hwmodel.commands.text_tables import TextTable
 from snn.commands.comparison_tables import (
+    comparison_markdown,
     comparison_notes,
     differences_table,
     methods_table,
@@ -186,8 +187,10 @@ def test_differences_are_corrected_for_those_beside_them():
     for one in pairs:
         assert found["sparsity", one.method, one.round] == one.p_holm
     assert found["sparsity", "a", 0] is None
-    (note,) = (n for n in comparison_notes(comparison, [1, 2]) if "Holm" in n)
-    assert "its table, 4 where" in note
+    shown = [f"{one.p_holm:.3f}".replace("0.000", "<0.001") for one in pairs]
+    table = differences_table(comparison, rounds=[1, 2])
+    assert [row[table.header.index("p")] for row in table.rows] == shown
+    assert "its table, 4 where" in comparison_markdown(comparison, [1, 2], "c.svg")
     assert not any("Holm" in n for n in comparison_notes(made_up({"lth": curves["a"]})))
 
 

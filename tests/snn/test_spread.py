@@ -35,17 +35,26 @@ def test_values_that_are_all_alike_are_certain():
     assert Spread.of([0.1]).p() is None
 
 
-@given(st.lists(st.none() | st.floats(0, 1), max_size=8), st.floats(0.001, 0.5))
-def test_corrected_p_are_what_holm_decides(ps, level):
-    """Below a level are those that Holm's steps reject at it; the order stays."""
-    found = holm(ps)
-    tests = sorted(p for p in ps if p is not None)
-    rejected = 0
-    for rank, p in enumerate(tests):
-        if min(1.0, p * (len(tests) - rank)) >= level:
+def rejected(ps, level):
+    """Places of the tests that Holm's steps reject at a level, the least p first."""
+    tests = sorted((p, place) for place, p in enumerate(ps) if p is not None)
+    places = set()
+    for rank, (p, place) in enumerate(tests):
+        if p * (len(tests) - rank) > level:
             break
-        rejected += 1
-    assert sum(new is not None and new < level for new in found) == rejected
+        places.add(place)
+    return places
+
+
+@given(st.lists(st.none() | st.floats(0.001, 1), max_size=8))
+def test_corrected_p_are_the_levels_at_which_holm_rejects(ps):
+    """Just above its corrected p a test is rejected, just below it is not."""
+    found = holm(ps)
     assert [new is None for new in found] == [p is None for p in ps]
-    for p, new in zip(ps, found, strict=True):
-        assert p is None or p <= new <= 1
+    for place, new in enumerate(found):
+        if new is not None and new < 1:
+            assert place in rejected(ps, new * (1 + 1e-9))
+            assert place not in rejected(ps, new * (1 - 1e-9))
+        elif new is not None:
+            assert new == 1
+            assert place not in rejected(ps, 1 - 1e-9)
