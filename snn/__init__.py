@@ -42,7 +42,9 @@ if TYPE_CHECKING:
     from snn.retraining.ticket_accuracy import TicketAccuracy
     from snn.training.config import TrainingConfig
     from snn.training.distributed import Processes
+    from snn.training.gradients import GradientMoments, gradient_moments
     from snn.training.masking import keep_masks
+    from snn.training.trainer import Trainer
 
 __all__ = [
     "METHODS",
@@ -50,6 +52,7 @@ __all__ = [
     "ComparisonError",
     "ConfigError",
     "DataError",
+    "GradientMoments",
     "ImageData",
     "LayerOrder",
     "LayerOutcome",
@@ -68,11 +71,13 @@ __all__ = [
     "Standardization",
     "StoreError",
     "TicketAccuracy",
+    "Trainer",
     "TrainingConfig",
     "Watcher",
     "apply_order",
     "build_network",
     "compare_methods",
+    "gradient_moments",
     "input_rates",
     "keep_masks",
     "layer_geometry",
@@ -94,6 +99,7 @@ _HOMES = {
     "ComparisonError": "snn.lottery.comparison",
     "ConfigError": "snn.lottery.config",
     "DataError": "snn.data.image_data",
+    "GradientMoments": "snn.training.gradients",
     "ImageData": "snn.data.image_data",
     "LayerOrder": "snn.channels.apply_order",
     "LayerOutcome": "snn.lottery.results",
@@ -113,11 +119,13 @@ _HOMES = {
     "Standardization": "snn.lottery.ticket_network",
     "StoreError": "snn.lottery.store",
     "TicketAccuracy": "snn.retraining.ticket_accuracy",
+    "Trainer": "snn.training.trainer",
     "TrainingConfig": "snn.training.config",
     "Watcher": "snn.lottery.watcher",
     "apply_order": "snn.channels.apply_order",
     "build_network": "snn.networks.models",
     "compare_methods": "snn.lottery.run_comparison",
+    "gradient_moments": "snn.training.gradients",
     "input_rates": "snn.networks.spikes",
     "keep_masks": "snn.training.masking",
     "layer_geometry": "snn.networks.geometry",
