@@ -21,6 +21,15 @@ def read_comparison(path: Path | str) -> MethodComparison:
     ------
     ComparisonError
         A file that cannot be read, or holds something else.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from snn import LotteryConfig, MethodComparison, read_comparison
+    >>> made = MethodComparison(LotteryConfig(), ("lth", "optimal"), (0, 1), runs=())
+    >>> _ = Path("comparison.json").write_text(made.to_json())
+    >>> read_comparison("comparison.json").methods
+    ('lth', 'optimal')
     """
     try:
         known = json.loads(Path(path).read_text())
