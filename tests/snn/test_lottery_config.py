@@ -41,7 +41,8 @@ OTHERS = {
     "score": "rate",
     "budgets": "layer",
     "live_paths": True,
-    "revive": True,
+    "revive": False,
+    "growth": "gradient",
     "balance_from": 0.5,
     "allow_empty": True,
     "latency_budget": 0.5,
@@ -55,7 +56,7 @@ OTHERS = {
     "seed": 1,
 }
 WHERE_AND_HOW = ("data_folder", "download", "tensorboard")
-BASE = {"method": "optimal"}  # takes all maps
+BASE = {"method": "optimal", "revive": True}  # takes all maps and ways to grow
 
 
 def test_every_field_has_a_description():
