@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from snn.lottery.comparison import ComparisonError, MethodComparison
     from snn.lottery.config import ConfigError, LotteryConfig, read_toml
     from snn.lottery.live_paths import live_weights
+    from snn.lottery.merging import merge_comparisons, read_comparison
     from snn.lottery.methods import METHODS
     from snn.lottery.network_scores import score_of
     from snn.lottery.pair_search import neighbours
@@ -44,8 +45,9 @@ if TYPE_CHECKING:
     from snn.retraining.ticket_accuracy import TicketAccuracy
     from snn.training.config import TrainingConfig
     from snn.training.distributed import Processes
-    from snn.training.gradients import GradientMoments
+    from snn.training.gradients import GradientMoments, gradient_moments
     from snn.training.masking import keep_masks
+    from snn.training.trainer import Trainer
 
 __all__ = [
     "METHODS",
@@ -75,19 +77,23 @@ __all__ = [
     "StoreError",
     "TicketAccuracy",
     "Trained",
+    "Trainer",
     "TrainingConfig",
     "Watcher",
     "apply_order",
     "build_network",
     "compare_methods",
+    "gradient_moments",
     "input_rates",
     "keep_masks",
     "layer_geometry",
     "live_weights",
     "load_data",
     "load_network",
+    "merge_comparisons",
     "neighbours",
     "prunable_layers",
+    "read_comparison",
     "read_toml",
     "record_spikes",
     "retrain",
@@ -124,11 +130,13 @@ _HOMES = {
     "StoreError": "snn.lottery.store",
     "TicketAccuracy": "snn.retraining.ticket_accuracy",
     "Trained": "snn.lottery.saliency",
+    "Trainer": "snn.training.trainer",
     "TrainingConfig": "snn.training.config",
     "Watcher": "snn.lottery.watcher",
     "apply_order": "snn.channels.apply_order",
     "build_network": "snn.networks.models",
     "compare_methods": "snn.lottery.run_comparison",
+    "gradient_moments": "snn.training.gradients",
     "input_rates": "snn.networks.spikes",
     "keep_masks": "snn.training.masking",
     "layer_geometry": "snn.networks.geometry",
@@ -136,7 +144,9 @@ _HOMES = {
     "neighbours": "snn.lottery.pair_search",
     "load_data": "snn.data.load",
     "load_network": "snn.lottery.ticket_network",
+    "merge_comparisons": "snn.lottery.merging",
     "prunable_layers": "snn.networks.layers",
+    "read_comparison": "snn.lottery.merging",
     "read_toml": "snn.lottery.config",
     "record_spikes": "snn.networks.spikes",
     "retrain": "snn.retraining.retrain",

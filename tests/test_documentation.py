@@ -30,7 +30,7 @@ from balancer import open_ticket, shipped_ticket
 from hwmodel import network_workloads, save_spikes
 from hwmodel.commands.console import PIPE_WIDTH
 from snn.commands.round_table import RoundTable
-from snn.lottery.methods import get_method
+from snn.lottery.variants import variant_configs
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("balancer", "hwmodel", "snn")
@@ -434,8 +434,7 @@ def check_lottery(options):
     assert done.returncode == 2
     assert "training needs torch" in done.stderr
     if "--compare" in options:
-        for method in options[options.index("--compare") + 1].split(","):
-            get_method(method)
+        variant_configs({}, options[options.index("--compare") + 1].split(","))
 
 
 def check_install(target):

@@ -8,19 +8,23 @@ from pathlib import Path
 from hwmodel.commands.console import to_markdown, whole
 from hwmodel.commands.text_tables import TextTable
 from snn.lottery.comparison import MethodComparison
+from snn.lottery.spread import CONFIDENCE, Spread
 from snn.lottery.statistics import (
-    CONFIDENCE,
     EqualQuantity,
     Paired,
-    Spread,
     Summary,
-    compare_pairs,
+    compare_all,
     summarize,
 )
 
 LEFT = ("method",)
-WORDS = {"sparsity": "sparsity", "nonzeros": "non-zeros", "cycles": "cycles"}
-AT = {"sparsity": "sparsity %", "nonzeros": "at non-zeros", "cycles": "at cycles"}
+WORDS: dict[EqualQuantity, str] = {
+    "sparsity": "sparsity",
+    "nonzeros": "non-zeros",
+    "cycles": "cycles",
+    "energy": "energy",
+}
+AT = {name: f"at {word}" for name, word in WORDS.items()} | {"sparsity": "sparsity %"}
 
 
 def sections(
@@ -30,12 +34,11 @@ def sections(
     yield "Methods", methods_table(comparison, rounds)
     if len(comparison.methods) < 2:
         return
-    bases: tuple[EqualQuantity, ...] = ("sparsity", "nonzeros", "cycles")
-    if comparison.runs[0].outcomes[0].cycles is None:
-        bases = bases[:-1]
-    for basis in bases:
-        title = f"Differences to {comparison.reference} at equal {WORDS[basis]}"
-        yield title, differences_table(comparison, basis, rounds)
+    costly = comparison.runs[0].outcomes[0].cycles is not None
+    for basis, word in WORDS.items():
+        if costly or basis not in ("cycles", "energy"):
+            title = f"Differences to {comparison.reference} at equal {word}"
+            yield title, differences_table(comparison, basis, rounds)
 
 
 def comparison_markdown(
@@ -45,7 +48,7 @@ def comparison_markdown(
     config = comparison.config
     title = f"# {Path(config.dataset).stem}, {config.network}"
     seeds = f"Seeds {', '.join(map(str, comparison.seeds))}."
-    parts = [title, " ".join((seeds, *comparison_notes(comparison)))]
+    parts = [title, " ".join((seeds, *comparison_notes(comparison, rounds)))]
     for heading, table in sections(comparison, rounds):
         parts += [f"## {heading}", to_markdown(table).rstrip()]
     return "\n\n".join((*parts, f"![curves]({plot})")) + "\n"
@@ -73,6 +76,7 @@ def methods_table(
         "method": lambda one: one.method,
         "sparsity %": lambda one: _text(one.values["sparsity"], _percent, spread=False),
         "non-zeros": lambda one: _text(one.values["nonzeros"], whole),
+        "effective": lambda one: _text(one.values["effective"], whole, spread=False),
         "accuracy %": lambda one: _text(one.values["accuracy"], _percent),
         "utilization": lambda one: _text(one.values["utilization"], _fraction),
         "least": lambda one: _text(one.values["least_utilization"], _fraction),
@@ -94,16 +98,13 @@ def differences_table(
     ----------
     comparison : MethodComparison
         Finished runs.
-    basis : {"sparsity", "nonzeros", "cycles"}
+    basis : {"sparsity", "nonzeros", "cycles", "energy"}
         What is equal; savings are those after the same round, so of sparsity only.
     rounds : sequence of int
         Which rounds, by default the last; `nearest_rounds` finds those of sparsities.
+        Each p is corrected for all lines of the table.
     """
-    pairs = [
-        compare_pairs(comparison, method, comparison.rounds[number], basis)
-        for number in rounds
-        for method in comparison.methods[1:]
-    ]
+    pairs = compare_all(comparison, basis, rounds)
     columns: dict[str, Callable[[Paired], str]] = {
         "method": lambda pair: pair.method,
         AT[basis]: lambda pair: _text(
@@ -113,6 +114,7 @@ def differences_table(
         "accuracy %": lambda pair: _text(pair.accuracy, _percent, spread=False),
         "difference": lambda pair: _text(pair.difference, _points, spread=False),
         f"{CONFIDENCE:.0%} interval": _interval,
+        "p": lambda pair: _probability(pair.p_holm),
     }
     if basis == "sparsity":
         columns |= {
@@ -122,8 +124,10 @@ def differences_table(
     return _table(columns, pairs)
 
 
-def comparison_notes(comparison: MethodComparison) -> Iterator[str]:
-    """Yield what the numbers of the tables might hide."""
+def comparison_notes(
+    comparison: MethodComparison, rounds: Sequence[int] = (-1,)
+) -> Iterator[str]:
+    """Yield what the numbers of the tables of these rounds might hide."""
     for failure in comparison.failures:
         yield f"Failed: {failure}."
     yield f"Differences: points of accuracy against {comparison.reference}, same seeds."
@@ -134,6 +138,12 @@ def comparison_notes(comparison: MethodComparison) -> Iterator[str]:
             "± is the standard deviation over seeds; intervals hold the mean "
             f"difference, each with {CONFIDENCE:.0%} confidence (Student's t)."
         )
+        differences = len(rounds) * (len(comparison.methods) - 1)
+        if differences > 1:
+            yield (
+                "p (paired t-test) is corrected, as Holm does, for all differences of "
+                f"its table, {differences} where all are known."
+            )
     outcome = comparison.runs[0].outcomes[0]
     if outcome.energy is None:
         yield (
@@ -166,6 +176,12 @@ def _interval(pair: Paired) -> str:
         return ""
     low, high = pair.interval
     return f"{_points(low)} to {_points(high)}"
+
+
+def _probability(p: float | None) -> str:
+    if p is None:
+        return ""
+    return f"{p:.3f}" if p >= 0.001 else "<0.001"
 
 
 def _percent(value: float) -> str:

@@ -18,6 +18,7 @@ from snn.commands.method_comparison import (
     ComparedMethods,
     print_comparison,
     run_comparison,
+    run_merge,
 )
 from snn.commands.progress import epoch_bar
 from snn.commands.run_options import add_again, add_output, how_to_go_on
@@ -39,6 +40,10 @@ examples:
   %(prog)s --config experiments/digits.toml --compare lth,u-ticket,optimal-order \\
           --seeds 5 --jobs 2
       several methods with the same seeds, in two processes, with mean and deviation
+  %(prog)s --compare lth,lth:budgets=lamp,optimal:budgets=lamp:live-paths
+      methods with settings of their own
+  %(prog)s --merge here/comparison.json there/comparison.json
+      the seeds of two machines as one comparison
   torchrun --nproc-per-node 4 cli.py lottery --network vgg16 --dataset cifar10 \\
           --data-folder data --augment
       the same on four GPUs
@@ -72,10 +77,10 @@ class Lottery(Command["FinishedRun | ComparedMethods"]):
 
     def run(self, args: argparse.Namespace) -> FinishedRun | ComparedMethods:
         """Run one method, or several with the same seeds."""
-        if args.compare is None:
-            for option in ("seeds", "jobs", "plot"):
-                if getattr(args, option) is not None:
-                    raise UsageError(f"--{option} goes with --compare")
+        _check_combination(args)
+        if args.merge is not None:
+            require_torch()
+            return run_merge(args)
         config = _config(args)
         require_torch()
         if args.compare is not None:
@@ -110,6 +115,22 @@ class Lottery(Command["FinishedRun | ComparedMethods"]):
         return how_to_go_on(args)
 
 
+def _check_combination(args: argparse.Namespace) -> None:
+    """Refuse options that would say nothing."""
+    if args.merge is not None:
+        others = ("compare", "seeds", "jobs", "config", "resume", "restart")
+        useless = [name for name in others if getattr(args, name)]
+        useless += [name.replace("_", "-") for name in given_fields(args)]
+        if useless:
+            raise UsageError(
+                f"--{useless[0]} does not go with --merge, which reads what was run"
+            )
+    elif args.compare is None:
+        for option in ("seeds", "jobs", "plot"):
+            if getattr(args, option) is not None:
+                raise UsageError(f"--{option} goes with --compare")
+
+
 def _add_options(parser: argparse.ArgumentParser) -> None:
     from snn.lottery.config import LotteryConfig
     from snn.training.config import TrainingConfig
@@ -126,13 +147,20 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--compare",
         metavar="M,M,…",
         help="run these methods with the same seeds; the first is what the others are "
-        "compared with",
+        "compared with; METHOD:FIELD=VALUE:FLAG gives one settings of its own",
     )
     compare.add_argument(
         "--seeds", type=int, metavar="N", help="so many seeds of each (default: 3)"
     )
     compare.add_argument(
         "--jobs", type=int, metavar="N", help="runs at the same time (default: 1)"
+    )
+    compare.add_argument(
+        "--merge",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="join comparison.json of other seeds, run on other machines, into one",
     )
     compare.add_argument(
         "--plot", type=Path, metavar="FILE", help="where the curves go (.svg, .png)"

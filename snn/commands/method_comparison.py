@@ -1,4 +1,4 @@
-"""`lottery --compare`: several methods with the same seeds, side by side."""
+"""`lottery --compare` and `--merge`: several methods with the same seeds."""
 
 from __future__ import annotations
 
@@ -33,11 +33,7 @@ class ComparedMethods:
 
 def run_comparison(config: LotteryConfig, args: argparse.Namespace) -> ComparedMethods:
     """Run the methods, and write what they differ in."""
-    from balancer.files.atomic import replacing
-    from snn.commands.comparison_tables import comparison_markdown
-    from snn.lottery.plots import plot_comparison
     from snn.lottery.run_comparison import compare_methods
-    from snn.lottery.statistics import nearest_rounds, report
 
     _check(args)
     methods = [name.strip() for name in args.compare.split(",")]
@@ -50,22 +46,45 @@ def run_comparison(config: LotteryConfig, args: argparse.Namespace) -> ComparedM
         jobs=args.jobs or 1,
         progress=_say_progress,
     )
-    folder = args.out / f"compare-{config.digest(','.join(methods) + str(seeds))}"
+    return _written(comparison, str(seeds), args)
+
+
+def run_merge(args: argparse.Namespace) -> ComparedMethods:
+    """Join the comparisons of several files, and write what the methods differ in."""
+    from snn.lottery.merging import merge_comparisons, read_comparison
+
+    _check(args)
+    merged = merge_comparisons(*map(read_comparison, args.merge))
+    return _written(merged, str(merged.seeds), args)
+
+
+def _written(
+    comparison: MethodComparison, seeds: str, args: argparse.Namespace
+) -> ComparedMethods:
+    """Write a comparison into a folder with the digest of what it compares."""
+    from balancer.files.atomic import replacing
+    from snn.commands.comparison_tables import comparison_markdown
+    from snn.lottery.plots import plot_comparison
+    from snn.lottery.statistics import nearest_rounds, report
+
+    config = comparison.config
+    shown = (*SHOWN_SPARSITIES, config.schedule_of_sparsity[-1])
+    rounds = nearest_rounds(comparison, shown)
+    digest = config.digest(",".join(comparison.methods) + seeds)
+    folder = args.out / f"compare-{digest}"
     plot = args.plot or folder / "comparison.svg"
     files = [*(folder / f"comparison.{kind}" for kind in ("json", "csv", "md")), plot]
     document = {
         **comparison.to_dict(),
-        **report(comparison),
+        **report(comparison, rounds),
         "outputs": [str(file) for file in files],
     }
-    shown = (*SHOWN_SPARSITIES, config.schedule_of_sparsity[-1])
-    rounds = nearest_rounds(comparison, shown)
     with replacing(*files) as (json_file, csv_file, text_file, plot_file):
         json_file.write_text(json.dumps(document, indent=1) + "\n")
         csv_file.write_text(comparison.to_csv())
         text_file.write_text(comparison_markdown(comparison, rounds, plot.name))
         plot_comparison(comparison, plot_file)
-    return ComparedMethods(comparison, list(rounds), document, files)
+    return ComparedMethods(comparison, rounds, document, files)
 
 
 def print_comparison(outcome: ComparedMethods, args: argparse.Namespace) -> None:
@@ -79,7 +98,7 @@ def print_comparison(outcome: ComparedMethods, args: argparse.Namespace) -> None
             say(title)
             show(table)
             say("")
-        for note in comparison_notes(outcome.comparison):
+        for note in comparison_notes(outcome.comparison, outcome.rounds):
             say(note)
         for file in outcome.files:
             say(f"written: {file}")

@@ -10,7 +10,7 @@ from typing import Any, Self
 from balancer.errors import BalancerError
 from hwmodel.report import rows_to_csv
 from snn.lottery.config import LotteryConfig
-from snn.lottery.results import RoundOutcome, least_utilization
+from snn.lottery.results import RoundOutcome, least_utilization, smallest_layer
 
 
 class ComparisonError(BalancerError):
@@ -115,6 +115,8 @@ class MethodComparison:
                     "seed": run.seed,
                     **{name: getattr(outcome, name) for name in names},
                     "least_utilization": least_utilization(outcome.layers),
+                    "smallest_layer": smallest_layer(outcome.layers),
+                    "dead_weights": outcome.dead_weights,
                 }
 
     def to_dict(self) -> dict[str, Any]:

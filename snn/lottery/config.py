@@ -167,6 +167,11 @@ class LotteryConfig(TrainingConfig):
                 f"rewind is {self.rewind:g}, but training has {self.epochs} epochs; "
                 "rewind to an earlier one"
             )
+        if self.growth != "magnitude" and not self.revive:
+            raise ValueError(
+                f"growth is {self.growth}, but pruned weights do not return; "
+                "give revive too"
+            )
         if self.early_stopping is not None:
             # The first epoch is the best at the earliest.
             earliest = self.early_stopping + 1

@@ -12,11 +12,11 @@ from snn.lottery.results import RoundOutcome
 
 def accuracy_at(
     outcomes: Sequence[RoundOutcome],
-    basis: Literal["nonzeros", "cycles"],
+    basis: Literal["nonzeros", "cycles", "energy"],
     x: float,
     timesteps: int,
 ) -> float | None:
-    """Read the accuracy of a run at a number of non-zeros or cycles.
+    """Read the accuracy of a run at a number of non-zeros or cycles, or an energy.
 
     Between two rounds that follow each other it is linear in log(x), as rounds prune
     a fraction of what is left. Where a run has passed `x` more than once, the first
@@ -26,7 +26,7 @@ def accuracy_at(
     ----------
     outcomes : sequence of RoundOutcome
         Rounds of a run, in their order.
-    basis : {"nonzeros", "cycles"}
+    basis : {"nonzeros", "cycles", "energy"}
         What `x` is.
     x : float
         Where to read.

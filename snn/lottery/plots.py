@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +22,11 @@ STYLES = (
     *(("#000000", "o"), ("#0072B2", "s"), ("#D55E00", "^"), ("#009E73", "D")),
     *(("#CC79A7", "v"), ("#E69F00", "P"), ("#56B4E9", "X"), ("#777777", "*")),
 )
+# Further methods have the same again, with other lines and hollow markers.
+DASHES = ("-", "--", ":", "-.")
+# Of the legend, in inches: the height of a line, and the widths of a letter and of
+# what stands before a label.
+LEGEND_LINE, LEGEND_LETTER, LEGEND_HANDLE = 0.22, 0.085, 0.65
 
 
 class Panel(NamedTuple):
@@ -32,21 +39,22 @@ class Panel(NamedTuple):
 
 
 PANELS = (
-    Panel("left", "accuracy", "weights left (%)", "test accuracy (%)"),
     Panel("cycles", "accuracy", "cycles of one inference", "test accuracy (%)"),
+    Panel("left", "accuracy", "weights left (%)", "test accuracy (%)"),
     Panel("left", "utilization", "weights left (%)", "utilization of PEs (%)"),
 )
 
 
 def plot_comparison(comparison: MethodComparison, path: Path | str) -> None:
-    """Draw accuracy by sparsity and by cycles, and utilization by sparsity.
+    """Draw accuracy by cycles and by sparsity, and utilization by sparsity.
 
     A point is a round: the mean over the seeds, with bars of a standard deviation.
 
     Parameters
     ----------
     comparison : MethodComparison
-        Finished runs. Without cycles their panel is left out.
+        Finished runs. Methods without cycles are not in their panel, which is left out
+        where none has any.
     path : Path or str
         An .svg or .png file.
 
@@ -64,28 +72,55 @@ def plot_comparison(comparison: MethodComparison, path: Path | str) -> None:
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    known = comparison.runs[0].outcomes[0].cycles is not None
+    known = any(run.outcomes[0].cycles is not None for run in comparison.runs)
     panels = [panel for panel in PANELS if known or panel.x != "cycles"]
     # Text stays text in an SVG: smaller, and it can be searched.
     with matplotlib.rc_context(
         {"font.size": 10, "svg.hashsalt": "comparison", "svg.fonttype": "none"}
     ):
-        size = (4.3 * len(panels), 4.0)
-        figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.1))
+        width = 4.3 * len(panels)
+        methods = [one for one in comparison.methods if comparison.of(one)]
+        columns = _legend_columns(methods, width)
+        height = 3.7 + LEGEND_LINE * math.ceil(len(methods) / columns)
+        figure = Figure((width, height), layout=ConstrainedLayoutEngine(w_pad=0.1))
         for axes, panel in zip(figure.subplots(1, len(panels)), panels, strict=True):
             _draw(axes, panel, comparison)
-        handles, labels = figure.axes[0].get_legend_handles_labels()
+        handles, labels = figure.axes[-1].get_legend_handles_labels()
         figure.legend(
             handles,
             labels,
             loc="outside upper center",
-            ncols=min(len(labels), 8 * len(panels) // 3),
+            ncols=columns,
             frameon=False,
         )
         # The same comparison gives the same file, whenever it is drawn.
         undated = {"Date": None} if path.suffix == ".svg" else None
         with replacing(path) as (file,):
             figure.savefig(file, dpi=150, metadata=undated)
+
+
+def _legend_columns(labels: Sequence[str], width: float) -> int:
+    """Find how many labels stand side by side in a figure as wide (in inches)."""
+    widest = LEGEND_HANDLE + LEGEND_LETTER * max(map(len, labels))
+    fit = min(len(labels), max(1, int(width / widest)))
+    return math.ceil(len(labels) / math.ceil(len(labels) / fit))  # lines are full
+
+
+class LineStyle(NamedTuple):
+    """How a method is drawn."""
+
+    color: str
+    marker: str
+    dashes: str
+    fill: str
+
+
+def line_style(place: int) -> LineStyle:
+    """Return how the method in a place is drawn; the first 32 all differ."""
+    color, marker = STYLES[place % len(STYLES)]
+    again = place // len(STYLES)
+    dashes = DASHES[again % len(DASHES)]
+    return LineStyle(color, marker, dashes, "white" if again else color)
 
 
 def _draw(axes: Axes, panel: Panel, comparison: MethodComparison) -> None:
@@ -99,16 +134,21 @@ def _draw(axes: Axes, panel: Panel, comparison: MethodComparison) -> None:
     for index, method in enumerate(comparison.methods):
         if not comparison.of(method):
             continue
-        color, marker = STYLES[index % len(STYLES)]
-        points = [_point(comparison, method, n, panel) for n in comparison.rounds]
+        places = (_point(comparison, method, n, panel) for n in comparison.rounds)
+        points = [place for place in places if place is not None]
+        if not points:
+            continue
         xs, means, deviations = zip(*points, strict=True)
+        style = line_style(index)
         _, caps, bars = axes.errorbar(
             xs,
             means,
             yerr=deviations,
             label=method,
-            color=color,
-            marker=marker,
+            color=style.color,
+            marker=style.marker,
+            markerfacecolor=style.fill,
+            linestyle=style.dashes,
             markersize=4.5,
             linewidth=1.3,
             elinewidth=0.8,
@@ -130,14 +170,15 @@ def _draw(axes: Axes, panel: Panel, comparison: MethodComparison) -> None:
 
 def _point(
     comparison: MethodComparison, method: str, number: int, panel: Panel
-) -> tuple[float, float, float]:
-    """Return where a round is drawn, and its standard deviation."""
+) -> tuple[float, float, float] | None:
+    """Return where a round is drawn, and its standard deviation; None if nowhere."""
     values = summarize(comparison, method, number).values
     sparsity, cycles, y = values["sparsity"], values["cycles"], values[panel.y]
     assert sparsity is not None
     assert y is not None
     x = 100 * (1 - sparsity.mean)
     if panel.x == "cycles":
-        assert cycles is not None
+        if cycles is None:
+            return None
         x = cycles.mean
     return x, 100 * y.mean, 100 * (y.sd or 0.0)

@@ -107,6 +107,11 @@ class RoundOutcome:
     layers: tuple[LayerOutcome, ...]
     effective: int | None = None
 
+    @property
+    def dead_weights(self) -> int | None:
+        """Kept weights on no path; None if paths cannot be followed."""
+        return None if self.effective is None else self.nonzeros - self.effective
+
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold."""
         return asdict(self)
@@ -118,6 +123,11 @@ class RoundOutcome:
         values = {name: value for name, value in known.items() if name in names}
         values["layers"] = tuple(LayerOutcome(**layer) for layer in known["layers"])
         return cls(**values)
+
+
+def smallest_layer(layers: Sequence[LayerOutcome]) -> int:
+    """Non-zeros of the layer that has fewest; 0 without layers."""
+    return min((layer.nonzeros for layer in layers), default=0)
 
 
 def least_utilization(layers: Sequence[LayerOutcome]) -> float:

@@ -21,7 +21,7 @@ from snn.lottery.worker_pool import worker_pool
 Ended: TypeAlias = Run | Failure
 
 
-class _Job(NamedTuple):
+class _PlannedRun(NamedTuple):
     """A run to do, and what the comparison calls it."""
 
     label: str
@@ -129,7 +129,7 @@ def compare_methods(
 
 def _jobs(
     config: LotteryConfig, methods: Sequence[str], seeds: Sequence[int], jobs: int
-) -> list[_Job]:
+) -> list[_PlannedRun]:
     """Validate; seed by seed, so that a stopped comparison has whole pairs."""
     for name, given in (("methods", methods), ("seeds", seeds)):
         if not given or len(set(given)) < len(given):
@@ -145,14 +145,14 @@ def _jobs(
         )
     common = config.model_dump(exclude_unset=True)
     return [
-        _Job(label, one)
+        _PlannedRun(label, one)
         for seed in seeds
         for label, one in variant_configs(common | {"seed": seed}, methods).items()
     ]
 
 
 def _run_all(
-    asked: list[_Job], root: Path, jobs: int, progress: Listener
+    asked: list[_PlannedRun], root: Path, jobs: int, progress: Listener
 ) -> Iterator[tuple[tuple[str, int], Ended]]:
     """Yield the runs as they end, those of former sessions first."""
     finished = [
@@ -173,7 +173,9 @@ def _run_all(
             yield (one.method, one.seed), one
 
 
-def _ending(waiting: list[_Job], root: Path, jobs: int) -> Generator[Ended, None, None]:
+def _ending(
+    waiting: list[_PlannedRun], root: Path, jobs: int
+) -> Generator[Ended, None, None]:
     """Run; yield each as it ends."""
     if jobs == 1 or len(waiting) < 2:
         for job in waiting:
@@ -185,7 +187,7 @@ def _ending(waiting: list[_Job], root: Path, jobs: int) -> Generator[Ended, None
             yield _result(future, futures[future])
 
 
-def _run(job: _Job, root: Path) -> Ended:
+def _run(job: _PlannedRun, root: Path) -> Ended:
     """Run one method with one seed; an error is what it ends with."""
     try:
         result = run_lottery(job.config, root=root, resume=True)
@@ -194,13 +196,13 @@ def _run(job: _Job, root: Path) -> Ended:
     return Run(*job.key, result.outcomes)
 
 
-def _result(future: Future[Ended], job: _Job) -> Ended:
+def _result(future: Future[Ended], job: _PlannedRun) -> Ended:
     """Take what a process returned; one that was killed returns nothing."""
     error = future.exception()
     return future.result() if error is None else _failure(job, error)
 
 
-def _failure(job: _Job, error: BaseException) -> Failure:
+def _failure(job: _PlannedRun, error: BaseException) -> Failure:
     said = str(error) or type(error).__name__
     known = isinstance(error, ValueError | OSError)
     text = said if known else f"{type(error).__name__}: {said}"

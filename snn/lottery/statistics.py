@@ -1,88 +1,38 @@
 r"""What several seeds say about the methods of a comparison.
 
 Runs with the same seed share their data, their dense network and the order of their
-images, so methods are compared seed by seed. With :math:`d_i` the difference of the
-accuracies of seed :math:`i`, :math:`\bar d` their mean and :math:`s` their sample
-standard deviation, the interval of Student's t at 95 % is
-
-.. math:: \bar d \pm t_{0.975, n-1} \, s / \sqrt{n} .
-
-It is each comparison's own: nothing is corrected for how many are made.
+images, so methods are compared seed by seed: what is summarized are differences.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from snn.lottery.comparison import ComparisonError, MethodComparison
 from snn.lottery.interpolation import accuracy_at
-from snn.lottery.results import RoundOutcome, least_utilization
+from snn.lottery.results import RoundOutcome, least_utilization, smallest_layer
+from snn.lottery.spread import CONFIDENCE, Spread, holm
 
-CONFIDENCE = 0.95
-
-EqualQuantity = Literal["sparsity", "nonzeros", "cycles"]
+EqualQuantity = Literal["sparsity", "nonzeros", "cycles", "energy"]
 
 # What is summarized of every round, and where it is found.
 QUANTITIES: dict[str, Callable[[RoundOutcome], float | None]] = {
     "accuracy": lambda outcome: outcome.accuracy,
+    "validation_accuracy": lambda outcome: outcome.validation_accuracy,
     "sparsity": lambda outcome: outcome.sparsity,
     "nonzeros": lambda outcome: outcome.nonzeros,
     "effective": lambda outcome: outcome.effective,
+    "dead_weights": lambda outcome: outcome.dead_weights,
+    "smallest_layer": lambda outcome: smallest_layer(outcome.layers),
     "utilization": lambda outcome: outcome.utilization,
     "least_utilization": lambda outcome: least_utilization(outcome.layers),
     "kept_fraction": lambda outcome: outcome.kept_fraction,
     "cycles": lambda outcome: outcome.cycles,
     "energy": lambda outcome: outcome.energy,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """Values over seeds.
-
-    Attributes
-    ----------
-    n : int
-        How many.
-    mean : float
-        Their mean.
-    sd : float or None
-        Sample standard deviation (n - 1); None of a single value.
-    """
-
-    n: int
-    mean: float
-    sd: float | None
-
-    @classmethod
-    def of(cls, values: Iterable[float | None]) -> Spread | None:
-        """Summarize values; None if there are none, or not all are known."""
-        known = list(values)
-        numbers = [float(value) for value in known if value is not None]
-        if not numbers or len(numbers) < len(known):
-            return None
-        n = len(numbers)
-        mean = math.fsum(numbers) / n
-        if n == 1:
-            return cls(1, mean, None)
-        squares = math.fsum((value - mean) ** 2 for value in numbers)
-        return cls(n, mean, math.sqrt(squares / (n - 1)))
-
-    def interval(self) -> tuple[float, float] | None:
-        """Return the confidence interval of the mean by Student's t.
-
-        None of a single value, which says nothing about how others would differ.
-        """
-        if self.sd is None:
-            return None
-        from scipy import stats  # takes a while to load
-
-        quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, self.n - 1))
-        half = quantile * self.sd / math.sqrt(self.n)
-        return self.mean - half, self.mean + half
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,20 +64,26 @@ class Paired:
         What is compared with what.
     round : int
         Round of the reference.
-    basis : {"sparsity", "nonzeros", "cycles"}
+    basis : {"sparsity", "nonzeros", "cycles", "energy"}
         What is equal.
     n : int
         Pairs.
     at : Spread or None
-        What the basis is equal to: sparsity (the reference's), non-zeros, or cycles.
+        What the basis is equal to: sparsity (the reference's), non-zeros, cycles, or
+        energy.
     accuracy : Spread or None
         Of the method, there.
     difference : Spread or None
         Accuracy of the method - accuracy of the reference.
     interval : tuple of float, or None
         95 % confidence interval of the mean difference; None with one pair.
+    p : float or None
+        Of the paired t-test; None with one pair.
     cycles_saved, energy_saved : Spread or None
         1 - the method's / the reference's, after the same round; None on other bases.
+    p_holm : float or None
+        `p`, corrected for all differences that are looked at (`compare_all`); None of
+        one by itself.
 
     Notes
     -----
@@ -144,8 +100,10 @@ class Paired:
     accuracy: Spread | None
     difference: Spread | None
     interval: tuple[float, float] | None
+    p: float | None
     cycles_saved: Spread | None = None
     energy_saved: Spread | None = None
+    p_holm: float | None = None
 
 
 def summarize(comparison: MethodComparison, method: str, number: int) -> Summary:
@@ -174,10 +132,10 @@ def compare_pairs(
         Another method, or the reference itself.
     number : int
         Round of the schedule.
-    basis : {"sparsity", "nonzeros", "cycles"}
-        Compare after the same round; or at the non-zeros or the cycles that the
-        method or the reference has after it, whichever has more, so that both curves
-        have been measured there. Of balanced masks, cycles are the reference's.
+    basis : {"sparsity", "nonzeros", "cycles", "energy"}
+        Compare after the same round; or at the non-zeros, the cycles or the energy that
+        the method or the reference has after it, whichever has more, so that both
+        curves have been measured there. Of balanced masks, cycles are the reference's.
         Accuracies are interpolated as `accuracy_at` does.
 
     Raises
@@ -193,11 +151,11 @@ def compare_pairs(
     ]
     rows = [_compared(mine, theirs, number, basis) for mine, theirs in pairs]
     difference = Spread.of(_less(mine, theirs) for _, mine, theirs in rows)
-    saved: dict[str, Spread | None] = {}
+    cycles_saved = energy_saved = None
     if basis == "sparsity":
         ends = [(mine[number], theirs[number]) for mine, theirs in pairs]
-        saved["cycles_saved"] = Spread.of(_saved(a.cycles, b.cycles) for a, b in ends)
-        saved["energy_saved"] = Spread.of(_saved(a.energy, b.energy) for a, b in ends)
+        cycles_saved = Spread.of(_saved(a.cycles, b.cycles) for a, b in ends)
+        energy_saved = Spread.of(_saved(a.energy, b.energy) for a, b in ends)
     return Paired(
         method,
         comparison.reference,
@@ -208,8 +166,38 @@ def compare_pairs(
         accuracy=Spread.of(mine for _, mine, _ in rows),
         difference=difference,
         interval=None if difference is None else difference.interval(),
-        **saved,
+        p=None if difference is None else difference.p(),
+        cycles_saved=cycles_saved,
+        energy_saved=energy_saved,
     )
+
+
+def compare_all(
+    comparison: MethodComparison, basis: EqualQuantity, rounds: Iterable[int]
+) -> list[Paired]:
+    """Compare all methods with the reference, and correct for how many that makes.
+
+    Parameters
+    ----------
+    comparison : MethodComparison
+        Runs; its first method is the reference.
+    basis : {"sparsity", "nonzeros", "cycles", "energy"}
+        See `compare_pairs`.
+    rounds : iterable of int
+        All rounds that are looked at: they and the methods are what is corrected for.
+
+    Returns
+    -------
+    list of Paired
+        Round by round, each with the other methods in their order, and `p_holm`.
+    """
+    pairs = [
+        compare_pairs(comparison, method, comparison.rounds[number], basis)
+        for number in rounds
+        for method in comparison.methods[1:]
+    ]
+    adjusted = holm([pair.p for pair in pairs])
+    return [replace(pair, p_holm=p) for pair, p in zip(pairs, adjusted, strict=True)]
 
 
 def nearest_rounds(
@@ -237,24 +225,46 @@ def nearest_rounds(
     return sorted(found)
 
 
-def report(comparison: MethodComparison) -> dict[str, Any]:
-    """Return all summaries and paired differences as plain types that JSON knows."""
-    others = comparison.methods[1:]
+def report(
+    comparison: MethodComparison, rounds: Iterable[int] | None = None
+) -> dict[str, Any]:
+    """Return all summaries and paired differences as plain types that JSON knows.
+
+    Parameters
+    ----------
+    comparison : MethodComparison
+        Finished runs.
+    rounds : iterable of int, optional
+        Rounds that are looked at, for `p_holm`; by default all but the dense one, which
+        is the same for all methods.
+    """
+    looked_at = list(comparison.rounds[1:] if rounds is None else rounds)
+    paired = []
+    for basis in get_args(EqualQuantity):
+        shown = {
+            (one.method, one.round): one
+            for one in compare_all(comparison, basis, looked_at)
+        }
+        paired += [
+            shown.get((method, number))
+            or compare_pairs(comparison, method, number, basis)
+            for method in comparison.methods[1:]
+            for number in comparison.rounds
+        ]
     return {
         "reference": comparison.reference,
         "confidence": CONFIDENCE,
+        "corrected_for": {
+            "rounds": looked_at,
+            "differences": len(looked_at) * (len(comparison.methods) - 1),
+        },
         "summaries": [
             asdict(summarize(comparison, method, number))
             for method in comparison.methods
             if comparison.of(method)
             for number in comparison.rounds
         ],
-        "paired": [
-            asdict(compare_pairs(comparison, method, number, basis))
-            for basis in get_args(EqualQuantity)
-            for method in others
-            for number in comparison.rounds
-        ],
+        "paired": [asdict(pair) for pair in paired],
     }
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from snn.lottery.comparison import ComparisonError
-from snn.lottery.config import LotteryConfig
+from snn.lottery.config import ConfigError, LotteryConfig
 
 # What all runs of a comparison have in common, or there would be nothing to compare.
 SHARED = frozenset(
@@ -17,22 +18,7 @@ SHARED = frozenset(
 )
 
 
-class Variant(NamedTuple):
-    """One way to prune, as a comparison names it.
-
-    Attributes
-    ----------
-    label : str
-        As it was given: ``METHOD[:FIELD=VALUE|:FLAG]…``.
-    settings : dict
-        Fields of the configuration, with the method.
-    """
-
-    label: str
-    settings: dict[str, Any]
-
-
-def parse_variant(label: str) -> Variant:
+def parse_variant(label: str) -> dict[str, Any]:
     """Read a method and the settings that are its own.
 
     Parameters
@@ -40,43 +26,55 @@ def parse_variant(label: str) -> Variant:
     label : str
         A method; behind colons, fields of `LotteryConfig` with their values, or a
         field alone that is to be true, or with ``no-`` before it false. Words are
-        joined by ``-`` or ``_``.
+        joined by ``-`` or ``_``. A colon before a digit belongs to the value, as in
+        ``map=2:4``.
+
+    Returns
+    -------
+    dict
+        Fields of the configuration, the method first.
 
     Raises
     ------
     ComparisonError
-        A field that is none, that the runs of a comparison share, or no value.
+        A field that is none, is given twice, has no value, or that the runs of a
+        comparison share.
 
     Examples
     --------
     >>> from snn.lottery.variants import parse_variant
-    >>> parse_variant("optimal:budgets=lamp:no-live-paths").settings
+    >>> parse_variant("optimal:budgets=lamp:no-live-paths")
     {'method': 'optimal', 'budgets': 'lamp', 'live_paths': False}
     """
-    method, *parts = label.split(":")
-    settings: dict[str, Any] = {"method": method}
+    method, *parts = re.split(r":(?!\d)", label)
+    settings: dict[str, Any] = {"method": method.strip()}
     for part in parts:
-        name, equals, value = part.partition("=")
-        field = name.strip().replace("-", "_")
-        known = LotteryConfig.model_fields.get(field)
-        if not equals:
-            positive = field.removeprefix("no_")
-            known = LotteryConfig.model_fields.get(positive)
-            if known is not None and known.annotation is not bool:
-                raise ComparisonError(
-                    f"{label!r}: {name} needs a value, as in {name}={known.default}"
-                )
-            settings[positive] = field == positive
-            field = positive
-        else:
-            settings[field] = value.strip()
-        if known is None or field in {"method", *SHARED}:
-            why = "is no setting" if known is None else "is the same for all runs"
+        name, equals, value = (text.strip() for text in part.partition("="))
+        field, setting = name.replace("-", "_"), value if equals else True
+        if not equals and field.startswith("no_"):
+            field, setting = field.removeprefix("no_"), False
+        if why := _refusal(field, settings, has_value=bool(equals)):
             raise ComparisonError(
-                f"{label!r}: {name!r} {why}; accepted: METHOD:FIELD=VALUE with the "
-                "options of `lottery` that do not change data, rounds or seeds"
+                f"{label!r}: {name!r} {why}; accepted: METHOD:FIELD=VALUE or "
+                "METHOD:FLAG with options of `lottery` that change neither data, "
+                "rounds nor seeds"
             )
-    return Variant(label, settings)
+        settings[field] = setting
+    return settings
+
+
+def _refusal(field: str, settings: Mapping[str, Any], *, has_value: bool) -> str | None:
+    """Say what is wrong with a field; None if a variant may set it."""
+    known = LotteryConfig.model_fields.get(field)
+    if known is None:
+        return "is no setting"
+    if field in SHARED:
+        return "is the same for all runs"
+    if field in settings:
+        return "is given twice"
+    if not has_value and known.annotation is not bool:
+        return "needs a value"
+    return None
 
 
 def variant_configs(
@@ -96,12 +94,15 @@ def variant_configs(
     ComparisonError
         See `parse_variant`; also two labels that say the same.
     ConfigError
-        A method or value that no run can have.
+        A method or value that no run can have; it is said in which variant.
     """
     made: dict[str, LotteryConfig] = {}
     of_config: dict[str, str] = {}
     for label in labels:
-        config = LotteryConfig.of({**common, **parse_variant(label).settings})
+        try:
+            config = LotteryConfig.of({**common, **parse_variant(label)})
+        except ConfigError as error:
+            raise ConfigError(f"{label!r}: {error}") from error
         former = of_config.setdefault(config.model_dump_json(), label)
         if former != label:
             raise ComparisonError(

@@ -1,8 +1,9 @@
-"""Functions of tensors that are compiled once that pays, and only if nothing changes."""
+"""Functions of tensors, compiled once that pays, and only if nothing changes."""
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -22,10 +23,15 @@ class CompiledOnce:
     difference to anything when that happens. Where they are not, or it cannot be
     compiled (which takes a C++ compiler), it stays as it is, which is logged.
 
+    The compiler makes code anew for other lengths of the first axis, and for tensors
+    that have gaps or repeat themselves in memory. Calls that differ in these are
+    counted, compiled and checked apart.
+
     Parameters
     ----------
     function : callable
-        Takes tensors of float on the CPU first, then numbers.
+        Takes tensors of float32 on the CPU, and numbers; returns one tensor, or a
+        tuple of them.
     worth : int
         Numbers in first tensors after which it is compiled.
     """
@@ -35,21 +41,27 @@ class CompiledOnce:
     ) -> None:
         self.function = function
         self.worth = worth
-        self._seen = 0
-        self._compiled: Callable[..., Any] | None = None
+        self._seen: Counter[tuple[Any, ...]] = Counter()
+        self._done: set[tuple[Any, ...]] = set()  # tried, whatever came of it
+        self._compiled: dict[tuple[Any, ...], Callable[..., Any]] = {}
 
     def __call__(self, *arguments: Any) -> Any:
         """Run it."""
-        if self._compiled is not None:
-            return self._compiled(*arguments)
+        kind = tuple(map(_kind, arguments))
+        if kind in self._compiled:
+            return self._compiled[kind](*arguments)
         result = self.function(*arguments)
-        before, self._seen = self._seen, self._seen + arguments[0].numel()
-        if before < self.worth <= self._seen:
-            self._compile(arguments, result)
+        if kind not in self._done:
+            self._seen[kind] += arguments[0].numel()
+            if self._seen[kind] >= self.worth:
+                self._done.add(kind)
+                self._compile(kind, arguments, result)
         return result
 
-    def _compile(self, arguments: tuple[Any, ...], expected: Any) -> None:
-        name = self.function.__name__
+    def _compile(
+        self, kind: tuple[Any, ...], arguments: tuple[Any, ...], expected: Any
+    ) -> None:
+        name = f"{self.function.__module__}.{self.function.__qualname__}"
         compiled = torch.compile(self.function, dynamic=True)
         try:
             made = compiled(*arguments)
@@ -58,14 +70,21 @@ class CompiledOnce:
             _log.info("%s is not compiled: %s", name, *first or [repr(error)])
             return
         if _same_bits(made, expected):
-            self._compiled = compiled
+            self._compiled[kind] = compiled
             _log.info("%s is compiled", name)
         else:
             _log.info("%s is not compiled: the results would differ", name)
 
 
+def _kind(argument: Any) -> Any:
+    if isinstance(argument, torch.Tensor):
+        return len(argument), argument.is_contiguous()
+    return argument
+
+
 def _same_bits(one: Any, other: Any) -> bool:
-    if isinstance(one, tuple):
+    """Compare as whole numbers: 0.0 is another one than -0.0, and NaN equals itself."""
+    if isinstance(other, tuple):
         return all(map(_same_bits, one, other))
-    same: bool = torch.equal(one, other)
+    same: bool = torch.equal(one.view(torch.int32), other.view(torch.int32))
     return same

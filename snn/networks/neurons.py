@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from spikingjelly.activation_based import neuron, surrogate
+from torch.autograd.function import once_differentiable
 
 from snn.networks.compiled import CompiledOnce
 
@@ -38,8 +39,9 @@ def lif() -> neuron.LIFNode:
 class FusedLIF(neuron.LIFNode):
     """The neurons of `lif`, whose time steps are one function on the CPU.
 
-    Their spikes are those of `neuron.LIFNode`, to the bit. What the function does not
-    know (a state of before, other settings or devices) takes the way of that class.
+    Spikes, potentials and gradients are those of `neuron.LIFNode`, to the bit. What
+    the function does not know (a state of before, other settings, devices or types of
+    numbers) takes the way of that class.
     """
 
     def multi_step_forward(
@@ -67,8 +69,11 @@ class FusedLIF(neuron.LIFNode):
     def _is_known(self, x_seq: torch.Tensor) -> bool:
         curve = self.surrogate_function
         return (
-            x_seq.device.type == "cpu"  # elsewhere spikingjelly has kernels
+            type(x_seq) is torch.Tensor
+            and x_seq.device.type == "cpu"  # elsewhere spikingjelly has kernels
             and x_seq.dtype == torch.float32
+            and x_seq.ndim > 1
+            and x_seq.numel() > 0
             and not torch.compiler.is_compiling()  # which fuses what it is given
             and isinstance(self.v, float)
             and (self.v, self.v_reset, self.v_threshold) == (0.0, 0.0, THRESHOLD)
@@ -88,22 +93,36 @@ class _Steps(torch.autograd.Function):
         ctx: Any, x_seq: torch.Tensor, tau: float, alpha: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
         # In the order of the memory: one kind of array, whatever the layers are.
-        order = sorted(range(1, x_seq.ndim), key=lambda axis: -x_seq.stride(axis))
+        strides: tuple[int, ...] = x_seq.stride()
+        order = sorted(range(1, x_seq.ndim), key=lambda axis: -strides[axis])
         permuted = x_seq.permute(0, *order)
         spikes, charged, v = _FORWARD(permuted.reshape(len(x_seq), -1), tau)
         ctx.save_for_backward(charged)
         ctx.constants = tau, alpha
-        ctx.order = order
+        ctx.order, ctx.shape = order, x_seq.shape
+        ctx.set_materialize_grads(False)
         last = v.view(permuted.shape[1:]).permute(_inverse([i - 1 for i in order]))
-        ctx.mark_non_differentiable(last)
         return spikes.view(permuted.shape).permute(_inverse([0, *order])), last
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
+    @once_differentiable
+    def backward(
+        ctx: Any, of_spikes: torch.Tensor | None, of_last: torch.Tensor | None
+    ) -> Any:
         (charged,) = ctx.saved_tensors
-        permuted = gradients[0].permute(0, *ctx.order)
-        made = _BACKWARD(charged, permuted.reshape(charged.shape), *ctx.constants)
-        return made.view(permuted.shape).permute(_inverse([0, *ctx.order])), None, None
+        tau, alpha = ctx.constants
+        order = [0, *ctx.order]
+        if of_spikes is None:
+            flat = torch.zeros_like(charged)
+        else:
+            flat = of_spikes.permute(order).reshape(charged.shape)
+        if of_last is None:  # as always where states are reset after a call
+            made = _BACKWARD(charged, flat, tau, alpha)
+        else:
+            of_v = of_last.permute([axis - 1 for axis in ctx.order]).reshape(-1)
+            made = _backward(charged, flat, tau, alpha, of_v)
+        shape = [ctx.shape[axis] for axis in order]
+        return made.view(shape).permute(_inverse(order)), None, None
 
 
 def _inverse(order: list[int]) -> list[int]:
@@ -126,18 +145,24 @@ def _forward(
 
 
 def _backward(
-    charged: torch.Tensor, of_spikes: torch.Tensor, tau: float, alpha: float
+    charged: torch.Tensor,
+    of_spikes: torch.Tensor,
+    tau: float,
+    alpha: float,
+    of_v: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Return the gradients of the input currents of all steps."""
+    """Return the gradients of the input currents of all steps.
+
+    `of_spikes` are those of the spikes, `of_v` that of the last potential.
+    """
     made: list[torch.Tensor] = []
-    of_v: torch.Tensor | None = None
     for h, of_spike in zip(
         reversed(charged.unbind()), reversed(of_spikes.unbind()), strict=True
     ):
         # The derivative of arctan(pi / 2 alpha x) / pi, of x = h - threshold.
         bent = (math.pi / 2 * alpha) * (h - THRESHOLD)
         of_h = of_spike * (alpha / 2 / (1.0 + bent * bent))
-        if of_v is not None:
+        if of_v is not None:  # a spike resets the potential: nothing passes
             of_h = of_h + torch.where(h >= THRESHOLD, 0.0, of_v)
         made.append(of_h / tau)
         of_v = of_h - made[-1]

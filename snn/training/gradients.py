@@ -112,6 +112,16 @@ def gradient_moments(
     -------
     dict of str to GradientMoments
         For every layer of `prunable_layers`.
+
+    Examples
+    --------
+    >>> from snn import Trainer, TrainingConfig, build_network, load_data
+    >>> from snn import gradient_moments
+    >>> data = load_data("digits", train_size=100)
+    >>> network = build_network("8c3-mp2-fc10", data.input_shape, 10, timesteps=2)
+    >>> moments = gradient_moments(Trainer(network, data, TrainingConfig()), seed=0)
+    >>> moments["classifier"].root_mean_square.shape
+    (10, 128)
     """
     network, evaluator, processes = (
         trainer.network,

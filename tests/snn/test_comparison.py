@@ -4,7 +4,9 @@ import csv
 import io
 import json
 import math
+import re
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip("torch")
-from scipy import stats
 
 from hwmodel.commands.console import to_markdown
 from hwmodel.commands.text_tables import TextTable
 from snn.commands.comparison_tables import (
+    comparison_markdown,
     comparison_notes,
     differences_table,
     methods_table,
@@ -29,12 +31,14 @@ from snn.lottery.comparison import (
 )
 from snn.lottery.config import ConfigError, LotteryConfig
 from snn.lottery.interpolation import accuracy_at
-from snn.lottery.plots import plot_comparison
+from snn.lottery.plots import line_style, plot_comparison
 from snn.lottery.results import LayerOutcome, RoundOutcome
 from snn.lottery.run import run_lottery
 from snn.lottery.run_comparison import compare_methods
+from snn.lottery.spread import holm
 from snn.lottery.statistics import (
-    Spread,
+    EqualQuantity,
+    compare_all,
     compare_pairs,
     nearest_rounds,
     report,
@@ -124,20 +128,6 @@ def finished(tmp_path_factory):
 # --- Statistics ------------------------------------------------------------------
 
 
-@given(st.lists(st.integers(-1000, 1000), min_size=2, max_size=8))
-def test_spread_and_interval_are_those_of_scipy(thousandths):
-    """Mean, standard deviation and interval are what scipy says of the same values."""
-    values = [each / 1000 for each in thousandths]
-    spread = Spread.of(values)
-    assert spread.mean == pytest.approx(sum(values) / len(values), abs=1e-12)
-    assert spread.sd == pytest.approx(np.std(values, ddof=1), abs=1e-12)
-    low, high = spread.interval()
-    assert low <= spread.mean <= high
-    if len(set(values)) > 1:
-        known = stats.ttest_1samp(values, 0).confidence_interval(0.95)
-        assert (low, high) == pytest.approx((known.low, known.high), abs=1e-9)
-
-
 def test_paired_difference_worked_by_hand():
     """Differences of 1, 2 and 3 points: 2 points, more or less 4.303 / sqrt(3)."""
     comparison = accuracies_only(lth=(0.5, 0.7, 0.6), optimal=(0.51, 0.72, 0.63))
@@ -147,13 +137,15 @@ def test_paired_difference_worked_by_hand():
     assert pair.difference.mean == pytest.approx(0.02)
     assert pair.difference.sd == pytest.approx(0.01)
     assert pair.interval == pytest.approx((0.02 - half, 0.02 + half), abs=1e-7)
+    assert pair.p == pytest.approx(0.0742, abs=1e-4)  # t = 2 sqrt(3), 2 degrees
+    assert pair.p_holm is None
 
 
 @given(st.lists(accuracies, min_size=1, max_size=4))
 def test_no_method_differs_from_itself(values):
     """Whatever is equal, the difference of a method to itself is exactly 0."""
     comparison = accuracies_only(lth=values)
-    for basis in ("sparsity", "nonzeros", "cycles"):
+    for basis in get_args(EqualQuantity):
         for number in comparison.rounds:
             pair = compare_pairs(comparison, "lth", number, basis)
             assert pair.difference.mean == 0
@@ -161,6 +153,45 @@ def test_no_method_differs_from_itself(values):
                 pair.accuracy == summarize(comparison, "lth", number).values["accuracy"]
             )
     assert compare_pairs(comparison, "lth", 1).cycles_saved.mean == 0
+
+
+def test_differences_are_corrected_for_those_beside_them():
+    """Of two methods and two rounds there are four; one alone is not corrected."""
+    values = [0.5, 0.7, 0.6, 0.65]
+    curves = {
+        "lth": [[(0.9, 200, 9.0), (v, 100, 8.0), (v, 50, 7.0)] for v in values],
+        "a": [
+            [(0.9, 200, 9.0), (v + 0.01 * k, 100, 8.0), (v + 0.02, 50, 7.0 + k)]
+            for k, v in enumerate(values, 1)
+        ],
+        "b": [
+            [(0.9, 200, 9.0), (v - 0.01 * k, 100, 8.0), (v + 0.01 * (k - 2), 50, 7.0)]
+            for k, v in enumerate(values, 1)
+        ],
+    }
+    comparison = made_up(curves)
+    pairs = compare_all(comparison, "sparsity", [1, 2])
+    assert [(one.method, one.round) for one in pairs] == [
+        *(("a", 1), ("b", 1), ("a", 2), ("b", 2))
+    ]
+    assert [one.p_holm for one in pairs] == holm([one.p for one in pairs])
+    assert pairs[0].p_holm > pairs[0].p
+    (alone,) = compare_all(made_up({m: curves[m] for m in ("lth", "a")}), "cycles", [1])
+    assert alone.p_holm == alone.p
+    known = report(comparison, [1, 2])
+    assert known["corrected_for"] == {"rounds": [1, 2], "differences": 4}
+    found = {
+        (one["basis"], one["method"], one["round"]): one["p_holm"]
+        for one in known["paired"]
+    }
+    for one in pairs:
+        assert found["sparsity", one.method, one.round] == one.p_holm
+    assert found["sparsity", "a", 0] is None
+    shown = [f"{one.p_holm:.3f}".replace("0.000", "<0.001") for one in pairs]
+    table = differences_table(comparison, rounds=[1, 2])
+    assert [row[table.header.index("p")] for row in table.rows] == shown
+    assert "its table, 4 where" in comparison_markdown(comparison, [1, 2], "c.svg")
+    assert not any("Holm" in n for n in comparison_notes(made_up({"lth": curves["a"]})))
 
 
 def test_one_seed_has_no_interval():
@@ -268,10 +299,27 @@ def test_equal_cycles_and_nonzeros_worked_by_hand():
     equal = compare_pairs(comparison, "sparser", 2, "cycles")
     assert equal.at.mean == 60
     assert equal.difference.mean == pytest.approx(0.8 - 0.3)
+    assert compare_pairs(comparison, "sparser", 2, "energy").at.mean == 600
     equal = compare_pairs(comparison, "sparser", 2, "nonzeros")
     share = math.log(50 / 80) / math.log(40 / 80)
     assert equal.at.mean == 50
     assert equal.accuracy.mean == pytest.approx(0.8 - share * 0.1)
+
+
+def test_energy_is_a_quantity_of_its_own():
+    """A method with the cycles of the reference may need another energy."""
+    comparison = made_up(
+        {name: [[(0.9, 200, 100.0), (0.6, 100, 50.0)]] for name in METHODS}
+    )
+    first, second = comparison.runs
+    frugal = replace(second.outcomes[1], energy=250.0)
+    second = replace(second, outcomes=(second.outcomes[0], frugal))
+    comparison = replace(comparison, runs=(first, second))
+    equal = compare_pairs(comparison, "optimal", 1, "energy")
+    share = math.log(500 / 1000) / math.log(250 / 1000)
+    assert equal.at.mean == 500
+    assert equal.difference.mean == pytest.approx(0.9 - 0.3 * share - 0.6)
+    assert compare_pairs(comparison, "optimal", 1, "cycles").difference.mean == 0
 
 
 def test_reference_is_read_where_the_method_has_more():
@@ -426,6 +474,10 @@ def test_csv_has_a_row_for_each_method_seed_and_round(finished):
         for row in comparison.rows()
     ]
     assert read == expected
+    for row in read:
+        assert int(row["dead_weights"]) == int(row["nonzeros"]) - int(row["effective"])
+        assert 0 < int(row["smallest_layer"]) < int(row["nonzeros"])
+        assert float(row["validation_accuracy"]) > 0
     assert [(row["method"], int(row["seed"]), int(row["round"])) for row in read] == [
         (method, seed, number)
         for method in METHODS
@@ -439,9 +491,16 @@ def test_report_holds_every_summary_and_pair(finished):
     comparison, _ = finished
     known = json.loads(json.dumps(report(comparison), allow_nan=False))
     assert len(known["summaries"]) == 2 * 4
-    assert len(known["paired"]) == 3 * 1 * 4
+    assert len(known["paired"]) == 4 * 1 * 4
     assert known["reference"] == "lth"
     balanced = known["summaries"][-1]["values"]
+    last = [run.outcomes[-1] for run in comparison.of("optimal").values()]
+    for name, read in {
+        "dead_weights": lambda one: one.nonzeros - one.effective,
+        "smallest_layer": lambda one: min(layer.nonzeros for layer in one.layers),
+        "validation_accuracy": lambda one: one.validation_accuracy,
+    }.items():
+        assert balanced[name]["mean"] == pytest.approx(np.mean([*map(read, last)]))
     assert balanced["least_utilization"] == {"n": 2, "mean": 1.0, "sd": 0.0}
 
 
@@ -469,6 +528,7 @@ def test_table_of_differences_worked_by_hand():
         "accuracy %": "62.00",
         "difference": "+2.00",
         "95% interval": "-0.48 to +4.48",
+        "p": "0.074",
         "cycles saved %": "0.00",
         "energy saved %": "0.00",
     }
@@ -499,6 +559,33 @@ def test_figure_without_cycles_has_no_panel_of_them(tmp_path):
         points = [(0.9, 200, cycles), (0.8, 100, cycles)]
         plot_comparison(made_up({"lth": [points]}), path)
     assert [path.read_text().count(">test accuracy") for path in paths] == [2, 1]
+
+
+def test_many_methods_look_different(tmp_path):
+    """No two of 32 methods share a style, and long labels do not leave the figure."""
+    assert len({line_style(place) for place in range(32)}) == 32
+    points = [(0.9, 200, 100.0), (0.8, 100, 50.0)]
+    labels = [f"optimal-order:score=gradient:pes={number}" for number in range(9)]
+    path = tmp_path / "many.svg"
+    plot_comparison(made_up({label: [points] for label in labels}), path)
+    drawn = path.read_text()
+    width = float(re.search(r'viewBox="0 0 (\S+)', drawn).group(1))
+    for label in labels:
+        left = float(re.search(rf' x="([-\d.]+)"[^>]*>{label}<', drawn).group(1))
+        assert 0 < left < width - 5 * len(label)
+
+
+def test_a_method_without_cycles_is_in_the_other_panels(tmp_path):
+    """One variant on a PE map that no cycles are known of keeps nobody's away."""
+    points = [(0.9, 200, 100.0), (0.8, 100, 50.0)]
+    comparison = made_up(
+        {"lth": [[(a, n, None) for a, n, _ in points]], "optimal": [points]}
+    )
+    path = tmp_path / "some.svg"
+    plot_comparison(comparison, path)
+    drawn = path.read_text()
+    assert drawn.count(">test accuracy") == 2
+    assert all(f">{name}<" in drawn for name in METHODS)
 
 
 def test_figure_of_another_kind_is_refused(finished, tmp_path):

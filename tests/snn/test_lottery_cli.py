@@ -93,6 +93,7 @@ def test_compare_tabulates_methods(capsys, tmp_path):
     assert all(path.stat().st_size for path in written)
     document = json.loads(written[0].read_text())
     assert len(document["summaries"]) == 2 * 3
+    assert document["corrected_for"] == {"rounds": [2], "differences": 1}
 
 
 @pytest.mark.parametrize(

@@ -42,8 +42,8 @@ OTHERS = {
     "score": "rate",
     "budgets": "layer",
     "live_paths": False,
+    "revive": False,
     "growth": "gradient",
-    "revive": True,
     "balance_from": 0.5,
     "allow_empty": True,
     "latency_budget": 0.5,
@@ -57,7 +57,7 @@ OTHERS = {
     "seed": 1,
 }
 WHERE_AND_HOW = ("data_folder", "download", "tensorboard")
-BASE = {"method": "optimal"}  # takes all maps
+BASE = {"method": "optimal", "revive": True}  # takes all maps and ways to grow
 
 
 def test_every_field_has_a_description():

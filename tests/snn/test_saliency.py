@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
@@ -11,7 +13,7 @@ from torch import nn  # noqa: E402
 from balancer import BalancerError  # noqa: E402
 from snn import TrainingConfig  # noqa: E402
 from snn.data.image_data import ImageData, Split  # noqa: E402
-from snn.lottery.saliency import SCORES, Trained, get_score  # noqa: E402
+from snn.lottery.saliency import SCORES, Trained, get_score, grown  # noqa: E402
 from snn.training.gradients import GradientMoments, gradient_moments  # noqa: E402
 from snn.training.masking import apply_masks  # noqa: E402
 from snn.training.trainer import Trainer  # noqa: E402
@@ -44,6 +46,38 @@ def test_rates_weigh_the_inputs_of_each_group():
     assert weighed == pytest.approx(
         np.broadcast_to(expected[:, :, None, None], (4, 2, 3, 3))
     )
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.01, 100))
+def test_growth_follows_its_formula(seed, scale):
+    """Kept scores stay; a pruned weight with a typical gradient has a typical score."""
+    rng = np.random.default_rng(seed)
+    shape = (4, 3, 2)
+    mask = rng.random(shape) < 0.5
+    mask.flat[:2] = True, False
+    scores = rng.random(shape).astype(np.float32)
+    sizes = (scale * rng.random(shape)).astype(np.float32)
+    mean = sizes[mask].mean()
+    sizes.flat[1] = mean
+    moments = {"a": GradientMoments(sizes + 1, sizes)}
+    found = grown({"a": scores}, {"a": mask}, moments)["a"]
+    assert found.dtype == np.float32
+    assert np.array_equal(found[mask], scores[mask])
+    assert found.flat[1] == pytest.approx(scores[mask].mean(), rel=1e-5)
+    assert found[~mask] == pytest.approx(
+        scores[mask].mean() * sizes[~mask] / mean, rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("case", ["empty", "without gradient", "dense"])
+def test_growth_leaves_a_layer_without_a_measure_as_it_is(case):
+    """Nothing kept, or kept without any gradient, gives no scale; no NaN either."""
+    scores = np.arange(6, dtype=np.float32)
+    mask = np.array([True, True, False, False, True, False])
+    mask = {"empty": mask & False, "dense": mask | True}.get(case, mask)
+    sizes = np.where(mask & (case != "dense"), 0, 1).astype(np.float32)
+    moments = {"a": GradientMoments(sizes, sizes)}
+    assert np.array_equal(grown({"a": scores}, {"a": mask}, moments)["a"], scores)
 
 
 def test_only_scores_that_need_gradients_take_the_pass():

@@ -1,0 +1,132 @@
+"""Comparisons of other seeds, made elsewhere, as one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from balancer.errors import BalancerError
+from snn.lottery.comparison import ComparisonError, MethodComparison, Run
+from snn.lottery.config import LotteryConfig
+
+# Where things are on a machine, and what each run of a comparison has of its own.
+_MAY_DIFFER = ("data_folder", "download", "tensorboard", "method", "seed")
+
+
+def read_comparison(path: Path | str) -> MethodComparison:
+    """Read the ``comparison.json`` that ``lottery --compare`` writes.
+
+    Raises
+    ------
+    ComparisonError
+        A file that cannot be read, or holds something else.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from snn import LotteryConfig, MethodComparison, read_comparison
+    >>> made = MethodComparison(LotteryConfig(), ("lth", "optimal"), (0, 1), runs=())
+    >>> _ = Path("comparison.json").write_text(made.to_json())
+    >>> read_comparison("comparison.json").methods
+    ('lth', 'optimal')
+    """
+    try:
+        known = json.loads(Path(path).read_text())
+        return MethodComparison.from_dict(known)
+    except OSError as error:
+        raise ComparisonError(f"{path}: {error.strerror}") from error
+    except (BalancerError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ComparisonError(
+            f"{path}: no comparison.json of `lottery --compare`: {error!r}"
+        ) from error
+
+
+def merge_comparisons(*comparisons: MethodComparison) -> MethodComparison:
+    """Join comparisons of the same methods with other seeds.
+
+    So a study is spread over machines. A run that several have must be the same in
+    all; where one has it and another failed, it counts.
+
+    Parameters
+    ----------
+    comparisons : MethodComparison
+        One or more, with the same methods and the same configuration, but for the
+        folder of the data.
+
+    Returns
+    -------
+    MethodComparison
+        With the seeds of all, in order.
+
+    Raises
+    ------
+    ComparisonError
+        No comparisons, or such as do not belong together.
+
+    Examples
+    --------
+    >>> from snn import LotteryConfig, compare_methods, merge_comparisons
+    >>> config = LotteryConfig(train_size=80, epochs=1, rounds=1)
+    >>> here, there = (
+    ...     compare_methods(config, ["lth", "optimal"], seeds=[seed], root="runs")
+    ...     for seed in (1, 0)
+    ... )
+    >>> merge_comparisons(here, there).seeds
+    (0, 1)
+    """
+    if not comparisons:
+        raise ComparisonError("no comparisons to merge; give one at least")
+    first, *others = comparisons
+    for other in others:
+        _check(first, other)
+    seeds = sorted({seed for one in comparisons for seed in one.seeds})
+    runs = _joined(run for one in comparisons for run in one.runs)
+    failures = {
+        (failure.method, failure.seed): failure
+        for one in reversed(comparisons)
+        for failure in one.failures
+    }
+    order = [(method, seed) for method in first.methods for seed in seeds]
+    return MethodComparison(
+        first.config,
+        first.methods,
+        tuple(seeds),
+        tuple(runs[key] for key in order if key in runs),
+        tuple(failures[key] for key in order if key in failures and key not in runs),
+    )
+
+
+def _check(first: MethodComparison, other: MethodComparison) -> None:
+    if other.methods != first.methods:
+        raise ComparisonError(
+            f"comparisons of {', '.join(first.methods)} and of "
+            f"{', '.join(other.methods)}; merge those of the same methods in the same "
+            "order"
+        )
+    ours, theirs = _common(first.config), _common(other.config)
+    differ = [name for name, value in ours.items() if theirs[name] != value]
+    if differ:
+        said = ", ".join(f"{name} ({ours[name]}, {theirs[name]})" for name in differ)
+        raise ComparisonError(
+            f"comparisons that differ in {said}; merge those that differ in seeds only"
+        )
+
+
+def _common(config: LotteryConfig) -> dict[str, object]:
+    """Return what the configurations of all parts have to agree in."""
+    known = config.model_dump(mode="json", exclude=set(_MAY_DIFFER))
+    return known | {"dataset": Path(config.dataset).name}
+
+
+def _joined(runs: Iterable[Run]) -> dict[tuple[str, int], Run]:
+    """Arrange runs by method and seed; those that are there twice must agree."""
+    found: dict[tuple[str, int], Run] = {}
+    for run in runs:
+        former = found.setdefault((run.method, run.seed), run)
+        if former != run:
+            raise ComparisonError(
+                f"{run.method}, seed {run.seed} has several outcomes; give every seed "
+                "to one machine, or leave one of the comparisons out"
+            )
+    return found
