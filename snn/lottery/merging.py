@@ -66,10 +66,9 @@ def merge_comparisons(*comparisons: MethodComparison) -> MethodComparison:
 
     Examples
     --------
-    >>> from snn import LotteryConfig, compare_methods, merge_comparisons
-    >>> config = LotteryConfig(train_size=80, epochs=1, rounds=1)
+    >>> from snn import LotteryConfig, MethodComparison, merge_comparisons
     >>> here, there = (
-    ...     compare_methods(config, ["lth", "optimal"], seeds=[seed], root="runs")
+    ...     MethodComparison(LotteryConfig(), ("lth", "optimal"), (seed,), runs=())
     ...     for seed in (1, 0)
     ... )
     >>> merge_comparisons(here, there).seeds
