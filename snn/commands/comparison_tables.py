@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hwmodel.commands.console import to_markdown, whole
 from hwmodel.commands.text_tables import TextTable
@@ -16,6 +17,7 @@ from snn.lottery.statistics import (
     compare_all,
     summarize,
 )
+from snn.lottery.variants import own_settings
 
 LEFT = ("method",)
 WORDS: dict[EqualQuantity, str] = {
@@ -130,6 +132,13 @@ def comparison_notes(
     """Yield what the numbers of the tables of these rounds might hide."""
     for failure in comparison.failures:
         yield f"Failed: {failure}."
+    settings = own_settings(comparison.config, comparison.methods)
+    if any(settings.values()):
+        yield (
+            "Settings: "
+            + "; ".join(f"{label} has {_said(own)}" for label, own in settings.items())
+            + "."
+        )
     yield f"Differences: points of accuracy against {comparison.reference}, same seeds."
     if len(comparison.seeds) == 1:
         yield "One seed: no standard deviation and no interval; give more seeds."
@@ -152,6 +161,16 @@ def comparison_notes(
         )
     elif outcome.energy_unit is not None:
         yield f"Energy in {outcome.energy_unit}, of one inference."
+
+
+def _said(settings: Mapping[str, Any]) -> str:
+    """Write settings as `--compare` takes them."""
+    return ", ".join(
+        f"{'' if value else 'no-'}{name.replace('_', '-')}"
+        if isinstance(value, bool)
+        else f"{name.replace('_', '-')}={value}"
+        for name, value in settings.items()
+    )
 
 
 def _table(columns: dict[str, Callable[..., str]], rows: Sequence[object]) -> TextTable:

@@ -66,6 +66,7 @@ def _written(
     from snn.commands.comparison_tables import comparison_markdown
     from snn.lottery.plots import plot_comparison
     from snn.lottery.statistics import nearest_rounds, report
+    from snn.lottery.variants import own_settings
 
     config = comparison.config
     shown = (*SHOWN_SPARSITIES, config.schedule_of_sparsity[-1])
@@ -77,6 +78,7 @@ def _written(
     document = {
         **comparison.to_dict(),
         **report(comparison, rounds),
+        "settings": own_settings(comparison.config, comparison.methods),
         "outputs": [str(file) for file in files],
     }
     with replacing(*files) as (json_file, csv_file, text_file, plot_file):

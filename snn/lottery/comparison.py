@@ -122,7 +122,7 @@ class MethodComparison:
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold, and `from_dict` reads."""
         return {
-            "config": self.config.model_dump(mode="json"),
+            "config": self.config.in_common(),
             "methods": list(self.methods),
             "seeds": list(self.seeds),
             "runs": [

@@ -238,6 +238,16 @@ class LotteryConfig(TrainingConfig):
             return int(self.rewind * self.epochs + 0.5)
         return int(self.rewind)
 
+    def in_common(self) -> dict[str, Any]:
+        """Return what runs of several methods have in common, as JSON can hold it.
+
+        Without what was not given and each method has a default of its own for.
+        """
+        from snn.lottery.methods import OWN_DEFAULTS
+
+        own = {name for defaults in OWN_DEFAULTS.values() for name in defaults}
+        return self.model_dump(mode="json", exclude=own - self.model_fields_set)
+
     def digest(self, stand_ins: str = "") -> str:
         """Eight characters that differ between configurations with other results.
 

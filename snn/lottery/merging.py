@@ -104,9 +104,12 @@ def _check(first: MethodComparison, other: MethodComparison) -> None:
             "order"
         )
     ours, theirs = _common(first.config), _common(other.config)
-    differ = [name for name, value in ours.items() if theirs[name] != value]
-    if differ:
-        said = ", ".join(f"{name} ({ours[name]}, {theirs[name]})" for name in differ)
+    said = ", ".join(
+        f"{name} ({ours.get(name)}, {theirs.get(name)})"
+        for name in {**ours, **theirs}
+        if ours.get(name) != theirs.get(name)
+    )
+    if said:
         raise ComparisonError(
             f"comparisons that differ in {said}; merge those that differ in seeds only"
         )
@@ -114,7 +117,8 @@ def _check(first: MethodComparison, other: MethodComparison) -> None:
 
 def _common(config: LotteryConfig) -> dict[str, object]:
     """Return what the configurations of all parts have to agree in."""
-    known = config.model_dump(mode="json", exclude=set(_MAY_DIFFER))
+    known = config.in_common()
+    known = {name: value for name, value in known.items() if name not in _MAY_DIFFER}
     return known | {"dataset": Path(config.dataset).name}
 
 

@@ -110,3 +110,39 @@ def variant_configs(
             )
         made[label] = config
     return made
+
+
+def own_settings(
+    config: LotteryConfig, labels: Iterable[str]
+) -> dict[str, dict[str, Any]]:
+    """Return the settings in which the runs of a comparison differ, by label.
+
+    Parameters
+    ----------
+    config : LotteryConfig
+        What they have in common.
+    labels : iterable of str
+        See `parse_variant`.
+
+    Examples
+    --------
+    >>> from snn import LotteryConfig
+    >>> from snn.lottery.variants import own_settings
+    >>> own_settings(LotteryConfig(), ["lth", "lth:budgets=lamp"])
+    {'lth': {'budgets': 'global'}, 'lth:budgets=lamp': {'budgets': 'lamp'}}
+    """
+    given = config.model_dump(exclude_unset=True)
+    known = {
+        label: one.model_dump(mode="json", exclude={"method"})
+        for label, one in variant_configs(given, labels).items()
+    }
+    first = next(iter(known.values()), {})
+    differ = [
+        name
+        for name, value in first.items()
+        if any(settings[name] != value for settings in known.values())
+    ]
+    return {
+        label: {name: settings[name] for name in differ}
+        for label, settings in known.items()
+    }

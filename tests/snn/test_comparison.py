@@ -160,11 +160,11 @@ def test_differences_are_corrected_for_those_beside_them():
     values = [0.5, 0.7, 0.6, 0.65]
     curves = {
         "lth": [[(0.9, 200, 9.0), (v, 100, 8.0), (v, 50, 7.0)] for v in values],
-        "a": [
+        "optimal": [
             [(0.9, 200, 9.0), (v + 0.01 * k, 100, 8.0), (v + 0.02, 50, 7.0 + k)]
             for k, v in enumerate(values, 1)
         ],
-        "b": [
+        "latency": [
             [(0.9, 200, 9.0), (v - 0.01 * k, 100, 8.0), (v + 0.01 * (k - 2), 50, 7.0)]
             for k, v in enumerate(values, 1)
         ],
@@ -172,11 +172,13 @@ def test_differences_are_corrected_for_those_beside_them():
     comparison = made_up(curves)
     pairs = compare_all(comparison, "sparsity", [1, 2])
     assert [(one.method, one.round) for one in pairs] == [
-        *(("a", 1), ("b", 1), ("a", 2), ("b", 2))
+        *(("optimal", 1), ("latency", 1), ("optimal", 2), ("latency", 2))
     ]
     assert [one.p_holm for one in pairs] == holm([one.p for one in pairs])
     assert pairs[0].p_holm > pairs[0].p
-    (alone,) = compare_all(made_up({m: curves[m] for m in ("lth", "a")}), "cycles", [1])
+    (alone,) = compare_all(
+        made_up({m: curves[m] for m in ("lth", "optimal")}), "cycles", [1]
+    )
     assert alone.p_holm == alone.p
     known = report(comparison, [1, 2])
     assert known["corrected_for"] == {"rounds": [1, 2], "differences": 4}
@@ -186,12 +188,14 @@ def test_differences_are_corrected_for_those_beside_them():
     }
     for one in pairs:
         assert found["sparsity", one.method, one.round] == one.p_holm
-    assert found["sparsity", "a", 0] is None
+    assert found["sparsity", "optimal", 0] is None
     shown = [f"{one.p_holm:.3f}".replace("0.000", "<0.001") for one in pairs]
     table = differences_table(comparison, rounds=[1, 2])
     assert [row[table.header.index("p")] for row in table.rows] == shown
     assert "its table, 4 where" in comparison_markdown(comparison, [1, 2], "c.svg")
-    assert not any("Holm" in n for n in comparison_notes(made_up({"lth": curves["a"]})))
+    assert not any(
+        "Holm" in n for n in comparison_notes(made_up({"lth": curves["optimal"]}))
+    )
 
 
 def test_one_seed_has_no_interval():
@@ -415,7 +419,9 @@ def test_stopped_comparison_goes_on(finished, tmp_path):
 
 def test_failing_run_is_named_and_others_are_kept(tmp_path):
     """One run whose ticket is no file of tickets fails; the other one is there."""
-    config = LotteryConfig.of(TINY.model_dump() | {"method": "lth", "seed": 0})
+    config = LotteryConfig.of(
+        TINY.model_dump(exclude_unset=True) | {"method": "lth", "seed": 0}
+    )
     folder = RunFolder.of(config, tmp_path)
     folder.path.mkdir()
     folder.begin()

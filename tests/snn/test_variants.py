@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 pytest.importorskip("torch")
 
-from snn.lottery.layer_budgets import Budgets
-
 import cli
+from balancer.network.layer_counts import Budgets
 from snn.commands.comparison_tables import comparison_notes, sections
 from snn.lottery.comparison import ComparisonError, MethodComparison
 from snn.lottery.config import ConfigError, LotteryConfig
@@ -196,7 +195,8 @@ def test_variants_run_once(finished):
 def test_a_failing_variant_is_named(tmp_path):
     """A run that fails says by its label which it was; the others are kept."""
     settings = {"method": "lth", "budgets": "lamp", "seed": 0}
-    folder = RunFolder.of(LotteryConfig.of(TINY.model_dump() | settings), tmp_path)
+    given = TINY.model_dump(exclude_unset=True)
+    folder = RunFolder.of(LotteryConfig.of(given | settings), tmp_path)
     folder.path.mkdir()
     folder.begin()
     folder.ticket_path(0).write_bytes(b"no ticket")
