@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from snn.lottery.live_paths import live_weights
     from snn.lottery.merging import merge_comparisons, read_comparison
     from snn.lottery.methods import METHODS
+    from snn.lottery.neighbours import neighbours
     from snn.lottery.network_scores import score_of
-    from snn.lottery.pair_search import neighbours
     from snn.lottery.pruning import Neighbours, Pruned, Pruning
     from snn.lottery.results import LayerOutcome, RoundOutcome
     from snn.lottery.run import LotteryResult, run_lottery
@@ -141,7 +141,7 @@ _HOMES = {
     "keep_masks": "snn.training.masking",
     "layer_geometry": "snn.networks.geometry",
     "live_weights": "snn.lottery.live_paths",
-    "neighbours": "snn.lottery.pair_search",
+    "neighbours": "snn.lottery.neighbours",
     "load_data": "snn.data.load",
     "load_network": "snn.lottery.ticket_network",
     "merge_comparisons": "snn.lottery.merging",

@@ -18,7 +18,7 @@ from snn.lottery.examiner import Examiner
 from snn.lottery.hardware import RunArray
 from snn.lottery.live_paths import live_weights
 from snn.lottery.methods import ROUNDED, get_method
-from snn.lottery.pair_search import neighbours
+from snn.lottery.neighbours import neighbours
 from snn.lottery.pruning import Pruned, Pruning, check_room, natural_schedules
 from snn.lottery.results import RoundOutcome
 from snn.lottery.round_tickets import RoundTicket, load_state, state_of

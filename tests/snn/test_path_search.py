@@ -17,7 +17,8 @@ from balancer import InfeasibleError, PEMap  # noqa: E402
 from snn import LotteryConfig, Pruning, Watcher, run_lottery  # noqa: E402
 from snn.lottery.live_paths import live_weights  # noqa: E402
 from snn.lottery.methods import METHODS  # noqa: E402
-from snn.lottery.pair_search import jointly, neighbours  # noqa: E402
+from snn.lottery.neighbours import neighbours  # noqa: E402
+from snn.lottery.pair_search import jointly  # noqa: E402
 from snn.lottery.path_search import effective  # noqa: E402
 from snn.lottery.pruning import Pruned, natural_schedules  # noqa: E402
 from snn.lottery.round_tickets import load_ticket  # noqa: E402
