@@ -13,7 +13,13 @@ pytest.importorskip("sklearn")
 
 from torch import nn  # noqa: E402
 
-from balancer import InfeasibleError, PEMap  # noqa: E402
+from balancer import (  # noqa: E402
+    InfeasibleError,
+    PairProblem,
+    PEMap,
+    RetentionProblem,
+    solve_pair,
+)
 from snn import LotteryConfig, Pruning, Watcher, run_lottery  # noqa: E402
 from snn.lottery.live_paths import live_weights  # noqa: E402
 from snn.lottery.methods import METHODS  # noqa: E402
@@ -189,6 +195,47 @@ def test_pairs_keep_more_on_paths_at_the_same_loads(widths, sparsity, method, se
         assert np.array_equal(loads, largest[pe_map.cell_group])
         assert mask.sum() <= before.masks[name].sum()
         assert largest.sum() <= pe_map.largest_of_group(former).sum()
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    channels=st.sampled_from([2, 4, 6]),
+    flat=st.booleans(),
+    sparsity=st.sampled_from([0.6, 0.8, 0.9]),
+    seed=st.integers(0, 10**6),
+)
+def test_what_the_pair_program_calls_working_is_on_a_path(
+    channels, flat, sparsity, seed
+):
+    """Of the only two layers of a network, and what it calls idle is on none."""
+    second = nn.Linear(4 * channels, 4) if flat else nn.Conv2d(channels, 4, 1)
+    parts = [nn.Conv2d(2, channels, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2)]
+    network = nn.Sequential(*parts, *[nn.Flatten()] * flat, second)
+    (pair,) = neighbours(network)
+    rng = np.random.default_rng(seed)
+    problem = PairProblem(
+        *(
+            RetentionProblem(
+                rng.random(shape),
+                PEMap.output_channel(shape, pes=2),
+                sparsity=sparsity,
+                previous_mask=rng.random(shape) < 0.7,
+            )
+            for shape in (
+                tuple(network.get_submodule(name).weight.shape)
+                for name in (pair.writer, pair.reader)
+            )
+        )
+    )
+    for solver in ("cp-sat", "alternation"):
+        solution = solve_pair(problem, solver)
+        masks = {pair.writer: solution.first, pair.reader: solution.second}
+        live = live_weights(network, masks, torch.zeros(1, 2, 4, 4))
+        works = problem.working((solution.first, solution.second))
+        for name, working in zip(masks, works, strict=True):
+            assert np.array_equal(masks[name] & live[name], working)
+        idle = sum(int((mask & ~live[name]).sum()) for name, mask in masks.items())
+        assert solution.idle == idle
 
 
 def test_a_channel_that_neither_layer_would_wake_alone_is_woken():
