@@ -1,29 +1,14 @@
-r"""The pair program: two neighbouring layers, in which a weight needs both its ends.
+"""The pair program: two neighbouring layers, in which a weight needs both its ends.
 
 A weight of the first layer works if something reaches its input and somebody reads its
 output channel; a weight of the second, if its output is read and something reaches its
 input channel, which is an output channel of the first. Layer by layer, a program spends
-weights on channels that the other layer does not use. Jointly, with the retention
-programs of both layers (``balancer.program.problem``), $c$ the channels between them,
-$i$ weights of the first layer and $j$ of the second whose outer ends work:
+weights on channels that the other layer does not use. Jointly, what counts is the score
+of the weights that work, with the loads and budgets of both layers as in their own
+programs. In LaTeX: "Two layers jointly" in ``docs/programs.md``.
 
-$$
-\begin{aligned}
-\max\quad & \sum_i s_i a_i + \sum_j s_j b_j \\
-\text{s.t.}\quad
-& a_i \le u_c,\; i \in c \qquad b_j \le y_c,\; j \in c
-    && \text{(both ends)} \\
-& y_c \le R_c + \sum_{i \in c} a_i \qquad u_c \le Q_c + \sum_{j \in c} b_j
-    && \text{(a channel wakes)} \\
-& \sum_{i \in (g,p)} a_i + f_{gp} = k_g, \text{ and so for } b
-    && \text{(balance, with fillers } f) \\
-& \text{budget and bounds on loads of each layer,}
-\end{aligned}
-$$
-
-all but $k$ and $f$ in {0, 1}. $R_c$ and $Q_c$ say that others reach or read the channel
-anyway. Fillers are kept weights that do not work: a PE that must keep pace with the
-others holds them where it has no better ones.
+Kept weights that do not work are fillers: a PE that must keep pace with the others holds
+them where it has nothing better.
 """
 
 from __future__ import annotations

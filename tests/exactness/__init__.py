@@ -15,12 +15,14 @@ from .layers import SOLVERS, Program, check_layer
 from .networks import SLICE_SOLVERS, Network
 from .numbers import UNIT, false_claim, kept_exactly
 from .orders import Ordered
+from .pairs import PAIR_SOLVERS, Pair
 from .two_way import BLOCK_SOLVERS, Blocks, TwoMaps
 
 __all__ = ["PROGRAMS", "UNIT", "Work", "check", "false_claim", "kept_exactly"]
 
-# How many of twenty programs are of each kind.
+# How many of twenty-one programs are of each kind.
 PROGRAMS = {"layer": 8, "global": 4, "order": 4, "two-way": 2, "blocks": 1, "work": 1}
+PROGRAMS |= {"pair": 1}
 
 
 def check(seed: int, kinds: tuple[str, ...] = tuple(PROGRAMS)) -> list[str]:
@@ -53,5 +55,9 @@ def _claims(kind: str, rng: np.random.Generator) -> Iterator[tuple[str, str | No
         blocks = Blocks.draw(rng)
         for solver in BLOCK_SOLVERS:
             yield solver, blocks.check(solver)
+    elif kind == "pair":
+        pair = Pair.draw(rng)
+        for solver in PAIR_SOLVERS:
+            yield solver, pair.check(solver)
     else:
         yield "", Work.draw(rng).check()
