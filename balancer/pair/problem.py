@@ -7,8 +7,8 @@ weights on channels that the other layer does not use. Jointly, what counts is t
 of the weights that work, with the loads and budgets of both layers as in their own
 programs. In LaTeX: "Two layers jointly" in ``docs/programs.md``.
 
-Kept weights that do not work are fillers: a PE that must keep pace with the others holds
-them where it has nothing better.
+Kept weights that do not work are fillers: a PE that must keep pace with the others
+holds them where it has nothing better.
 """
 
 from __future__ import annotations
