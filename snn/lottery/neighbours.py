@@ -8,6 +8,7 @@ from torch import nn
 
 from snn.channels.graph import channel_graph
 from snn.lottery.pruning import Neighbours
+from snn.networks.layers import prunable_layers
 
 
 def neighbours(network: nn.Module) -> tuple[Neighbours, ...]:
@@ -17,7 +18,8 @@ def neighbours(network: nn.Module) -> tuple[Neighbours, ...]:
     ----------
     network : Module
         It is neither run nor changed. Where its channels cannot be followed, and in
-        grouped convolutions, there are no neighbours.
+        grouped convolutions, there are no neighbours. Layers that share a weight are
+        one, under their first name.
 
     Returns
     -------
@@ -32,13 +34,14 @@ def neighbours(network: nn.Module) -> tuple[Neighbours, ...]:
     >>> neighbours(network)
     (Neighbours(writer='0', reader='2', inner=36),)
     """
-    layers = channel_graph(network).layers
+    modules: dict[str, Any] = dict(prunable_layers(network))
+    graph = channel_graph(network).layers
+    layers = {name: graph[name] for name in modules if name in graph}
     found = []
     for reader, read in layers.items():
         if read.inputs is None:
             continue
-        module: Any = network.get_submodule(reader)
-        inputs = module.weight.shape[1]
+        inputs = modules[reader].weight.shape[1]
         for writer, written in layers.items():
             same = written.outputs.root() is read.inputs.root()
             if same and inputs == written.outputs.channels * read.inner:

@@ -56,10 +56,10 @@ def test_weights_with_large_gradients_return(tmp_path):
 @pytest.mark.parametrize(
     ("fields", "passes"),
     [
-        ({}, 1),
+        ({"score": "magnitude"}, 1),
         ({"score": "gradient"}, 1),
         ({"score": "taylor"}, 1),
-        ({"growth": "magnitude"}, 0),
+        ({"score": "magnitude", "growth": "magnitude"}, 0),
     ],
 )
 def test_one_pass_serves_scores_and_growth(tmp_path, monkeypatch, fields, passes):

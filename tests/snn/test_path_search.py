@@ -157,6 +157,9 @@ def test_neighbours_are_layers_that_read_what_others_write():
             return self.out(self.a(x) + self.b(x))
 
     assert neighbouring(Residual()) == {("a", "out", 1), ("b", "out", 1)}
+    shared = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 3), nn.Linear(3, 1))
+    shared[2].weight = shared[0].weight
+    assert all({one[0], one[1]} <= {"0", "3"} for one in neighbouring(shared))
     grouped = nn.Sequential(nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1, groups=2))
     assert neighbouring(grouped) == set()
 
