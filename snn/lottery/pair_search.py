@@ -41,7 +41,8 @@ def jointly(pruning: Pruning, pruned: Pruned) -> Pruned:
         With larger scores on paths, no fewer weights on them, and in no layer more
         weights or slices; or the same.
     """
-    if pruning.live is None or not pruning.neighbours:
+    pairs = [one for one in pruning.neighbours if _is_small(pruning, one)]
+    if pruning.live is None or not pairs:
         return pruned
     best = _State.of(pruning, pruned)
     if all(
@@ -51,7 +52,7 @@ def jointly(pruning: Pruning, pruned: Pruned) -> Pruned:
         return pruned  # all channels are awake: every layer has what is best for it
     for _ in range(SWEEPS):
         before = best
-        for pair in pruning.neighbours:
+        for pair in pairs:
             best = _improved(best, pair)
         if best is before:
             break
@@ -92,8 +93,6 @@ class _State:
 def _improved(state: _State, pair: Neighbours) -> _State:
     """Solve a pair, and take the answer if it is better for the whole network."""
     names = pair.writer, pair.reader
-    if pair.writer == pair.reader or not _is_small(state, names):
-        return state
     hint = tuple(state.pruned.masks[name] for name in names)
     solution = solve_pair(
         _problem(state, pair),
@@ -108,12 +107,12 @@ def _improved(state: _State, pair: Neighbours) -> _State:
     return found if better and fits else state
 
 
-def _is_small(state: _State, names: tuple[str, str]) -> bool:
-    candidates = state.pruning.candidates()
-    maps = map(state.pruning.map_of, names)
-    return sum(
-        int(np.count_nonzero(candidates[n])) for n in names
-    ) <= MOST_WEIGHTS and all(one.fixed_load is None for one in maps)
+def _is_small(pruning: Pruning, pair: Neighbours) -> bool:
+    names, candidates = {pair.writer, pair.reader}, pruning.candidates()
+    weights = sum(int(np.count_nonzero(candidates[name])) for name in names)
+    maps = map(pruning.map_of, names)
+    given = any(one.fixed_load is not None for one in maps)
+    return len(names) == 2 and weights <= MOST_WEIGHTS and not given
 
 
 def _problem(state: _State, pair: Neighbours) -> PairProblem:
