@@ -30,9 +30,9 @@ from balancer import (
 from balancer import solve_pair as solve
 from snn import (
     METHODS,
+    NetworkPaths,
     Pruning,
     build_network,
-    live_weights,
     neighbours,
     prunable_layers,
 )
@@ -61,16 +61,13 @@ def vgg16(repeat: int) -> None:
     every = {name: np.ones(one.shape, bool) for name, one in scores.items()}
     image = torch.zeros(1, 3, 32, 32)
 
-    def live(masks: dict) -> dict:
-        return live_weights(network, masks, image)
-
     pruning = Pruning(
         scores=scores,
         masks=every,
         carried=every,
         sparsity=0.98,
         step=0.98,
-        live=live,
+        live=NetworkPaths(network, image).live,
         neighbours=neighbours(network),
     )
     print("method         without s   with s  ratio   on paths without, with")
@@ -132,9 +129,7 @@ def rounds(layers: dict) -> None:
     scores = {name: layer.scores for name, layer in layers.items()}
     masks = {name: layer.mask for name, layer in layers.items()}
 
-    def live(masks: dict) -> dict:
-        return live_weights(network, masks, image)
-
+    live = NetworkPaths(network, image).live
     print("\nsparsity  budgets  layer by layer        live paths            and pairs")
     for budgets in ("global", "lamp"):
         for sparsity in (0.985, 0.987, 0.99, 0.992):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from snn.data.load import load_data
     from snn.lottery.comparison import ComparisonError, MethodComparison
     from snn.lottery.config import ConfigError, LotteryConfig, read_toml
-    from snn.lottery.live_paths import live_weights
+    from snn.lottery.live_paths import NetworkPaths, live_weights
     from snn.lottery.merging import merge_comparisons, read_comparison
     from snn.lottery.methods import METHODS
     from snn.lottery.neighbours import neighbours
@@ -64,6 +64,7 @@ __all__ = [
     "MethodComparison",
     "ModelError",
     "Neighbours",
+    "NetworkPaths",
     "OrderError",
     "Processes",
     "Pruned",
@@ -119,6 +120,7 @@ _HOMES = {
     "OrderError": "snn.channels.apply_order",
     "Processes": "snn.training.distributed",
     "Neighbours": "snn.lottery.pruning",
+    "NetworkPaths": "snn.lottery.live_paths",
     "Pruned": "snn.lottery.pruning",
     "Pruning": "snn.lottery.pruning",
     "RetrainResult": "snn.retraining.retrain",

@@ -25,6 +25,7 @@ from snn.array_types import Masks
 from snn.channels.module_rules import LAYERS, Treatment, treatment_of
 from snn.channels.trace import copy_of
 from snn.networks.inference import inference
+from snn.networks.layers import prunable_layers
 from snn.training.masking import layers_of_masks
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -88,38 +89,68 @@ def live_weights(
     >>> (masks["2"] & live["2"]).tolist()  # nothing reaches the second channel
     [[True, False]]
     """
-    layers = layers_of_masks(network, masks)
-    paths: Any = copy_of(network)
-    for parameter in paths.parameters():
-        parameter.data.fill_(1)
-    weights = {}
-    for name, module in paths.named_modules():
-        if isinstance(module, (*LAYERS, *_TRANSPOSED)):
-            weight: Any = nn.Parameter(torch.ones_like(module.weight).float())
-            if name in layers:
-                weight.data.copy_(torch.from_numpy(masks[name]))
-                weights[name] = weight
-            module.weight, module.bias = weight, None
-        _follow(module)
-    if example.ndim == 4 and hasattr(paths, "timesteps"):
-        paths.timesteps = 1  # all of them have the same paths
-    try:
-        with inference(paths), torch.enable_grad(), _OnlyPaths():
-            logits = paths(torch.ones_like(example, dtype=torch.float32))
-        gradients = torch.autograd.grad(
-            logits.sum(), list(weights.values()), allow_unused=True
-        )
-    except Exception as error:  # whatever a network does with values it never sees
-        said = " ".join(str(error).split())
-        raise PathError(
-            f"the paths of {type(network).__name__} cannot be followed ({said})"
-        ) from error
-    return {
-        name: np.zeros(masks[name].shape, np.bool_)
-        if gradient is None
-        else (gradient > 0).cpu().numpy()
-        for name, gradient in zip(weights, gradients, strict=True)
-    }
+    return NetworkPaths(network, example).live(masks)
+
+
+class NetworkPaths:
+    """The paths of a network, to be asked for the masks of many answers.
+
+    Parameters
+    ----------
+    network, example : Module, Tensor
+        As in `live_weights`; the network is copied.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from torch import nn
+    >>> from snn import NetworkPaths
+    >>> paths = NetworkPaths(nn.Sequential(nn.Linear(2, 1)), torch.ones(1, 2))
+    >>> paths.live({"0": np.array([[True, False]])})["0"].tolist()
+    [[True, True]]
+    """
+
+    def __init__(self, network: nn.Module, example: torch.Tensor) -> None:
+        paths: Any = copy_of(network)
+        self._network, self._paths = network, paths
+        self._example = torch.ones_like(example, dtype=torch.float32)
+        self._weights: dict[str, nn.Parameter] = {}
+        names = prunable_layers(network)
+        for parameter in paths.parameters():
+            parameter.data.fill_(1)
+        for name, module in paths.named_modules():
+            if isinstance(module, (*LAYERS, *_TRANSPOSED)):
+                weight: Any = nn.Parameter(torch.ones_like(module.weight).float())
+                module.weight, module.bias = weight, None
+                if name in names:
+                    self._weights[name] = weight
+            _follow(module)
+        if example.ndim == 4 and hasattr(paths, "timesteps"):
+            paths.timesteps = 1  # all of them have the same paths
+
+    def live(self, masks: Masks) -> dict[str, BoolArray]:
+        """Find the weights that are on a path; see `live_weights`."""
+        layers_of_masks(self._network, masks)
+        for name, weight in self._weights.items():
+            weight.data.copy_(torch.from_numpy(masks[name]))
+        try:
+            with inference(self._paths), torch.enable_grad(), _OnlyPaths():
+                logits = self._paths(self._example)
+            gradients = torch.autograd.grad(
+                logits.sum(), list(self._weights.values()), allow_unused=True
+            )
+        except Exception as error:  # whatever a network does with values it never sees
+            said = " ".join(str(error).split())
+            raise PathError(
+                f"the paths of {type(self._network).__name__} cannot be followed "
+                f"({said})"
+            ) from error
+        return {
+            name: np.zeros(masks[name].shape, np.bool_)
+            if gradient is None
+            else (gradient > 0).cpu().numpy()
+            for name, gradient in zip(self._weights, gradients, strict=True)
+        }
 
 
 class _Reached(torch.autograd.Function):

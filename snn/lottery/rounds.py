@@ -16,7 +16,7 @@ from snn.lottery.config import LotteryConfig
 from snn.lottery.configured import configured_data, configured_network
 from snn.lottery.examiner import Examiner
 from snn.lottery.hardware import RunArray
-from snn.lottery.live_paths import live_weights
+from snn.lottery.live_paths import NetworkPaths
 from snn.lottery.methods import ROUNDED, get_method
 from snn.lottery.neighbours import neighbours
 from snn.lottery.pruning import Pruned, Pruning, check_room, natural_schedules
@@ -80,7 +80,6 @@ class Rounds:
         with self.trainer.evaluator.running(asked):
             example = self.examiner.images(1, config.timesteps)
             calls = observe_calls(network, example)
-        self.example = example
         self.timesteps = run_timesteps(config, network, self.data, calls)
         used = Standardization(self.data.mean, self.data.std)
         self.about = {
@@ -99,12 +98,13 @@ class Rounds:
             for name, layer in layers.items()
         }
         self.dense = Pruned(dense, dense, natural_schedules(dense, config.map))
-        if config.live_paths and "live_paths" in config.model_fields_set:
-            self._live(self.dense.masks)  # or say at once that it cannot be done
-        effective = self.examiner.effective(self.dense.masks, self.timesteps)
+        paths = NetworkPaths(network, example) if config.live_paths else None
+        if paths is not None and "live_paths" in config.model_fields_set:
+            paths.live(dense)  # or say at once that it cannot be done
+        effective = self.examiner.effective(dense, self.timesteps)
         self.has_paths = effective is not None
-        self.asks_paths = config.live_paths and self.has_paths
-        self.neighbours = neighbours(network) if self.asks_paths else ()
+        self.live = paths.live if paths is not None and self.has_paths else None
+        self.neighbours = neighbours(network) if self.live is not None else ()
         self.notes = self._notes()
         # What would fail at the end should fail now.
         self.costs = None
@@ -271,14 +271,11 @@ class Rounds:
             seed=round_seed(self.config.seed, number),
             costs=self.costs,
             latency_budget=self.config.latency_budget,
-            live=self._live if self.asks_paths else None,
+            live=self.live,
             neighbours=self.neighbours,
         )
         early = sparsities[number] < self.config.balance_from
         return (get_method("lth") if early else self.method)(pruning)
-
-    def _live(self, masks: Masks) -> Masks:
-        return live_weights(self.network, masks, self.example)
 
     def _timesteps(self, number: int, last: RoundTicket | None) -> int:
         """Time steps of a round."""
