@@ -11,12 +11,12 @@ NumPy allocates beyond the scores, the masks of all layers included.
 import argparse
 import statistics
 import sys
-import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from timing import seconds
 
 sys.path.insert(0, str(Path(__file__).parent))
 from vgg16 import vgg16_weights
@@ -32,12 +32,6 @@ from balancer import (
 
 PES = 16
 SPARSITY = 0.98
-
-
-def seconds(work: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
 
 
 def peak_bytes(work: Callable[[], object]) -> int:

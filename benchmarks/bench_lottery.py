@@ -15,13 +15,13 @@ steps on the same thread. A round has more epochs than one.
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import torch
+from timing import quartiles, seconds
 from torch.nn import functional
 
 from hwmodel import Accelerator, network_workloads, slice_costs
@@ -39,17 +39,6 @@ from snn import (
 CASES = (("conv3", (1, 8, 8), 64), ("vgg16", (3, 32, 32), 8))
 TIMESTEPS, CLASSES, KEPT = 4, 10, 0.02
 EPOCH_IMAGES = 50_000  # of CIFAR-10
-
-
-def seconds(work: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
-
-
-def quartiles(values: list[float]) -> str:
-    low, middle, high = statistics.quantiles(values, n=4)
-    return f"{middle:.4f} [{low:.4f}, {high:.4f}]"
 
 
 OPTIMIZERS = {
@@ -112,7 +101,7 @@ def compare_steps(case: tuple, optimizer: str, precision: str, repeat: int) -> N
     middle = statistics.median(times)
     print(
         f"{architecture:8}{optimizer:7}{precision:10}{batch:6}{1e3 * middle:9.1f}"
-        f"{1e3 * zeroing:10.3f}{zeroing / middle:9.2%}   {quartiles(ratios)}",
+        f"{1e3 * zeroing:10.3f}{zeroing / middle:9.2%}   {quartiles(ratios, 4)}",
         flush=True,
     )
 

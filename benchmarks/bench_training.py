@@ -20,6 +20,7 @@ from collections.abc import Callable
 
 import torch
 from spikingjelly.activation_based import functional, neuron
+from timing import quartiles, seconds
 
 from snn import (
     ImageData,
@@ -34,17 +35,6 @@ from snn import (
 
 TIMESTEPS = 2
 NUMBERS = 401_000_000  # in currents after which neurons of this package are compiled
-
-
-def seconds(work: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
-
-
-def quartiles(values: list[float]) -> str:
-    low, middle, high = statistics.quantiles(values, n=4)
-    return f"{middle:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def digits() -> tuple[str, ImageData]:
@@ -131,7 +121,7 @@ def bench_neurons(repeat: int) -> None:
         ratios = [plain / ours for plain, ours in taken]
         plain, ours = (1e3 * statistics.median(one) for one in zip(*taken, strict=True))
         size = "x".join(map(str, x.shape))
-        print(f"{case:8}{size:>20}{plain:12.2f}{ours:8.2f}   {quartiles(ratios)}")
+        print(f"{case:8}{size:>20}{plain:12.2f}{ours:8.2f}   {quartiles(ratios, 2)}")
 
 
 def in_turns(work: list[Callable[[], None]], turns: int) -> list[tuple[float, ...]]:
@@ -175,8 +165,8 @@ def bench_epochs(repeat: int) -> None:
             repeat,
         )
         plain, compiled, _ = (statistics.median(t) for t in zip(*taken, strict=True))
-        faster = quartiles([plain / ours for plain, ours, _ in taken])
-        passes = quartiles([moments / ours for _, ours, moments in taken])
+        faster = quartiles([plain / ours for plain, ours, _ in taken], 2)
+        passes = quartiles([moments / ours for _, ours, moments in taken], 2)
         print(f"{case:8}{plain:10.2f}{compiled:7.2f}   {faster:22}{passes}")
 
 

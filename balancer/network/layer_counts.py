@@ -30,20 +30,17 @@ def layer_counts(
     least: Mapping[str, int] | None = None,
     cycles_per_weight: Mapping[str, float] | None = None,
 ) -> dict[str, int]:
-    r"""Share a number of weights among the layers.
+    """Share a number of weights among the layers.
 
     Parameters
     ----------
     budgets : {"global", "lamp", "cycles", "layer", "erk"}
         ``global`` keeps the largest scores of all layers together. ``lamp`` ranks the
-        layer-adaptive scores of Lee et al. (arXiv 2010.07611),
-
-        .. math:: u_i = s_i^2 / \sum_{j : s_j \ge s_i} s_j^2,
-
-        with the sum over the candidates of the layer. ``cycles`` ranks these per cycle
-        that a weight takes. ``layer`` gives every layer the same density, and ``erk``
-        one proportional to the sum over the product of the sizes of its axes
-        (Erdős-Rényi kernel; Evci et al., arXiv 1911.11134), at most 1.
+        layer-adaptive scores of Lee et al. (arXiv 2010.07611; `lamp_scores`) of the
+        candidates. ``cycles`` ranks these per cycle that a weight takes. ``layer``
+        gives every layer the same density, and ``erk`` one proportional to the sum over
+        the product of the sizes of its axes (Erdős-Rényi kernel; Evci et al., arXiv
+        1911.11134), at most 1. In LaTeX: "Network budgets" in ``docs/programs.md``.
     scores : mapping of str to ndarray of float
         Scores of the weights of each layer, not negative.
     candidates : mapping of str to ndarray of bool

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from balancer.array_types import AnyArray, BoolArray
+from balancer.array_types import BoolArray
 from balancer.pair.problem import Masks, PairProblem
+from balancer.program.keys import mark
 from balancer.program.problem import RetentionProblem
 from balancer.program.ranking import top_per_cell
 from balancer.solvers.greedy import GreedySolver
@@ -42,9 +43,9 @@ def alternate(
     outer = problem.reached, problem.read
     alone, bound = [], 0.0
     for layer, ends in zip((problem.first, problem.second), outer, strict=True):
-        mask, most = _solved(layer, ends, search)
+        mask, of_layer = _solved(layer, ends, search)
         alone.append(mask)
-        bound += most
+        bound += of_layer
     beginnings = [] if hint is None else [hint]
     beginnings.append((alone[0], alone[1]))
     best = max(beginnings, key=problem.value)
@@ -66,12 +67,10 @@ def alternate(
 
 def _turned(problem: PairProblem, masks: Masks, turn: int, search: Search) -> Masks:
     """Solve one layer for what the other uses, and let it use what it then has."""
-    reached, read = problem.used(masks)
+    first, second = problem.ends(masks)
     if turn:
-        ends = problem.read & reached[problem.source]
-        return masks[0], _solved(problem.second, ends, search)[0]
-    of_first = read.reshape(-1, *[1] * (masks[0].ndim - 1))
-    return _solved(problem.first, problem.reached & of_first, search)[0], masks[1]
+        return masks[0], _solved(problem.second, second, search)[0]
+    return _solved(problem.first, first, search)[0], masks[1]
 
 
 def _solved(
@@ -87,10 +86,10 @@ def _solved(
         previous_mask=layer.previous_mask,
     )
     answer = GreedySolver().solve(counted, search)
-    return filled(layer, answer.mask, ends), answer.bound
+    return _filled(layer, answer.mask, ends), answer.bound
 
 
-def filled(layer: RetentionProblem, mask: BoolArray, ends: AnyArray) -> BoolArray:
+def _filled(layer: RetentionProblem, mask: BoolArray, ends: BoolArray) -> BoolArray:
     """Let cells keep what works before what does not, at the loads that they have.
 
     Of weights without an end, those with the largest scores fill.
@@ -99,6 +98,5 @@ def filled(layer: RetentionProblem, mask: BoolArray, ends: AnyArray) -> BoolArra
     keys = np.where(
         ends, layer.scores, layer.scores - 2.0 * layer.scores.max(initial=1)
     )
-    if layer.previous_mask is not None:
-        keys = np.where(layer.previous_mask, keys, -np.inf)
+    keys = mark(keys, layer.previous_mask, None)
     return top_per_cell(keys, pe_map, pe_map.cell_loads(mask))

@@ -117,14 +117,19 @@ class PairProblem:
         asked = np.bincount(self.source[masks[1] & self.read], minlength=channels) > 0
         return works | self.reached_anyway, asked | self.read_anyway
 
-    def working(self, masks: Masks) -> Masks:
-        """Return the kept weights that work, of each layer."""
+    def ends(self, masks: Masks) -> Masks:
+        """Say which weights of each layer have both ends, whether they are kept or not.
+
+        Of the first layer those that the second's mask reads, and the other way round.
+        """
         reached, read = self.used(masks)
         of_first = read.reshape(-1, *[1] * (masks[0].ndim - 1))
-        return (
-            masks[0] & self.reached & of_first,
-            masks[1] & self.read & reached[self.source],
-        )
+        return self.reached & of_first, self.read & reached[self.source]
+
+    def working(self, masks: Masks) -> Masks:
+        """Return the kept weights that work, of each layer."""
+        first, second = self.ends(masks)
+        return masks[0] & first, masks[1] & second
 
     def value(self, masks: Masks) -> float:
         """Total score of the kept weights that work, of both layers."""

@@ -60,7 +60,7 @@ ROUNDED = frozenset({"optimal", "optimal-order", "latency"})
 
 
 # What the fields of a configuration are that it does not give: as validation images of
-# several data sets chose (see docs/study.md). Other methods do what their papers say.
+# two data sets chose (see docs/study.md). Other methods do what their papers say.
 OWN_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     name: {"score": "gradient", "live_paths": True} for name in sorted(ROUNDED)
 }

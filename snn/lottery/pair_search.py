@@ -16,8 +16,8 @@ from balancer.array_types import BoolArray
 from snn.array_types import Masks
 from snn.lottery.pruning import Neighbours, Pruned, Pruning
 
-# Weights that two layers may keep, together. Thousands take a fraction of a second;
-# beyond this a proof takes minutes, and changing places has done most of it.
+# Weights that two layers may keep, together. A thousand take a fraction of a second, as
+# many as these several; see `benchmarks/bench_paths.py`.
 MOST_WEIGHTS = 20_000
 # CP-SAT's deterministic time for a pair, so that runs can be repeated.
 WORK = 1.0
