@@ -7,7 +7,9 @@ from typing import Any
 
 # Defaults that depend on the method.
 OF_METHOD = {
-    "score": "gradient for optimal, optimal-order and latency, magnitude for the others"
+    "score": "gradient for optimal, optimal-order and latency, magnitude for the "
+    "others",
+    "budgets": "lamp for optimal and optimal-order, global for the others",
 }
 # What options were called before.
 FORMER = {"budgets": ("--scope",)}

@@ -40,7 +40,7 @@ examples:
   %(prog)s --config experiments/digits.toml --compare lth,u-ticket,optimal-order \\
           --seeds 5 --jobs 2
       several methods with the same seeds, in two processes, with mean and deviation
-  %(prog)s --compare lth,lth:budgets=lamp,optimal:budgets=lamp:live-paths
+  %(prog)s --compare lth,lth:score=gradient:budgets=lamp,optimal
       methods with settings of their own
   %(prog)s --merge here/comparison.json there/comparison.json
       the seeds of two machines as one comparison

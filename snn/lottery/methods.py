@@ -62,7 +62,10 @@ ROUNDED = frozenset({"optimal", "optimal-order", "latency"})
 # What the fields of a configuration are that it does not give: as validation images of
 # two data sets chose (see docs/study.md). Other methods do what their papers say.
 OWN_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    name: {"score": "gradient", "live_paths": True} for name in sorted(ROUNDED)
+    "optimal": {"score": "gradient", "budgets": "lamp", "live_paths": True},
+    "optimal-order": {"score": "gradient", "budgets": "lamp", "live_paths": True},
+    # Its program shares the weights among the layers itself.
+    "latency": {"score": "gradient", "live_paths": True},
 }
 
 
