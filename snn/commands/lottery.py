@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -194,15 +194,32 @@ def _print_run(result: LotteryResult, args: argparse.Namespace) -> None:
 
 def _config(args: argparse.Namespace) -> LotteryConfig:
     """Read file and options; what an option says goes before the file."""
-    from snn.lottery.config import ConfigError, LotteryConfig, read_toml
+    from snn.lottery.config import SCHEDULE, ConfigError, LotteryConfig, read_toml
 
+    where = "" if args.config is None else f"{args.config}: "
     values: dict[str, Any] = {} if args.config is None else read_toml(args.config)
-    values |= given_fields(args)
+    _check_schedule(values, where)
+    given = given_fields(args)
+    _check_schedule(given, "")
+    if "sparsities" in given:
+        values = {name: v for name, v in values.items() if name not in SCHEDULE}
+    elif SCHEDULE & given.keys():
+        values.pop("sparsities", None)
     try:
-        return LotteryConfig.of(values)
+        return LotteryConfig.of(values | given)
     except ConfigError as error:
-        where = "" if args.config is None else f"{args.config}: "
         raise UsageError(f"{where}{error}") from error
+
+
+def _check_schedule(given: Mapping[str, Any], where: str) -> None:
+    """Refuse two schedules in one place, of which one would say nothing."""
+    from snn.lottery.config import SCHEDULE
+
+    if "sparsities" in given and (both := sorted(SCHEDULE & given.keys())):
+        raise UsageError(
+            f"{where}{both[0]} and sparsities are given, but sparsities say how many "
+            "rounds there are and what each prunes; leave one out"
+        )
 
 
 @contextmanager

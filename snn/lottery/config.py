@@ -19,6 +19,9 @@ from snn.training.config import TrainingConfig
 # These say where things are and how they are shown, not what the result is.
 NOT_IN_DIGEST = frozenset({"data_folder", "download", "tensorboard"})
 
+# What makes the sparsities of the rounds where they are not given.
+SCHEDULE = frozenset({"rounds", "prune_rate"})
+
 
 class ConfigError(BalancerError):
     """A configuration that cannot be run."""
@@ -253,10 +256,12 @@ class LotteryConfig(TrainingConfig):
 
         `stand_ins` describes a network or data that are not the configuration's.
         """
-        left_out = (
-            NOT_IN_DIGEST if self.allow_empty else {*NOT_IN_DIGEST, "allow_empty"}
-        )
-        known = self.model_dump(mode="json", exclude=set(left_out))
+        left_out = set(NOT_IN_DIGEST)
+        if not self.allow_empty:
+            left_out.add("allow_empty")
+        if self.sparsities is not None:  # they decide
+            left_out |= SCHEDULE
+        known = self.model_dump(mode="json", exclude=left_out)
         text = json.dumps(known, sort_keys=True) + stand_ins
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 

@@ -79,6 +79,23 @@ def test_options_go_before_the_file(capsys, tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("option", "rounds"),
+    [(["--rounds", 0], 0), (["--sparsities", "0.6"], 1), (["--seed", 1], 2)],
+)
+def test_a_schedule_of_the_options_replaces_that_of_the_file(
+    capsys, tmp_path, option, rounds
+):
+    """Rounds go before the sparsities of a file, and sparsities before its rounds."""
+    of_file = "rounds = 9" if "--sparsities" in option else "sparsities = [0.5, 0.7]"
+    (tmp_path / "run.toml").write_text(of_file)
+    tiny = ("--network", "8c3-mp2-fc10", "--epochs", 1, "--rewind", 0)
+    tiny = (*tiny, "--train-size", 100, "--timesteps", 1, "--pes", 8)
+    status, out, _ = run(capsys, "--config", "run.toml", *tiny, *option, "--json")
+    assert status == 0
+    assert len(json.loads(out)["rounds"]) == rounds + 1
+
+
 def test_compare_tabulates_methods(capsys, tmp_path):
     """`--compare` prints every method and writes numbers and curves."""
     args = (*TINY, "--compare", "lth,optimal", "--seeds", 2)
@@ -103,6 +120,7 @@ def test_compare_tabulates_methods(capsys, tmp_path):
         (["--method", "magic"], "accepted: latency, lth"),
         (["--sparsities", "0.9,0.5"], "must rise"),
         (["--map", "spiral"], "unknown PE map"),
+        (["--rounds", "2", "--sparsities", "0.5"], "leave one out"),
         (["--rewind", "40"], "rewind to an earlier one"),
         (["--rewind", "1.5"], "a whole epoch"),
         (["--validation", "0", "--early-stopping", "3"], "needs validation images"),
@@ -153,6 +171,16 @@ def test_a_file_with_an_unknown_field_is_named(capsys, tmp_path):
     assert status == 2
     assert err.startswith(
         "balanced-sparsity: error: run.toml: no field is named 'speed'"
+    )
+
+
+def test_a_file_with_two_schedules_is_refused(capsys, tmp_path):
+    """Rounds beside sparsities would say nothing, so they are not read over."""
+    (tmp_path / "run.toml").write_text("prune_rate = 0.5\nsparsities = [0.5]\n")
+    status, _, err = run(capsys, "--config", "run.toml")
+    assert status == 2
+    assert err.startswith(
+        "balanced-sparsity: error: run.toml: prune_rate and sparsities are given"
     )
 
 

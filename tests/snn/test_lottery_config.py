@@ -83,6 +83,8 @@ def test_defaults_are_those_of_the_method(method):
     assert (config.score, config.live_paths) == (
         ("gradient", True) if ours else ("magnitude", False)
     )
+    by_lamp = ours and method != "latency"  # whose program shares them itself
+    assert config.budgets == ("lamp" if by_lamp else "global")
     said = {"method": method, "score": "rate", "live_paths": not ours}
     assert LotteryConfig.of(said).score == "rate"
     assert LotteryConfig.of(said).live_paths is not ours
@@ -91,6 +93,16 @@ def test_defaults_are_those_of_the_method(method):
     assert again == config
     assert again.model_fields_set == config.model_fields_set == {"method"}
     assert config.digest() == LotteryConfig.of(config.model_dump()).digest()
+
+
+@given(st.integers(0, 20), st.floats(0.01, 0.99))
+def test_a_schedule_that_decides_nothing_is_not_in_the_digest(rounds, prune_rate):
+    """Where sparsities are given, rounds and the rate of pruning change no result."""
+    given = {"sparsities": (0.5, 0.8)}
+    other = given | {"rounds": rounds, "prune_rate": prune_rate}
+    before, after = LotteryConfig.of(given), LotteryConfig.of(other)
+    assert after.schedule_of_sparsity == before.schedule_of_sparsity
+    assert after.digest() == before.digest()
 
 
 def test_digests_are_short_and_repeatable():
