@@ -1,0 +1,248 @@
+"""Which runs a sweep has: a file or keywords, in which every setting may be a list."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from balancer import open_ticket, shipped_ticket
+from balancer.errors import naming
+from hwmodel.sweeps.points import SweepPoint, digest_of_files, place
+from hwmodel.sweeps.settings import OF_TRAINING, PointSettings, SweepError
+from hwmodel.sweeps.trainer import PointTrainer
+from hwmodel.validation import explain
+
+# Tables of settings that are not those of balancing, by dotted names.
+TABLES = ("description", "training")
+OTHERS = ("grid", "by_layer")
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """All runs of a sweep, checked.
+
+    Attributes
+    ----------
+    points : tuple of SweepPoint
+        Each run once, in the order of the settings: the last list changes fastest.
+    by_layer : bool
+        Whether every layer is a task of its own.
+    trainer : PointTrainer or None
+        Who trains, where masks are not those of a ticket.
+
+    Examples
+    --------
+    >>> from hwmodel import SweepPlan
+    >>> plan = SweepPlan.of({"pes": [8, 16], "sparsity": [0.8, 0.9], "seed": 1})
+    >>> len(plan.points), plan.axes
+    (4, ('pes', 'sparsity'))
+    """
+
+    points: tuple[SweepPoint, ...]
+    by_layer: bool = False
+    trainer: PointTrainer | None = None
+
+    @classmethod
+    def of(
+        cls, fields: Mapping[str, Any], trainer: PointTrainer | None = None
+    ) -> SweepPlan:
+        """Combine the values of all fields.
+
+        Parameters
+        ----------
+        fields : mapping
+            Fields of `PointSettings`, each with a value or a list of them;
+            ``description``, fields of the accelerator in the same way, by dotted names
+            or in nested mappings; ``training``, fields of `snn.LotteryConfig` instead
+            of a ticket; ``grid``, a list of mappings of such fields, each of which goes
+            before those outside and has points of its own; ``by_layer``.
+        trainer : PointTrainer, optional
+            Needed by ``training``.
+
+        Raises
+        ------
+        BalancerError
+            A field that is none, a value that is not accepted, settings that do not go
+            together, or a file that cannot be read; one line.
+        """
+        _known(fields, OTHERS)
+        by_layer = fields.get("by_layer", False)
+        if not isinstance(by_layer, bool):
+            raise SweepError(f"`by_layer` is {by_layer!r}; accepted: true, false")
+        grids = fields.get("grid", [{}])
+        if not isinstance(grids, Sequence) or not all(
+            isinstance(grid, Mapping) for grid in grids
+        ):
+            raise SweepError("`grid` is no list of tables; write each as [[grid]]")
+        common = {name: fields[name] for name in fields if name not in OTHERS}
+        points: dict[str, SweepPoint] = {}
+        for grid in grids:
+            _known(grid, ())
+            for values in _combinations(_flat(common) | _flat(grid)):
+                point = _point(values, trainer)
+                points.setdefault(point.key, point)
+        if by_layer:
+            for point in points.values():
+                _refuse_shared(point)
+        return cls(tuple(points.values()), by_layer, trainer)
+
+    @classmethod
+    def read(
+        cls,
+        path: str | os.PathLike[str],
+        trainer: PointTrainer | None = None,
+        **fields: Any,
+    ) -> SweepPlan:
+        """Read a TOML file of fields; those given here go before them.
+
+        Raises
+        ------
+        BalancerError
+            As `of`, naming the file; also one that cannot be read or is no TOML.
+        """
+        path = Path(path)
+        with naming(path):
+            return cls.of({**_read(path), **fields}, trainer)
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Names of the settings in which runs differ."""
+        seen: dict[str, set[str]] = {}
+        for point in self.points:
+            for name, value in point.columns().items():
+                seen.setdefault(name, set()).add(repr(value))
+        everywhere = {name: self._has(name) for name in seen}
+        return tuple(n for n in seen if len(seen[n]) > 1 or not everywhere[n])
+
+    @property
+    def trains(self) -> bool:
+        """Whether any run trains."""
+        return any(point.training is not None for point in self.points)
+
+    def _has(self, name: str) -> bool:
+        return all(name in point.columns() for point in self.points)
+
+    def groups(self) -> list[tuple[SweepPoint, ...]]:
+        """Points that share their masks, which are made once."""
+        found: dict[str, list[SweepPoint]] = {}
+        for point in self.points:
+            found.setdefault(point.masks_key, []).append(point)
+        return [tuple(group) for group in found.values()]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise SweepError(f"{error.strerror}; a sweep is a TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise SweepError(f"no TOML: {error}") from error
+
+
+def _known(fields: Mapping[str, Any], others: Sequence[str]) -> None:
+    accepted = (*PointSettings.model_fields, *TABLES, *others)
+    for name in fields:
+        if name not in accepted:
+            raise SweepError(f"no field is named {name!r}; accepted: {_list(accepted)}")
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(names)
+
+
+def _flat(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Write tables as dotted names."""
+    flat: dict[str, Any] = {}
+
+    def add(name: str, value: Any) -> None:
+        table = name.partition(".")[0] in TABLES
+        if table and isinstance(value, Mapping):
+            for inner, one in value.items():
+                add(f"{name}.{inner}", one)
+        else:
+            flat[name] = value
+
+    for name, value in fields.items():
+        if name in TABLES and not isinstance(value, Mapping):
+            raise SweepError(f"`{name}` is {value!r}; it needs a table of fields")
+        add(name, value)
+    if "training" in fields and not fields["training"]:
+        flat["training."] = None  # an empty table still asks for training
+    return flat
+
+
+def _combinations(fields: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Take one of each list."""
+    lists = {}
+    for name, value in fields.items():
+        several = isinstance(value, Sequence) and not isinstance(value, str)
+        lists[name] = list(value) if several else [value]
+        if not lists[name]:
+            raise SweepError(f"`{name}` is an empty list; give a value or leave it out")
+    for values in itertools.product(*lists.values()):
+        yield dict(zip(lists, values, strict=True))
+
+
+def _point(values: Mapping[str, Any], trainer: PointTrainer | None) -> SweepPoint:
+    """Check one combination."""
+    asked = {name: one for name, one in values.items() if "." not in name}
+    tables = {
+        table: {
+            name.partition(".")[2]: one
+            for name, one in values.items()
+            if name.startswith(f"{table}.")
+        }
+        for table in TABLES
+    }
+    try:
+        settings = PointSettings.model_validate(asked)
+    except ValidationError as error:
+        raise SweepError(explain(error, PointSettings)) from None
+    if not any(name.startswith("training.") for name in values):
+        path = settings.ticket or str(shipped_ticket())
+        return place(settings, tables["description"], _digest_of_ticket(path))
+    given = [name for name in asked if name not in OF_TRAINING]
+    if given:
+        raise SweepError(
+            f"`{given[0]}` does not go with `training`; accepted beside it: "
+            f"{_list(sorted(OF_TRAINING))}, description"
+        )
+    if trainer is None:
+        raise SweepError(
+            "`training` needs who trains: `trainer=snn.LotteryTrainer()`, or the "
+            "command `sweep`"
+        )
+    training = {name: one for name, one in tables["training"].items() if name}
+    point = place(settings, tables["description"], "", training)
+    return replace(point, source=trainer.digest(point))
+
+
+def _refuse_shared(point: SweepPoint) -> None:
+    """Refuse masks of a layer that depend on the other layers."""
+    asked = point.settings
+    shared = {
+        "training": point.training is not None,
+        "scope": asked.scope != "layer",
+        "budgets": asked.budgets is not None,
+    }
+    for name, given in shared.items():
+        if given:
+            raise SweepError(
+                f"`by_layer` makes every layer a task of its own, but with `{name}` "
+                "layers depend on each other; leave one of them out"
+            )
+
+
+@cache
+def _digest_of_ticket(path: str) -> str:
+    """Digest of a ticket's files; raises as `open_ticket` does."""
+    return digest_of_files(open_ticket(path).paths)

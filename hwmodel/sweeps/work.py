@@ -1,0 +1,87 @@
+"""A task of a sweep: points with the same masks, which are made once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from balancer import open_ticket, shipped_ticket
+from balancer.errors import naming
+from hwmodel.sweeps.masks import make_masks
+from hwmodel.sweeps.measures import LayerMeasure
+from hwmodel.sweeps.points import SweepPoint
+from hwmodel.sweeps.trainer import PointTrainer
+
+
+@dataclass(frozen=True)
+class SweepTask:
+    """What a worker is sent.
+
+    Attributes
+    ----------
+    points : tuple of SweepPoint
+        Points that share their masks.
+    layer : str or None
+        One layer of the network; None for all that take part.
+    trainer : PointTrainer or None
+        Who makes the ticket, where there is none.
+    root : Path
+        Folder of what training leaves.
+    """
+
+    points: tuple[SweepPoint, ...]
+    layer: str | None = None
+    trainer: PointTrainer | None = None
+    root: Path = Path()
+
+
+@dataclass(frozen=True)
+class TaskMeasures:
+    """What a worker sends back.
+
+    Attributes
+    ----------
+    layers : mapping of str to tuple of LayerMeasure
+        By the key of the point.
+    notes : mapping of str to str or None
+        By the key of the point, what its cycles assume.
+    columns : mapping of str to object
+        What training adds to the rows.
+    """
+
+    layers: Mapping[str, tuple[LayerMeasure, ...]]
+    notes: Mapping[str, str | None]
+    columns: Mapping[str, Any] = field(default_factory=dict)
+
+
+def run_task(task: SweepTask) -> TaskMeasures:
+    """Make the masks of a task once, and measure them on every accelerator.
+
+    Raises
+    ------
+    BalancerError
+        What a point cannot do, or a file that this machine cannot read.
+    """
+    first = task.points[0]
+    path: str | Path = first.settings.ticket or shipped_ticket()
+    columns: Mapping[str, Any] = {}
+    if first.training is not None:
+        assert task.trainer is not None  # the plan saw to it
+        path, columns = task.trainer.train(first, task.root)
+    with naming(path):
+        ticket = open_ticket(path)
+        shapes = {layer.name: layer.shape for layer in ticket.layers}
+        places, notes = {}, {}
+        for point in task.points:
+            hardware = point.hardware
+            on = None if hardware is None else hardware.layers(shapes, ticket.about)
+            places[point.key] = on
+            notes[point.key] = None if on is None else on.assumption
+        measured: dict[str, list[LayerMeasure]] = {key: [] for key in places}
+        for masked in make_masks(ticket, first, task.layer):
+            for key, on in places.items():
+                measured[key].append(LayerMeasure.of(masked, on))
+    layers = {key: tuple(found) for key, found in measured.items()}
+    return TaskMeasures(layers, notes, columns)
