@@ -61,6 +61,12 @@ class DaskCluster:
                 "ADDRESS`; an address looks like tcp://host:8786"
             ) from error
         with client:
+            if not client.scheduler_info()["workers"]:
+                warnings.warn(
+                    f"the scheduler at {address} has no workers yet; runs wait for "
+                    "them",
+                    stacklevel=2,
+                )
             yield cls(client)
 
     @classmethod
@@ -93,16 +99,14 @@ class DaskCluster:
     def run(self, work: Callable[[T], R], tasks: Sequence[T]) -> Iterator[TaskEnd[R]]:
         """Yield how each task ended; see `attempt.Executor`."""
         distributed = _distributed()
-        if not self.client.scheduler_info()["workers"]:
-            warnings.warn(
-                "the scheduler has no workers yet; runs wait for them", stacklevel=2
-            )
         futures = {
             self.client.submit(attempt, work, task, number, pure=False): number
             for number, task in enumerate(tasks)
         }
         try:
-            for future in distributed.as_completed(list(futures)):
+            for future in distributed.as_completed(
+                list(futures), loop=self.client.loop
+            ):
                 yield _ended(future, futures.pop(future))
                 future.release()
         finally:

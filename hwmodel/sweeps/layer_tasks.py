@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
-from balancer import open_ticket, shipped_ticket
+from balancer import open_ticket
 from hwmodel.sweeps.attempt import Executor, TaskEnd
 from hwmodel.sweeps.journal import RowJournal
 from hwmodel.sweeps.measures import LayerMeasure
@@ -34,7 +33,7 @@ def run_layers(
         Takes each layer as it is done; those that it has are not balanced again.
     """
     with journal.writing():
-        assembly = [_Assembly(group, layers_of(group[0])) for group in groups]
+        assembly = list(map(_Assembly, groups, _layers_of(groups)))
         known = journal.read()
         for one in assembly:
             one.read(known)
@@ -50,15 +49,16 @@ def run_layers(
                 yield one.rows() if one.is_whole else []
 
 
-def layers_of(point: SweepPoint) -> tuple[str, ...]:
-    """Names of the layers that take part."""
-    asked = point.settings
-    return _names(asked.ticket or str(shipped_ticket()), asked.layers, asked.skip)
-
-
-@cache
-def _names(path: str, layers: str | None, skip: str | None) -> tuple[str, ...]:
-    return tuple(one.name for one in open_ticket(path).select(layers, skip).layers)
+def _layers_of(groups: Sequence[Group]) -> Iterator[tuple[str, ...]]:
+    """Yield the names of the layers that take part; each file is opened once."""
+    known: dict[tuple[Any, ...], tuple[str, ...]] = {}
+    for group in groups:
+        asked = group[0].settings
+        key = (asked.path, asked.layers, asked.skip)
+        if key not in known:
+            chosen = open_ticket(asked.path).select(asked.layers, asked.skip)
+            known[key] = tuple(layer.name for layer in chosen.layers)
+        yield known[key]
 
 
 @dataclass

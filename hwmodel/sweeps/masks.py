@@ -99,7 +99,7 @@ def make_masks(
 def _as_it_is(layer: TicketLayer, point: SweepPoint) -> MaskedLayer:
     with naming(f"layer {layer.name}"):
         arrays = layer.read()
-        pe_map = PEMap.parse(point.pe_map, layer.shape, point.pes)
+        pe_map = PEMap.parse(point.array.pe_map, layer.shape, point.array.pes)
         metrics = LoadMetrics.of(arrays.scheduled_mask(), pe_map)
         return _measured(
             layer.name, arrays, arrays.mask, arrays.schedules, metrics, arrays.scores
@@ -115,7 +115,7 @@ def _balanced(
     report = balance_ticket(
         ticket,
         point.request,
-        point.hardware if point.settings.needs_costs else None,
+        point.array.hardware if point.settings.needs_costs else None,
         limits=point.limits,
         solver=point.settings.solver,
         layers=patterns[0],
@@ -153,9 +153,9 @@ def _with_budgets(
 ) -> BalanceRequest:
     """Settle what each layer keeps, as `optimal` would."""
     costs = None
-    if point.settings.needs_costs and point.hardware is not None:
+    if point.settings.needs_costs and point.array.hardware is not None:
         shapes = {layer.name: layer.shape for layer in ticket.layers}
-        on = point.hardware.layers(shapes, ticket.about)
+        on = point.array.hardware.layers(shapes, ticket.about)
         costs = {layer.name: on.slice_cost(layer.name) for layer in chosen}
     job = Job.of(
         point.request,

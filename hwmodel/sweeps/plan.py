@@ -6,16 +6,17 @@ import itertools
 import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from balancer import open_ticket, shipped_ticket
+from balancer import open_ticket
 from balancer.errors import naming
-from hwmodel.sweeps.points import SweepPoint, digest_of_files, place
+from hwmodel.sweeps.arrays import ArraysOfPlan
+from hwmodel.sweeps.digests import digest_of_files
+from hwmodel.sweeps.points import SweepPoint, place
 from hwmodel.sweeps.settings import OF_TRAINING, PointSettings, SweepError
 from hwmodel.sweeps.trainer import PointTrainer
 from hwmodel.validation import explain
@@ -83,11 +84,12 @@ class SweepPlan:
         ):
             raise SweepError("`grid` is no list of tables; write each as [[grid]]")
         common = {name: fields[name] for name in fields if name not in OTHERS}
+        maker = _PointMaker(trainer)
         points: dict[str, SweepPoint] = {}
         for grid in grids:
             _known(grid, ())
             for values in _combinations(_flat(common) | _flat(grid)):
-                point = _point(values, trainer)
+                point = maker.make(values)
                 points.setdefault(point.key, point)
         if by_layer:
             for point in points.values():
@@ -150,13 +152,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _known(fields: Mapping[str, Any], others: Sequence[str]) -> None:
     accepted = (*PointSettings.model_fields, *TABLES, *others)
+    names = ", ".join(accepted)
     for name in fields:
         if name not in accepted:
-            raise SweepError(f"no field is named {name!r}; accepted: {_list(accepted)}")
-
-
-def _list(names: Sequence[str]) -> str:
-    return ", ".join(names)
+            raise SweepError(f"no field is named {name!r}; accepted: {names}")
 
 
 def _flat(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -182,48 +181,66 @@ def _flat(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def _combinations(fields: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Take one of each list."""
-    lists = {}
+    lists: dict[str, list[Any]] = {}
     for name, value in fields.items():
         several = isinstance(value, Sequence) and not isinstance(value, str)
-        lists[name] = list(value) if several else [value]
+        values = list(value) if several else [value]
+        lists[name] = list({repr(one): one for one in values}.values())
         if not lists[name]:
             raise SweepError(f"`{name}` is an empty list; give a value or leave it out")
-    for values in itertools.product(*lists.values()):
-        yield dict(zip(lists, values, strict=True))
+    for one_of_each in itertools.product(*lists.values()):
+        yield dict(zip(lists, one_of_each, strict=True))
 
 
-def _point(values: Mapping[str, Any], trainer: PointTrainer | None) -> SweepPoint:
-    """Check one combination."""
-    asked = {name: one for name, one in values.items() if "." not in name}
-    tables = {
-        table: {
-            name.partition(".")[2]: one
-            for name, one in values.items()
-            if name.startswith(f"{table}.")
+@dataclass(frozen=True)
+class _PointMaker:
+    """Makes the points of one plan; every file that they name is read once."""
+
+    trainer: PointTrainer | None
+    arrays: ArraysOfPlan = field(default_factory=ArraysOfPlan)
+    tickets: dict[str, str] = field(default_factory=dict)
+
+    def make(self, values: Mapping[str, Any]) -> SweepPoint:
+        """Check one combination."""
+        asked = {name: one for name, one in values.items() if "." not in name}
+        tables = {
+            table: {
+                name.partition(".")[2]: one
+                for name, one in values.items()
+                if name.startswith(f"{table}.")
+            }
+            for table in TABLES
         }
-        for table in TABLES
-    }
-    try:
-        settings = PointSettings.model_validate(asked)
-    except ValidationError as error:
-        raise SweepError(explain(error, PointSettings)) from None
-    if not any(name.startswith("training.") for name in values):
-        path = settings.ticket or str(shipped_ticket())
-        return place(settings, tables["description"], _digest_of_ticket(path))
-    given = [name for name in asked if name not in OF_TRAINING]
-    if given:
-        raise SweepError(
-            f"`{given[0]}` does not go with `training`; accepted beside it: "
-            f"{_list(sorted(OF_TRAINING))}, description"
-        )
-    if trainer is None:
-        raise SweepError(
-            "`training` needs who trains: `trainer=snn.LotteryTrainer()`, or the "
-            "command `sweep`"
-        )
-    training = {name: one for name, one in tables["training"].items() if name}
-    point = place(settings, tables["description"], "", training)
-    return replace(point, source=trainer.digest(point))
+        try:
+            settings = PointSettings.model_validate(asked)
+        except ValidationError as error:
+            raise SweepError(explain(error, PointSettings)) from None
+        described = tables["description"]
+        array = self.arrays.get(settings, described)
+        if not any(name.startswith("training.") for name in values):
+            source = self._digest_of_ticket(settings.path)
+            return place(settings, array, source, described)
+        given = [name for name in asked if name not in OF_TRAINING]
+        if given:
+            raise SweepError(
+                f"`{given[0]}` does not go with `training`; accepted beside it: "
+                f"{', '.join(sorted(OF_TRAINING))}, description"
+            )
+        if self.trainer is None:
+            raise SweepError(
+                "`training` needs who trains: `trainer=snn.LotteryTrainer()`, or the "
+                "command `sweep`"
+            )
+        training = {name: one for name, one in tables["training"].items() if name}
+        point = place(settings, array, "", described, training)
+        return replace(point, source=self.trainer.digest(point))
+
+    def _digest_of_ticket(self, path: Path) -> str:
+        """Digest of a ticket's files; raises as `open_ticket` does."""
+        key = str(path)
+        if key not in self.tickets:
+            self.tickets[key] = digest_of_files(open_ticket(path).paths)
+        return self.tickets[key]
 
 
 def _refuse_shared(point: SweepPoint) -> None:
@@ -240,9 +257,3 @@ def _refuse_shared(point: SweepPoint) -> None:
                 f"`by_layer` makes every layer a task of its own, but with `{name}` "
                 "layers depend on each other; leave one of them out"
             )
-
-
-@cache
-def _digest_of_ticket(path: str) -> str:
-    """Digest of a ticket's files; raises as `open_ticket` does."""
-    return digest_of_files(open_ticket(path).paths)

@@ -39,15 +39,15 @@ def done_row(
     if found["not_run"]:
         refused = next(one.refused for one in layers if one.refused)
         note = "; ".join(filter(None, (note, refused)))
-    there = point.has_hardware
+    there = point.array.has_hardware
     cycles = found["cycles"]
     return {
         **point.columns(),
         "state": "done",
         **columns,
         **found,
-        "latency_s": cycles / point.accelerator.frequency_hz if cycles else None,
-        "energy_unit": point.accelerator.energy_unit if there else None,
+        "latency_s": cycles / point.array.accelerator.frequency_hz if cycles else None,
+        "energy_unit": point.array.accelerator.energy_unit if there else None,
         "note": note if there else "no accelerator has this PE map",
         "seconds": round(seconds, 3),
         "tries": tries,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
+from balancer import shipped_ticket
 from balancer.errors import BalancerError
 from hwmodel.accelerator import Accelerator
 from hwmodel.defaults import DEFAULT_ACCELERATOR
@@ -98,6 +100,11 @@ class PointSettings(Section):
         """The accelerator as it was named."""
         given = self.accelerator
         return given if isinstance(given, str) else given.name
+
+    @property
+    def path(self) -> Path:
+        """The file of the ticket."""
+        return shipped_ticket() if self.ticket is None else Path(self.ticket)
 
     @property
     def needs_costs(self) -> bool:

@@ -10,7 +10,8 @@ from typing import Any
 
 from balancer.files.atomic import replacing
 from hwmodel import SweepError
-from hwmodel.sweeps.points import SweepPoint, digest
+from hwmodel.sweeps.digests import digest
+from hwmodel.sweeps.points import SweepPoint
 from hwmodel.sweeps.trainer import TrainedTicket
 from snn.lottery.config import LotteryConfig
 
@@ -79,7 +80,11 @@ class LotteryTrainer:
                 raise SweepError(
                     f"`training.{name}` is what `{SAID[name]}` says; give that"
                 )
-        fields = given | {"map": point.pe_map, "pes": point.pes, "seed": asked.seed}
+        fields = given | {
+            "map": point.array.pe_map,
+            "pes": point.array.pes,
+            "seed": asked.seed,
+        }
         fields["method"] = METHOD_OF.get((asked.method, asked.order), asked.method)
         if asked.order != "fixed" and (asked.method, asked.order) not in METHOD_OF:
             pairs = ", ".join(f"{order} of {method}" for method, order in METHOD_OF)
@@ -126,7 +131,7 @@ class LotteryTrainer:
 
         accelerator = None
         if point.settings.needs_costs:
-            text = point.accelerator.to_yaml()
+            text = point.array.accelerator.to_yaml()
             path = root / "accelerators" / f"{digest(text)}.yaml"
             with replacing(path) as (file,):
                 file.write_text(text, encoding="utf-8")
