@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hwmodel.commands.console import percent, whole
 from hwmodel.commands.text_tables import TextTable
@@ -12,6 +13,8 @@ from hwmodel.sweeps.pareto import cost_of
 
 if TYPE_CHECKING:
     from hwmodel import SweepResult
+
+Row: TypeAlias = Mapping[str, Any]
 
 MOST_ROWS = 60  # of a sweep with more runs, those on a front are shown
 SPARE = ("seed", "share", "non-zeros", "unit")
@@ -26,47 +29,44 @@ def sweep_table(result: SweepResult) -> TextTable:
     result : SweepResult
         With more than `MOST_ROWS` runs, only those on a front are listed.
     """
-    axes = result.plan.axes
-    trained = result.value == "accuracy"
-    rows = shown_rows(result)
-    units = {row.get("energy_unit") for row in rows} - {None}
-    energy = f"energy ({units.pop()})" if len(units) == 1 else "energy"
-    header = (
-        *axes,
-        "non-zeros",
-        *(("accuracy",) if trained else ()),
-        "kept",
-        "share",
-        "utilization",
-        "cycles",
-        energy,
-        *(("unit",) if len(units) > 0 else ()),
-        "front",
-        "flags",
-    )
-    cells = {
-        "non-zeros": lambda row: whole(row.get("nonzeros")),
-        "accuracy": lambda row: percent(row.get("accuracy")),
-        "kept": lambda row: _number(row.get("kept_fraction"), ".4f"),
-        "share": lambda row: percent(row.get("kept_share")),
-        "utilization": lambda row: _number(row.get("utilization"), ".3f"),
-        "cycles": _cycles,
-        energy: lambda row: whole(row.get("energy")),
-        "unit": lambda row: row.get("energy_unit") or "",
-        "front": lambda row: row.get("front", ""),
-        "flags": _flags,
+    rows, axes = shown_rows(result), result.plan.axes
+    units = list(dict.fromkeys(r["energy_unit"] for r in rows if r.get("energy_unit")))
+    columns: dict[str, Callable[[Row], str]] = {
+        _heading(name): partial(_setting, name) for name in axes
     }
-    lines = [
-        tuple(
-            said(row.get(name)) if name in axes else cells[name](row) for name in header
-        )
-        for row in rows
-    ]
-    texts = tuple(n for n in axes if any(isinstance(r.get(n), str) for r in rows))
-    return TextTable(header, lines, (*texts, "unit", "front", "flags"), SPARE)
+    columns["non-zeros"] = lambda row: whole(row.get("nonzeros"))
+    if result.value == "accuracy":
+        columns["accuracy"] = lambda row: percent(row.get("accuracy"))
+    columns["kept"] = lambda row: _number(row.get("kept_fraction"), ".4f")
+    columns["share"] = lambda row: percent(row.get("kept_share"))
+    columns["utilization"] = lambda row: _number(row.get("utilization"), ".3f")
+    columns["cycles"] = _cycles
+    energy = f"energy ({units[0]})" if len(units) == 1 else "energy"
+    columns[energy] = lambda row: whole(row.get("energy"))
+    if len(units) > 1:
+        columns["unit"] = lambda row: row.get("energy_unit") or ""
+    columns["front"] = lambda row: row.get("front", "")
+    columns["flags"] = _flags
+    texts = [_heading(n) for n in axes if any(isinstance(r.get(n), str) for r in rows)]
+    return TextTable(
+        tuple(columns),
+        [tuple(cell(row) for cell in columns.values()) for row in rows],
+        (*texts, "unit", "front", "flags"),
+        SPARE,
+    )
 
 
-def shown_rows(result: SweepResult) -> Sequence[Mapping[str, Any]]:
+def _heading(name: str) -> str:
+    """Write a setting so that the header of a column can be broken between words."""
+    table, dot, field = name.partition(".")
+    return field.replace(".", " ").replace("_", " ") if dot else table
+
+
+def _setting(name: str, row: Row) -> str:
+    return said(row.get(name))
+
+
+def shown_rows(result: SweepResult) -> Sequence[Row]:
     """Rows of the table."""
     if len(result.rows) <= MOST_ROWS:
         return result.rows
@@ -109,7 +109,7 @@ def sweep_notes(result: SweepResult) -> Iterator[str]:
         yield f"Failed: {labels[0]}{others}: {error}"
 
 
-def _cycles(row: Mapping[str, Any]) -> str:
+def _cycles(row: Row) -> str:
     drawn = row.get("cycles_drawn") is not None
     return f"{'~' * drawn}{whole(cost_of(row, 'cycles'))}"
 
@@ -118,7 +118,7 @@ def _number(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
 
 
-def _flags(row: Mapping[str, Any]) -> str:
+def _flags(row: Row) -> str:
     if row["state"] != "done":
         return str(row["state"])
     return " ".join(flag.replace("_", "-") for flag in FLAGS if row[flag])

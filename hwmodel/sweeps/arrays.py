@@ -108,7 +108,7 @@ def described(accelerator: Accelerator, changes: Mapping[str, Any]) -> Accelerat
     Examples
     --------
     >>> from hwmodel import Accelerator
-    >>> from hwmodel.sweeps.points import described
+    >>> from hwmodel.sweeps.arrays import described
     >>> sata = Accelerator.load("sata")
     >>> described(sata, {"array.barrier": "layer"}).array.barrier
     'layer'

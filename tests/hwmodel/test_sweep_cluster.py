@@ -72,7 +72,7 @@ def wait_for_workers(scheduler, number):
 
 
 def test_a_worker_that_is_killed_on_the_way_changes_no_row(scheduler, tmp_path):
-    """48 runs on two workers, one of which is killed, end in the table of one machine."""
+    """48 runs on two workers, one of them killed, end in the table of one machine."""
     plan = SweepPlan.of(DESIGN)
     here = sweep(plan, out=tmp_path / "here", workers=0)
     with (
