@@ -214,8 +214,8 @@ def _following(axes: tuple[str, ...]) -> Iterator[Callable[[SweepProgress], None
         where = label(known.rows[-1], axes) if known.rows else "sweeping"
         bar.update(
             task,
-            total=known.total,
-            completed=known.done,
+            total=known.tasks,
+            completed=known.tasks_done,
             description=escape(printable(where)),
             left=left,
         )
@@ -232,7 +232,7 @@ def _left(known: SweepProgress) -> str:
     parts = []
     if known.failed:
         parts.append(f"{known.failed} failed")
-    if known.seconds_left is not None and known.done < known.total:
+    if known.seconds_left is not None and known.tasks_done < known.tasks:
         minutes, seconds = divmod(round(known.seconds_left), 60)
         hours, minutes = divmod(minutes, 60)
         parts.append(f"about {hours}:{minutes:02}:{seconds:02} left")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Generator, Sequence
+from typing import Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -36,10 +36,13 @@ class TaskEnd(NamedTuple, Generic[R]):
     tries: int = 1
 
 
+Ends: TypeAlias = Generator[TaskEnd[R], None, None]
+
+
 class Executor(Protocol):
     """Where tasks run."""
 
-    def run(self, work: Callable[[T], R], tasks: Sequence[T]) -> Iterator[TaskEnd[R]]:
+    def run(self, work: Callable[[T], R], tasks: Sequence[T]) -> Ends[R]:
         """Yield how each task ended, as they end.
 
         A task whose worker dies is tried again; if that one dies, too, it has failed.
@@ -73,7 +76,7 @@ def _said(error: Exception) -> str:
 class InThisProcess:
     """Runs one task after another, right here; a crash is the end of all."""
 
-    def run(self, work: Callable[[T], R], tasks: Sequence[T]) -> Iterator[TaskEnd[R]]:
+    def run(self, work: Callable[[T], R], tasks: Sequence[T]) -> Ends[R]:
         """Yield how each task ended; see `Executor`."""
         for number, task in enumerate(tasks):
             yield attempt(work, task, number)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from hwmodel.sweeps.attempt import TaskEnd, attempt
+from hwmodel.sweeps.attempt import Ends, TaskEnd, attempt
 from hwmodel.sweeps.settings import SweepError
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ INSTALL = "install it with python -m pip install -e '.[cluster]'"
 class DaskCluster:
     """Runs tasks on the workers of a Dask scheduler (`attempt.Executor`).
 
-    Dask gives the task of a worker that dies to another one, as often as its setting
+    Dask gives the tasks of a worker that dies to another one, as often as its setting
     ``distributed.scheduler.allowed-failures`` says.
 
     Attributes
@@ -96,21 +96,44 @@ class DaskCluster:
             cluster.scale(jobs=jobs)
             yield cls(client)
 
-    def run(self, work: Callable[[T], R], tasks: Sequence[T]) -> Iterator[TaskEnd[R]]:
-        """Yield how each task ended; see `attempt.Executor`."""
-        distributed = _distributed()
+    def run(self, work: Callable[[T], R], tasks: Sequence[T]) -> Ends[R]:
+        """Yield how each task ended; see `attempt.Executor`.
+
+        Dask blames all tasks that a worker had when it died. So those that it gives up
+        are tried once more at the end, each alone.
+        """
+        suspects = []
+        for number, future in self._ending(work, tasks, range(len(tasks))):
+            if _is_killed(future):
+                suspects.append(number)
+            else:
+                yield _ended(future, number)
+        for suspect in suspects:
+            for number, future in self._ending(work, tasks, [suspect]):
+                yield _ended(future, number)
+
+    def _ending(
+        self, work: Callable[[T], R], tasks: Sequence[T], numbers: Iterable[int]
+    ) -> Iterator[tuple[int, Any]]:
+        """Submit tasks; yield their futures as they end."""
+        submit = self.client.submit
         futures = {
-            self.client.submit(attempt, work, task, number, pure=False): number
-            for number, task in enumerate(tasks)
+            submit(attempt, work, tasks[number], number, pure=False): number
+            for number in numbers
         }
+        waiting = _distributed().as_completed(list(futures), loop=self.client.loop)
         try:
-            for future in distributed.as_completed(
-                list(futures), loop=self.client.loop
-            ):
-                yield _ended(future, futures.pop(future))
+            for future in waiting:
+                yield futures.pop(future), future
                 future.release()
         finally:
             self.client.cancel(list(futures))
+
+
+def _is_killed(future: Any) -> bool:
+    """Whether Dask gave a task up whose workers died."""
+    error = future.exception() if future.status == "error" else None
+    return type(error).__name__ == "KilledWorker"
 
 
 def _ended(future: Any, number: int) -> TaskEnd[Any]:
@@ -123,9 +146,10 @@ def _ended(future: Any, number: int) -> TaskEnd[Any]:
     if error is None:
         ended: TaskEnd[Any] = future.result()
         return ended
-    if type(error).__name__ == "KilledWorker":
+    if _is_killed(future):
         tries = int(getattr(error, "allowed_failures", 0)) + 1
-        return TaskEnd(number, None, f"its worker died {tries} times", tries=tries)
+        said = f"its worker died {tries} times, though it had no other task"
+        return TaskEnd(number, None, said, tries=tries)
     said = " ".join(f"{type(error).__name__}: {error}".split())
     return TaskEnd(number, None, said)
 

@@ -7,13 +7,13 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any, TypeVar
 
-from hwmodel.sweeps.attempt import TRIES, TaskEnd
+from hwmodel.sweeps.attempt import TRIES, Ends, TaskEnd
 from hwmodel.sweeps.worker import receive, send
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ class LocalWorkers:
 
     workers: int
 
-    def run(self, work: Callable[[T], R], tasks: Sequence[T]) -> Iterator[TaskEnd[R]]:
+    def run(self, work: Callable[[T], R], tasks: Sequence[T]) -> Ends[R]:
         """Yield how each task ended; see `Executor`."""
         crew: _Crew = _Crew()
         for number, task in enumerate(tasks):

@@ -23,7 +23,7 @@ from hwmodel.validation import explain
 
 # Tables of settings that are not those of balancing, by dotted names.
 TABLES = ("description", "training")
-OTHERS = ("grid", "by_layer")
+OTHERS = ("grid", "by_layer", "masks")
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class SweepPlan:
         Each run once, in the order of the settings: the last list changes fastest.
     by_layer : bool
         Whether every layer is a task of its own.
+    masks : bool
+        Whether masks are kept, beside what is said of them.
     trainer : PointTrainer or None
         Who trains, where masks are not those of a ticket.
 
@@ -49,6 +51,7 @@ class SweepPlan:
 
     points: tuple[SweepPoint, ...]
     by_layer: bool = False
+    masks: bool = False
     trainer: PointTrainer | None = None
 
     @classmethod
@@ -64,7 +67,7 @@ class SweepPlan:
             ``description``, fields of the accelerator in the same way, by dotted names
             or in nested mappings; ``training``, fields of `snn.LotteryConfig` instead
             of a ticket; ``grid``, a list of mappings of such fields, each of which goes
-            before those outside and has points of its own; ``by_layer``.
+            before those outside and has points of its own; ``by_layer``; ``masks``.
         trainer : PointTrainer, optional
             Needed by ``training``.
 
@@ -75,9 +78,7 @@ class SweepPlan:
             together, or a file that cannot be read; one line.
         """
         _known(fields, OTHERS)
-        by_layer = fields.get("by_layer", False)
-        if not isinstance(by_layer, bool):
-            raise SweepError(f"`by_layer` is {by_layer!r}; accepted: true, false")
+        by_layer, masks = (_flag(fields, name) for name in ("by_layer", "masks"))
         grids = fields.get("grid", [{}])
         if not isinstance(grids, Sequence) or not all(
             isinstance(grid, Mapping) for grid in grids
@@ -91,10 +92,12 @@ class SweepPlan:
             for values in _combinations(_flat(common) | _flat(grid)):
                 point = maker.make(values)
                 points.setdefault(point.key, point)
-        if by_layer:
-            for point in points.values():
+        for point in points.values():
+            if by_layer:
                 _refuse_shared(point)
-        return cls(tuple(points.values()), by_layer, trainer)
+            if masks:
+                _refuse_to_keep(point)
+        return cls(tuple(points.values()), by_layer, masks, trainer)
 
     @classmethod
     def read(
@@ -241,6 +244,22 @@ class _PointMaker:
         if key not in self.tickets:
             self.tickets[key] = digest_of_files(open_ticket(path).paths)
         return self.tickets[key]
+
+
+def _flag(fields: Mapping[str, Any], name: str) -> bool:
+    given = fields.get(name, False)
+    if not isinstance(given, bool):
+        raise SweepError(f"`{name}` is {given!r}; accepted: true, false")
+    return given
+
+
+def _refuse_to_keep(point: SweepPoint) -> None:
+    """Refuse to write masks that a ticket holds already."""
+    if point.training is not None or point.settings.method == "unchanged":
+        raise SweepError(
+            "`masks` writes masks that are made, but those of training and of method "
+            "'unchanged' are in their tickets; leave it out"
+        )
 
 
 def _refuse_shared(point: SweepPoint) -> None:

@@ -5,23 +5,24 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hwmodel.sweeps.attempt import Executor, InThisProcess, TaskEnd
+from hwmodel.sweeps.attempt import Executor, InThisProcess
 from hwmodel.sweeps.cluster import DaskCluster
 from hwmodel.sweeps.journal import RowJournal
-from hwmodel.sweeps.layer_tasks import run_layers
+from hwmodel.sweeps.layer_tasks import LayerTasks
 from hwmodel.sweeps.local_workers import LocalWorkers
+from hwmodel.sweeps.mask_store import MaskStore
 from hwmodel.sweeps.plan import SweepPlan
 from hwmodel.sweeps.points import SweepPoint
 from hwmodel.sweeps.result import SweepResult
-from hwmodel.sweeps.rows import done_row, failed_row
 from hwmodel.sweeps.settings import SweepError
 from hwmodel.sweeps.trainer import PointTrainer
-from hwmodel.sweeps.work import SweepTask, TaskMeasures, run_task
+from hwmodel.sweeps.whole_tasks import TaskList, WholeTasks
+from hwmodel.sweeps.work import run_task
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +34,18 @@ class SweepProgress:
     rows : tuple of dict
         Runs that it ended: of all accelerators that share masks, or none while layers
         are missing.
+    tasks_done, tasks : int
+        Tasks of this session that are over, and all of them.
     done, failed, total : int
-        Runs that are over, those of them that failed, and all.
+        Runs that are over, those that failed in this session, and all.
     seconds_left : float or None
-        Expected for the others, if they take as long as those of this session did;
-        None while none has ended.
+        Expected for the other tasks, if they take as long as those of this session
+        did; None while none has ended.
     """
 
     rows: tuple[Mapping[str, Any], ...]
+    tasks_done: int
+    tasks: int
     done: int
     failed: int
     total: int
@@ -127,11 +132,22 @@ def sweep(
     if plan.trainer is not None and plan.trains and scheduler is None:
         plan.trainer.require()
     folder = Path(out)
-    rows = RowJournal(folder / "rows.jsonl")
-    with rows.writing(), _executor(workers, scheduler, slurm) as executor:
-        sweeping = _Sweeping(plan, rows, RowJournal(folder / "layers.jsonl"))
+    rows, layers = (
+        RowJournal(folder / name) for name in ("rows.jsonl", "layers.jsonl")
+    )
+    store = MaskStore(folder / "masks") if plan.masks else None
+    with ExitStack() as stack:
+        stack.enter_context(rows.writing())
+        executor = stack.enter_context(_executor(workers, scheduler, slurm))
+        sweeping = _Sweeping(plan, rows, store)
+        todo: TaskList
+        if plan.by_layer:
+            stack.enter_context(layers.writing())
+            todo = LayerTasks(sweeping.missing(), layers, store)
+        else:
+            todo = WholeTasks(sweeping.missing(), folder.resolve(), plan.trainer, store)
         try:
-            sweeping.run(executor, progress or (lambda known: None))
+            sweeping.run(executor, todo, progress or (lambda known: None))
         finally:
             result = SweepResult(plan, folder, sweeping.known)
             result.save()
@@ -166,68 +182,42 @@ class _Sweeping:
 
     plan: SweepPlan
     journal: RowJournal
-    layer_journal: RowJournal
+    store: MaskStore | None
     known: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.known = self.journal.read()
 
-    def run(self, executor: Executor, progress: SweepListener) -> None:
-        """Run what is missing, and write each row when it is there."""
-        groups = [
-            missing
+    def missing(self) -> list[tuple[SweepPoint, ...]]:
+        """List the points that are not done, in their groups."""
+        groups = (
+            tuple(point for point in group if not self._is_done(point))
             for group in self.plan.groups()
-            if (missing := tuple(p for p in group if not self._is_done(p)))
-        ]
-        total = len(self.plan.points)
-        left = sum(map(len, groups))
-        done, failed, begun = total - left, 0, time.monotonic()
-        progress(SweepProgress((), done, failed, total, None if left else 0.0))
-        for rows in self._ending(executor, groups):
+        )
+        return [group for group in groups if group]
+
+    def _is_done(self, point: SweepPoint) -> bool:
+        kept = self.store is None or self.store.path(point).exists()
+        return kept and self.known.get(point.key, {}).get("state") == "done"
+
+    def run(self, executor: Executor, todo: TaskList, progress: SweepListener) -> None:
+        """Run tasks, and write each row when it is there."""
+        left = sum(map(len, self.missing()))
+        tasks, total = todo.tasks, len(self.plan.points)
+        done, failed = total - left, 0
+
+        def add(rows: list[dict[str, Any]], ended: int, rest: float | None) -> None:
+            nonlocal done, failed
             self.journal.append(rows)
             self.known |= {row["key"]: dict(row) for row in rows}
             done += len(rows)
             failed += sum(row["state"] == "failed" for row in rows)
-            here = done - (total - left)
-            spent = time.monotonic() - begun
-            rest = spent / here * (total - done) if here else None
-            progress(SweepProgress(tuple(rows), done, failed, total, rest))
+            known = (ended, len(tasks), done, failed, total, rest)
+            progress(SweepProgress(tuple(rows), *known))
 
-    def _is_done(self, point: SweepPoint) -> bool:
-        return self.known.get(point.key, {}).get("state") == "done"
-
-    def _ending(
-        self, executor: Executor, groups: list[tuple[SweepPoint, ...]]
-    ) -> Iterator[list[dict[str, Any]]]:
-        """Yield the rows of each task as it ends."""
-        if self.plan.by_layer:
-            yield from run_layers(executor, groups, self.layer_journal)
-            return
-        root, trainer = self.journal.path.parent.resolve(), self.plan.trainer
-        tasks = [SweepTask(one, trainer=trainer, root=root) for one in groups]
-        if not tasks:
-            return
-        with closing(executor.run(run_task, tasks)) as ending:  # type: ignore[type-var]
-            for end in ending:
-                yield _rows_of(groups[end.number], end)
-
-
-def _rows_of(
-    group: tuple[SweepPoint, ...], end: TaskEnd[TaskMeasures]
-) -> list[dict[str, Any]]:
-    """Write the rows of a task that made all layers."""
-    found = end.result
-    if found is None:
-        error = end.error or "no reason is known"
-        return [failed_row(point, error, end.seconds, end.tries) for point in group]
-    return [
-        done_row(
-            point,
-            found.layers[point.key],
-            note=found.notes[point.key],
-            columns=found.columns,
-            seconds=end.seconds,
-            tries=end.tries,
-        )
-        for point in group
-    ]
+        add(todo.ready(), 0, None if tasks else 0.0)
+        begun = time.monotonic()
+        with closing(executor.run(run_task, tasks)) as ending:
+            for ended, end in enumerate(ending, start=1):
+                rest = (time.monotonic() - begun) / ended * (len(tasks) - ended)
+                add(todo.collect(end), ended, rest)

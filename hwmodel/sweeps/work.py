@@ -11,6 +11,7 @@ from typing import Any
 from balancer import Ticket, open_ticket, shipped_ticket
 from balancer.errors import naming
 from hwmodel.sweeps.digests import digest_of_files
+from hwmodel.sweeps.mask_store import PackedMask
 from hwmodel.sweeps.masks import make_masks
 from hwmodel.sweeps.measures import LayerMeasure
 from hwmodel.sweeps.points import SweepPoint
@@ -32,6 +33,8 @@ class SweepTask:
         Who makes the ticket, where there is none.
     root : Path
         Folder of what training leaves.
+    keep_masks : bool
+        Whether the masks are sent back.
     path : Path or None
         The ticket, by a name that other processes find, too; None is the shipped one.
     """
@@ -40,6 +43,7 @@ class SweepTask:
     layer: str | None = None
     trainer: PointTrainer | None = None
     root: Path = Path()
+    keep_masks: bool = False
     path: Path | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -61,11 +65,14 @@ class TaskMeasures:
         By the key of the point, what its cycles assume.
     columns : mapping of str to object
         What training adds to the rows.
+    masks : tuple of PackedMask
+        Of all layers, if they are wanted.
     """
 
     layers: Mapping[str, tuple[LayerMeasure, ...]]
     notes: Mapping[str, str | None]
     columns: Mapping[str, Any] = field(default_factory=dict)
+    masks: tuple[PackedMask, ...] = ()
 
 
 def run_task(task: SweepTask) -> TaskMeasures:
@@ -94,11 +101,14 @@ def run_task(task: SweepTask) -> TaskMeasures:
             places[point.key] = on
             notes[point.key] = None if on is None else on.assumption
         measured: dict[str, list[LayerMeasure]] = {key: [] for key in places}
+        packed = []
         for masked in make_masks(ticket, first, task.layer):
+            if task.keep_masks:
+                packed.append(PackedMask.of(masked))
             for key, on in places.items():
                 measured[key].append(LayerMeasure.of(masked, on))
     layers = {key: tuple(found) for key, found in measured.items()}
-    return TaskMeasures(layers, notes, columns)
+    return TaskMeasures(layers, notes, columns, tuple(packed))
 
 
 def _refuse_another(ticket: Ticket, point: SweepPoint) -> None:

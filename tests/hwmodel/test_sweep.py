@@ -13,7 +13,7 @@ import pytest
 from sweep_cases import DESIGN, RUNS, DeadlyTrainer
 
 import cli
-from balancer import balance_ticket, open_ticket, shipped_ticket
+from balancer import SearchLimits, balance_ticket, open_ticket, shipped_ticket
 from hwmodel import Hardware, SweepError, SweepPlan, sweep
 from hwmodel.sweeps.journal import RowJournal
 
@@ -214,7 +214,35 @@ def test_layer_by_layer_is_the_same_table(tmp_path):
     )
     assert layers.to_csv() == whole.to_csv()
     names = [layer.name for layer in open_ticket(shipped_ticket()).layers]
-    assert len(seen) == 1 + 4 * len(names)
+    assert (seen[0].tasks_done, seen[0].seconds_left) == (0, None)
+    assert (seen[-1].tasks_done, seen[-1].seconds_left) == (4 * len(names), 0.0)
+
+
+@pytest.mark.parametrize("by_layer", [False, True])
+def test_masks_are_those_of_balance(by_layer, tmp_path):
+    """Masks that are asked for are files as `balance` writes them, each mask once."""
+    fields = {"sparsity": 0.9, "order": ["fixed", "optimized"], "by_layer": by_layer}
+    fields |= {"masks": True, "accelerator": ["u-ticket", "loas"]}
+    result = sweep(SweepPlan.of(fields), out=tmp_path, workers=0)
+    files = {row["masks"] for row in result.rows}
+    assert len(files) == 2
+    assert {str(p.relative_to(tmp_path)) for p in tmp_path.glob("masks/*")} == files
+    limits = SearchLimits(gap_limit=0.002, work_limit=2.0, time_limit=600.0)
+    for row in result.rows:
+        report = balance_ticket(
+            shipped_ticket(), sparsity=0.9, order=row["order"], limits=limits
+        )
+        expected = open_ticket(report.save(tmp_path / row["key"]).masks)
+        found = open_ticket(tmp_path / row["masks"])
+        assert found.about == expected.about
+        for ours, theirs in zip(found.layers, expected.layers, strict=True):
+            assert ours.name == theirs.name
+            assert (ours.read_mask() == theirs.read_mask()).all()
+            assert ours.read_schedules() == theirs.read_schedules()
+    lost = tmp_path / result.rows[0]["masks"]
+    lost.unlink()
+    assert sweep(result.plan, out=tmp_path, workers=0).to_csv() == result.to_csv()
+    assert lost.exists()
 
 
 def test_layers_that_are_done_are_not_balanced_again(tmp_path):

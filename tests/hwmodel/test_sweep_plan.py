@@ -175,6 +175,8 @@ BAD = {
         "budgets": "lamp",
         "sparsity": 0.9,
     },
+    "`masks` writes masks that are made": {"masks": True, "method": "unchanged"},
+    "`masks` is 'yes'": {"masks": "yes"},
     "`grid` is no list of tables": {"grid": 3},
     "`ticket` does not go with `training`": {"ticket": "a", "training": {}},
     "nothing.npz": {"ticket": "nothing.npz"},
