@@ -14,6 +14,9 @@ from hwmodel.sweeps.arrays import PointArray
 from hwmodel.sweeps.digests import digest
 from hwmodel.sweeps.settings import PointSettings, SweepError
 
+# Another number whenever a default, or what is measured, changes: former rows are then
+# not taken for those of today.
+FORMAT = 1
 # They name what the masks rest on; their content counts instead.
 NAMES = frozenset({"ticket", "accelerator", "map", "pes"})
 
@@ -76,12 +79,12 @@ class SweepPoint:
     @cached_property
     def masks_key(self) -> str:
         """Digest of what the masks depend on; points that share it are one task."""
-        known = self.settings.model_dump(mode="json", exclude=set(NAMES))
-        known |= {
-            "source": self.source,
-            "map": self.array.pe_map,
-            "pes": self.array.pes,
-        }
+        known: dict[str, Any] = {"format": FORMAT, "source": self.source}
+        if self.training is None:
+            known |= {"map": self.array.pe_map, "pes": self.array.pes}
+            known |= self.settings.model_dump(
+                mode="json", exclude=set(NAMES), exclude_defaults=True
+            )
         if self.settings.needs_costs:
             known["accelerator"] = self.array.digest
         return digest(json.dumps(known, sort_keys=True))
