@@ -60,8 +60,8 @@ class DeadlyTrainer:
     deadly_seed: int = -1
 
     def digest(self, point):
-        """Tell runs apart by their fields alone."""
-        return repr(sorted(point.training.items()))
+        """Tell runs apart by their fields and seeds."""
+        return repr((point.settings.seed, sorted(point.training.items())))
 
     def require(self):
         """Needs nothing."""
