@@ -18,6 +18,20 @@ except ImportError:  # no such locks on Windows
     fcntl = None  # type: ignore[assignment]
 
 
+def newer(former: dict[str, Any] | None, row: dict[str, Any]) -> dict[str, Any]:
+    """Return the row that counts: the later one, but no failure in the place of a row.
+
+    Examples
+    --------
+    >>> from hwmodel.sweeps.journal import newer
+    >>> newer({"state": "done", "cycles": 3}, {"state": "failed"})
+    {'state': 'done', 'cycles': 3}
+    """
+    if former is not None and row.get("state") == "failed":
+        return former if former.get("state") == "done" else row
+    return row
+
+
 @dataclass(frozen=True)
 class RowJournal:
     r"""A file of JSON lines that only grows.
@@ -42,7 +56,7 @@ class RowJournal:
     path: Path
 
     def read(self) -> dict[str, dict[str, Any]]:
-        """Return the last row of each key; a line that was cut off is none.
+        """Return the row of each key that counts; a line that was cut off is none.
 
         Raises
         ------
@@ -53,7 +67,7 @@ class RowJournal:
         for number, line in enumerate(self._lines(), start=1):
             try:
                 row = json.loads(line)
-                rows[row["key"]] = row
+                rows[row["key"]] = newer(rows.get(row["key"]), row)
             except (ValueError, KeyError, TypeError) as error:
                 raise SweepError(
                     f"{self.path}: line {number} is no row of a sweep; take another "

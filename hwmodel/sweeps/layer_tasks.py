@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from balancer import open_ticket
 from hwmodel.sweeps.attempt import TaskEnd
 from hwmodel.sweeps.journal import RowJournal
 from hwmodel.sweeps.mask_store import MaskStore
 from hwmodel.sweeps.measures import LayerMeasure
 from hwmodel.sweeps.rows import done_row, failed_row
+from hwmodel.sweeps.tickets import TicketSource
 from hwmodel.sweeps.whole_tasks import Group, Row
 from hwmodel.sweeps.work import SweepTask, TaskMeasures
 
@@ -70,9 +70,10 @@ def _layers_of(groups: Sequence[Group]) -> Iterator[tuple[str, ...]]:
     known: dict[tuple[object, ...], tuple[str, ...]] = {}
     for group in groups:
         asked = group[0].settings
-        key = (asked.path, asked.layers, asked.skip)
+        source = TicketSource.of(asked)
+        key = (source, asked.layers, asked.skip)
         if key not in known:
-            chosen = open_ticket(asked.path).select(asked.layers, asked.skip)
+            chosen = source.open().select(asked.layers, asked.skip)
             known[key] = tuple(layer.name for layer in chosen.layers)
         yield known[key]
 

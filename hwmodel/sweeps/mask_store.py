@@ -17,6 +17,7 @@ from balancer.array_types import BoolArray
 from balancer.files.atomic import replacing
 from hwmodel.sweeps.masks import MaskedLayer
 from hwmodel.sweeps.points import SweepPoint
+from hwmodel.sweeps.tickets import TicketSource
 
 
 class PackedMask(NamedTuple):
@@ -73,7 +74,7 @@ class MaskStore:
 
     def write(self, point: SweepPoint, layers: Sequence[PackedMask]) -> str:
         """Write the masks of a point, whole or not at all; return their place."""
-        ticket = open_ticket(point.settings.path)
+        ticket = TicketSource.of(point.settings).open()
         metadata = {
             "source": ticket.source,
             "version": balancer.__version__,

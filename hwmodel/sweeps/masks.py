@@ -122,6 +122,8 @@ def _balanced(
         skip=patterns[1],
         reorder=False,
     )
+    if report.solution.cancelled:  # Ctrl-C: what is left was not searched for
+        raise KeyboardInterrupt
     of_name = {layer.name: layer for layer in chosen}
     for result in report.layers:
         scores = of_name[result.name].read().scores

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
-from balancer import open_ticket
 from balancer.errors import naming
 from hwmodel.sweeps.arrays import ArraysOfPlan
-from hwmodel.sweeps.digests import digest_of_files
 from hwmodel.sweeps.points import SweepPoint, place
 from hwmodel.sweeps.settings import OF_TRAINING, PointSettings, SweepError
+from hwmodel.sweeps.tickets import TicketSource
 from hwmodel.sweeps.trainer import PointTrainer
 from hwmodel.validation import explain
 
@@ -186,6 +186,8 @@ def _combinations(fields: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Take one of each list."""
     lists: dict[str, list[Any]] = {}
     for name, value in fields.items():
+        if isinstance(value, np.ndarray):
+            value = value.tolist()
         several = isinstance(value, Sequence) and not isinstance(value, str)
         values = list(value) if several else [value]
         lists[name] = list({repr(one): one for one in values}.values())
@@ -201,7 +203,7 @@ class _PointMaker:
 
     trainer: PointTrainer | None
     arrays: ArraysOfPlan = field(default_factory=ArraysOfPlan)
-    tickets: dict[str, str] = field(default_factory=dict)
+    tickets: dict[TicketSource, str] = field(default_factory=dict)
 
     def make(self, values: Mapping[str, Any]) -> SweepPoint:
         """Check one combination."""
@@ -221,7 +223,7 @@ class _PointMaker:
         described = tables["description"]
         array = self.arrays.get(settings, described)
         if not any(name.startswith("training.") for name in values):
-            source = self._digest_of_ticket(settings.path)
+            source = self._digest(TicketSource.of(settings))
             return place(settings, array, source, described)
         given = [name for name in asked if name not in OF_TRAINING]
         if given:
@@ -238,12 +240,11 @@ class _PointMaker:
         point = place(settings, array, "", described, training)
         return replace(point, source=self.trainer.digest(point))
 
-    def _digest_of_ticket(self, path: Path) -> str:
-        """Digest of a ticket's files; raises as `open_ticket` does."""
-        key = str(path)
-        if key not in self.tickets:
-            self.tickets[key] = digest_of_files(open_ticket(path).paths)
-        return self.tickets[key]
+    def _digest(self, source: TicketSource) -> str:
+        """Digest a ticket's files; raises as `TicketSource.open` does."""
+        if source not in self.tickets:
+            self.tickets[source] = source.digest(source.open())
+        return self.tickets[source]
 
 
 def _flag(fields: Mapping[str, Any], name: str) -> bool:

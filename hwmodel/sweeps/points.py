@@ -18,7 +18,7 @@ from hwmodel.sweeps.settings import PointSettings, SweepError
 # not taken for those of today.
 FORMAT = 1
 # They name what the masks rest on; their content counts instead.
-NAMES = frozenset({"ticket", "accelerator", "map", "pes"})
+NAMES = frozenset({"ticket", "geometry", "accelerator", "map", "pes"})
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from hwmodel.sweeps.attempt import Executor, InThisProcess
 from hwmodel.sweeps.cluster import DaskCluster
-from hwmodel.sweeps.journal import RowJournal
+from hwmodel.sweeps.journal import RowJournal, newer
 from hwmodel.sweeps.layer_tasks import LayerTasks
 from hwmodel.sweeps.local_workers import LocalWorkers
 from hwmodel.sweeps.mask_store import MaskStore
@@ -129,7 +129,8 @@ def sweep(
             f"`{next(iter(fields))}` beside a plan that is made already; give it to "
             "SweepPlan.of"
         )
-    if plan.trainer is not None and plan.trains and scheduler is None:
+    elsewhere = scheduler is not None or slurm is not None
+    if plan.trainer is not None and plan.trains and not elsewhere:
         plan.trainer.require()
     folder = Path(out)
     rows, layers = (
@@ -209,7 +210,8 @@ class _Sweeping:
         def add(rows: list[dict[str, Any]], ended: int, rest: float | None) -> None:
             nonlocal done, failed
             self.journal.append(rows)
-            self.known |= {row["key"]: dict(row) for row in rows}
+            for row in rows:
+                self.known[row["key"]] = newer(self.known.get(row["key"]), row)
             done += len(rows)
             failed += sum(row["state"] == "failed" for row in rows)
             known = (ended, len(tasks), done, failed, total, rest)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
-from balancer import shipped_ticket
 from balancer.errors import BalancerError
 from hwmodel.accelerator import Accelerator
 from hwmodel.defaults import DEFAULT_ACCELERATOR
@@ -62,6 +60,9 @@ class PointSettings(Section):
         As in `balancer.BalanceRequest`.
     layers, skip : str, optional
         Patterns of names: layers that take part, and that do not.
+    axes, input_shape, geometry : str, optional
+        What the file does not say, as in `balance`: ``"up.*=iohw hwio"``, several with
+        spaces; ``"3,32,32"``; a YAML file.
     solver, gap_limit, work_limit, time_limit
         As in `balancer.SearchLimits`. The search for an order ends by its work and not
         by the clock, so that a run can be repeated.
@@ -90,6 +91,9 @@ class PointSettings(Section):
     allow_empty: bool = False
     layers: str | None = None
     skip: str | None = None
+    axes: str | None = None
+    input_shape: str | None = None
+    geometry: str | None = None
     solver: str = "auto"
     gap_limit: NonNegative = 0.002
     work_limit: NonNegative | None = 2.0
@@ -100,11 +104,6 @@ class PointSettings(Section):
         """The accelerator as it was named."""
         given = self.accelerator
         return given if isinstance(given, str) else given.name
-
-    @property
-    def path(self) -> Path:
-        """The file of the ticket."""
-        return shipped_ticket() if self.ticket is None else Path(self.ticket)
 
     @property
     def needs_costs(self) -> bool:

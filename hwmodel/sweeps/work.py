@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from balancer import Ticket, open_ticket, shipped_ticket
+from balancer import open_ticket
 from balancer.errors import naming
-from hwmodel.sweeps.digests import digest_of_files
 from hwmodel.sweeps.mask_store import PackedMask
 from hwmodel.sweeps.masks import make_masks
 from hwmodel.sweeps.measures import LayerMeasure
 from hwmodel.sweeps.points import SweepPoint
-from hwmodel.sweeps.settings import SweepError
+from hwmodel.sweeps.tickets import TicketSource
 from hwmodel.sweeps.trainer import PointTrainer
 
 
@@ -35,8 +33,8 @@ class SweepTask:
         Folder of what training leaves.
     keep_masks : bool
         Whether the masks are sent back.
-    path : Path or None
-        The ticket, by a name that other processes find, too; None is the shipped one.
+    source : TicketSource
+        The ticket, where none is trained.
     """
 
     points: tuple[SweepPoint, ...]
@@ -44,13 +42,12 @@ class SweepTask:
     trainer: PointTrainer | None = None
     root: Path = Path()
     keep_masks: bool = False
-    path: Path | None = field(init=False)
+    source: TicketSource = field(init=False)
 
     def __post_init__(self) -> None:
         # Here, since workers have working folders of their own.
-        given = self.points[0].settings.ticket
-        path = None if given is None else Path(given).resolve()
-        object.__setattr__(self, "path", path)
+        source = TicketSource.of(self.points[0].settings)
+        object.__setattr__(self, "source", source)
 
 
 @dataclass(frozen=True)
@@ -84,15 +81,14 @@ def run_task(task: SweepTask) -> TaskMeasures:
         What a point cannot do, or a file that this machine cannot read.
     """
     first = task.points[0]
-    path = task.path or shipped_ticket()
     columns: Mapping[str, Any] = {}
-    if first.training is not None:
+    if first.training is None:
+        ticket = task.source.open_same(first.source)
+    else:
         assert task.trainer is not None  # the plan saw to it
         path, columns = task.trainer.train(first, task.root)
-    with naming(path):
         ticket = open_ticket(path)
-        if first.training is None:
-            _refuse_another(ticket, first)
+    with naming(ticket.paths[0]):
         shapes = {layer.name: layer.shape for layer in ticket.layers}
         places, notes = {}, {}
         for point in task.points:
@@ -109,23 +105,3 @@ def run_task(task: SweepTask) -> TaskMeasures:
                 measured[key].append(LayerMeasure.of(masked, on))
     layers = {key: tuple(found) for key, found in measured.items()}
     return TaskMeasures(layers, notes, columns, tuple(packed))
-
-
-def _refuse_another(ticket: Ticket, point: SweepPoint) -> None:
-    """Refuse a file that has changed, or is another one on this machine.
-
-    Its rows would be taken for those of the file that was planned with.
-    """
-    stats = [path.stat() for path in ticket.paths]
-    stamps = tuple((one.st_mtime_ns, one.st_size) for one in stats)
-    if _digest(ticket.paths, stamps) != point.source:
-        raise SweepError(
-            "it is not the file that the sweep was planned with: begin the sweep "
-            "again, or copy the file to this machine anew"
-        )
-
-
-@lru_cache(maxsize=8)
-def _digest(paths: tuple[Path, ...], stamps: tuple[tuple[int, int], ...]) -> str:
-    """Digest files once, as long as their time and size stay."""
-    return digest_of_files(paths)

@@ -13,8 +13,14 @@ import pytest
 from sweep_cases import DESIGN, RUNS, DeadlyTrainer
 
 import cli
-from balancer import SearchLimits, balance_ticket, open_ticket, shipped_ticket
-from hwmodel import Hardware, SweepError, SweepPlan, sweep
+from balancer import (
+    SearchLimits,
+    balance_ticket,
+    open_ticket,
+    register_solver,
+    shipped_ticket,
+)
+from hwmodel import Hardware, SweepError, SweepPlan, place_layers, sweep
 from hwmodel.sweeps.journal import RowJournal
 
 SMALL = {"pes": [8, 16], "sparsity": 0.9, "accelerator": ["u-ticket", "loas"]}
@@ -189,6 +195,83 @@ def test_a_run_that_cannot_be_says_why(tmp_path):
     assert [row["state"] for row in result.rows] == ["done", "failed"]
     assert "layer layer: " in result.failures[0]["error"]
     assert "\n" not in result.failures[0]["error"]
+
+
+def test_a_bare_checkpoint_is_told_its_sizes(tmp_path):
+    """Cycles of convolutions follow from the sizes that are given, as in `balance`."""
+    rng = np.random.default_rng(0)
+    arrays = {"conv": rng.random((3, 3, 3, 8)), "fc": rng.random((8 * 16, 4))}
+    np.savez(tmp_path / "net.npz", **arrays)
+    (tmp_path / "sizes.yaml").write_text("layers: {conv: {stride: 2}}")
+    given = {"ticket": str(tmp_path / "net.npz"), "axes": "conv=hwio fc=io"}
+    geometry = str(tmp_path / "sizes.yaml")
+    result = sweep(
+        **given,
+        input_shape="3,8,8",
+        geometry=geometry,
+        pes=[4, 8],
+        sparsity=0.5,
+        masks=True,
+        out=tmp_path / "out",
+        workers=1,
+    )
+    ticket = place_layers(
+        open_ticket(given["ticket"], {"conv": "hwio", "fc": "io"}), (3, 8, 8), geometry
+    )
+    for row in result.rows:
+        hardware = Hardware.of("u-ticket", "output_channel", row["pes"])
+        assert (
+            row["cycles"] == balance_ticket(ticket, None, hardware, sparsity=0.5).cycles
+        )
+        assert (
+            row["note"]
+            == hardware.layers(
+                {layer.name: layer.shape for layer in ticket.layers}, ticket.about
+            ).assumption
+        )
+        masks = open_ticket(tmp_path / "out" / row["masks"])
+        assert masks.axes == ticket.axes
+    bare = sweep(**given, sparsity=0.5, pes=4, out=tmp_path / "out", workers=0)
+    assert "one output pixel" in bare.rows[0]["note"]
+    assert bare.rows[0]["key"] not in {row["key"] for row in result.rows}
+
+
+def test_a_file_that_changes_under_a_sweep_is_refused(tmp_path):
+    """A row is of the file that was planned with, or has failed."""
+    path = tmp_path / "net.npz"
+    np.savez(path, layer=np.random.default_rng(0).random((4, 8)))
+    plan = SweepPlan.of({"ticket": str(path), "pes": 4, "sparsity": 0.5})
+    np.savez(path, layer=np.random.default_rng(1).random((4, 8)))
+    [row] = sweep(plan, out=tmp_path / "out", workers=0).rows
+    assert "not the file that the sweep was planned with" in row["error"]
+
+
+class Interrupted:
+    """A solver during which somebody presses Ctrl-C."""
+
+    def solve(self, problem, search):
+        """Never answer."""
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_leaves_no_row_that_was_not_searched_for(tmp_path):
+    """What balance answers greedily when it is cancelled is no row of a sweep."""
+    register_solver("interrupted", Interrupted())
+    fields = {"sparsity": 0.9, "solver": ["cp-sat", "interrupted"]}
+    with pytest.raises(KeyboardInterrupt):
+        sweep(SweepPlan.of(fields), out=tmp_path, workers=0)
+    table = list(csv.DictReader((tmp_path / "table.csv").open()))
+    assert [row["state"] for row in table] == ["done", "missing"]
+
+
+def test_a_failure_does_not_replace_what_is_done(tmp_path):
+    """Finished rows are never lost, also if masks that are wanted later fail."""
+    plan = SweepPlan.of({"sparsity": 0.9})
+    first = sweep(plan, out=tmp_path, workers=0)
+    RowJournal(tmp_path / "rows.jsonl").append(
+        [{"key": plan.points[0].key, "state": "failed", "error": "by chance"}]
+    )
+    assert sweep(plan, out=tmp_path, workers=0).to_csv() == first.to_csv()
 
 
 def test_bad_places_are_refused(tmp_path):

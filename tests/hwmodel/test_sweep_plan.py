@@ -107,6 +107,12 @@ def test_an_accelerator_may_be_a_description():
     assert of_object.array == of_table.array == of_name.array
 
 
+def test_numbers_of_numpy_are_lists():
+    """An array of values is a list of them."""
+    plan = SweepPlan.of({"sparsity": np.linspace(0.5, 0.9, 3), "pes": range(4, 6)})
+    assert len(plan.points) == 6
+
+
 def test_grids_are_sweeps_beside_each_other():
     """Tables have points of their own, and a run that two have is one."""
     grids = [
@@ -145,6 +151,7 @@ BAD = {
     "`pes` is 'many'": {"pes": "many"},
     "`pes` is an empty list": {"pes": []},
     "`sparsity` is 1.5": {"sparsity": 1.5},
+    "`input_shape` is '3,x'": {"input_shape": "3,x"},
     "`method` is 'best'; accepted for a ticket: optimal, lth": {"method": "best"},
     "`order` is 'optimized' with method 'lth'": {"method": "lth", "order": "optimized"},
     "`order` is 'sorted' with the map 'interleaved'": {
