@@ -17,8 +17,10 @@ from hwmodel.sweeps.settings import PointSettings, SweepError
 # Another number whenever a default, or what is measured, changes: former rows are then
 # not taken for those of today.
 FORMAT = 1
-# They name what the masks rest on; their content counts instead.
+# They name what the masks rest on, whose content counts instead.
 NAMES = frozenset({"ticket", "geometry", "accelerator", "map", "pes"})
+# Masks rest on them only where these depend on cycles or energy.
+OF_CYCLES = frozenset({"timesteps", "spike_rate"})
 
 
 @dataclass(frozen=True)
@@ -83,16 +85,17 @@ class SweepPoint:
         if self.training is None:
             known |= {"map": self.array.pe_map, "pes": self.array.pes}
             known |= self.settings.model_dump(
-                mode="json", exclude=set(NAMES), exclude_defaults=True
+                mode="json", exclude=set(NAMES | OF_CYCLES), exclude_defaults=True
             )
         if self.settings.needs_costs:
-            known["accelerator"] = self.array.digest
+            known |= {"accelerator": self.array.digest, **self.settings.inputs}
         return digest(json.dumps(known, sort_keys=True))
 
     @cached_property
     def key(self) -> str:
         """Digest of what the row depends on, by which a finished one is known again."""
-        return digest(f"{self.masks_key} {self.array.digest}")
+        inputs = json.dumps(self.settings.inputs)
+        return digest(f"{self.masks_key} {self.array.digest} {inputs}")
 
     def columns(self) -> dict[str, Any]:
         """Return the settings as the first columns of a row."""
@@ -134,6 +137,8 @@ def place(
         _check_order(settings.order, array.pe_map)
         _ = point.request
     _ = point.limits
+    if settings.spike_rate is not None and settings.spike_rate > 1:
+        raise SweepError(f"`spike_rate` is {settings.spike_rate:g}; accepted: 0 to 1")
     if settings.needs_costs and not array.has_hardware:
         raise SweepError(
             f"`map` is {array.pe_map!r}, which no accelerator has: budgets of cycles "

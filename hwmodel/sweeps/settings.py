@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -63,6 +63,8 @@ class PointSettings(Section):
     axes, input_shape, geometry : str, optional
         What the file does not say, as in `balance`: ``"up.*=iohw hwio"``, several with
         spaces; ``"3,32,32"``; a YAML file.
+    timesteps, spike_rate : int, float, optional
+        Of the layers' inputs, as in `evaluate`. Default: what the ticket says.
     solver, gap_limit, work_limit, time_limit
         As in `balancer.SearchLimits`. The search for an order ends by its work and not
         by the clock, so that a run can be repeated.
@@ -94,6 +96,8 @@ class PointSettings(Section):
     axes: str | None = None
     input_shape: str | None = None
     geometry: str | None = None
+    timesteps: Whole | None = None
+    spike_rate: NonNegative | None = None
     solver: str = "auto"
     gap_limit: NonNegative = 0.002
     work_limit: NonNegative | None = 2.0
@@ -104,6 +108,12 @@ class PointSettings(Section):
         """The accelerator as it was named."""
         given = self.accelerator
         return given if isinstance(given, str) else given.name
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What is given of the layers' inputs, as the metadata of tickets say it."""
+        given = {"timesteps": self.timesteps, "spike_rates": self.spike_rate}
+        return {name: one for name, one in given.items() if one is not None}
 
     @property
     def needs_costs(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -81,6 +82,14 @@ class TicketSource(NamedTuple):
                 "begin the sweep again, or copy the file to this machine anew"
             )
         return ticket
+
+
+def with_inputs(ticket: Ticket, settings: PointSettings) -> Ticket:
+    """Let time steps and spike rates that are given go before the ticket's own."""
+    if not settings.inputs:
+        return ticket
+    about = ticket.about | settings.inputs
+    return replace(ticket, metadata={**ticket.metadata, "ticket": about})
 
 
 @lru_cache(maxsize=64)

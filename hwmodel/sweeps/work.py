@@ -13,7 +13,7 @@ from hwmodel.sweeps.mask_store import PackedMask
 from hwmodel.sweeps.masks import make_masks
 from hwmodel.sweeps.measures import LayerMeasure
 from hwmodel.sweeps.points import SweepPoint
-from hwmodel.sweeps.tickets import TicketSource
+from hwmodel.sweeps.tickets import TicketSource, with_inputs
 from hwmodel.sweeps.trainer import PointTrainer
 
 
@@ -93,12 +93,14 @@ def run_task(task: SweepTask) -> TaskMeasures:
         places, notes = {}, {}
         for point in task.points:
             hardware = point.array.hardware
-            on = None if hardware is None else hardware.layers(shapes, ticket.about)
+            about = with_inputs(ticket, point.settings).about
+            on = None if hardware is None else hardware.layers(shapes, about)
             places[point.key] = on
             notes[point.key] = None if on is None else on.assumption
         measured: dict[str, list[LayerMeasure]] = {key: [] for key in places}
         packed = []
-        for masked in make_masks(ticket, first, task.layer):
+        told = with_inputs(ticket, first.settings)
+        for masked in make_masks(told, first, task.layer):
             if task.keep_masks:
                 packed.append(PackedMask.of(masked))
             for key, on in places.items():

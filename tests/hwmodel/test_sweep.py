@@ -20,7 +20,16 @@ from balancer import (
     register_solver,
     shipped_ticket,
 )
-from hwmodel import Hardware, SweepError, SweepPlan, place_layers, sweep
+from hwmodel import (
+    Accelerator,
+    Hardware,
+    SweepError,
+    SweepPlan,
+    evaluate,
+    network_workloads,
+    place_layers,
+    sweep,
+)
 from hwmodel.sweeps.journal import RowJournal
 
 SMALL = {"pes": [8, 16], "sparsity": 0.9, "accelerator": ["u-ticket", "loas"]}
@@ -234,6 +243,32 @@ def test_a_bare_checkpoint_is_told_its_sizes(tmp_path):
     bare = sweep(**given, sparsity=0.5, pes=4, out=tmp_path / "out", workers=0)
     assert "one output pixel" in bare.rows[0]["note"]
     assert bare.rows[0]["key"] not in {row["key"] for row in result.rows}
+
+
+def test_inputs_that_are_given_go_before_the_ticket(tmp_path):
+    """Time steps and rates change cycles as in `evaluate`, and share the masks."""
+    plan = SweepPlan.of(
+        {
+            "method": "unchanged",
+            "accelerator": "loas",
+            "timesteps": [2, 8],
+            "spike_rate": [0.0, 0.5],
+        }
+    )
+    assert len(plan.groups()) == 1
+    ticket = open_ticket(shipped_ticket())
+    layers = {layer.name: layer for layer in ticket.layers}
+    for row in sweep(plan, out=tmp_path, workers=0).rows:
+        network = network_workloads(
+            {name: layer.read_mask() for name, layer in layers.items()},
+            ticket.about,
+            schedules={n: layer.read_schedules() for n, layer in layers.items()},
+            timesteps=row["timesteps"],
+            spike_rate=row["spike_rate"],
+        )
+        report = evaluate(network.workloads, Accelerator.load("loas"))
+        assert row["cycles"] == pytest.approx(report.cycles)
+        assert row["energy"] == pytest.approx(report.energy_pj)
 
 
 def test_a_file_that_changes_under_a_sweep_is_refused(tmp_path):

@@ -151,6 +151,7 @@ BAD = {
     "`pes` is 'many'": {"pes": "many"},
     "`pes` is an empty list": {"pes": []},
     "`sparsity` is 1.5": {"sparsity": 1.5},
+    "`spike_rate` is 1.5; accepted: 0 to 1": {"spike_rate": 1.5},
     "`input_shape` is '3,x'": {"input_shape": "3,x"},
     "`method` is 'best'; accepted for a ticket: optimal, lth": {"method": "best"},
     "`order` is 'optimized' with method 'lth'": {"method": "lth", "order": "optimized"},
