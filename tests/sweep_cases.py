@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +47,13 @@ def die_once(marker: str) -> str:
         return "done"
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError
+
+
+def last_long(number: int) -> int:
+    """Work that tells where it is done, and takes an hour for a number above 0."""
+    if number:
+        time.sleep(3600)
+    return os.getpid()
 
 
 def process_id(number: int) -> int:

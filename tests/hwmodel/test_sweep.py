@@ -303,10 +303,13 @@ def test_a_failure_does_not_replace_what_is_done(tmp_path):
     """Finished rows are never lost, also if masks that are wanted later fail."""
     plan = SweepPlan.of({"sparsity": 0.9})
     first = sweep(plan, out=tmp_path, workers=0)
-    RowJournal(tmp_path / "rows.jsonl").append(
+    rows = tmp_path / "rows.jsonl"
+    RowJournal(rows).append(
         [{"key": plan.points[0].key, "state": "failed", "error": "by chance"}]
     )
+    before = rows.read_bytes()
     assert sweep(plan, out=tmp_path, workers=0).to_csv() == first.to_csv()
+    assert rows.read_bytes() == before
 
 
 def test_bad_places_are_refused(tmp_path):

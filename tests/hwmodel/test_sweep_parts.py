@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sweep_cases import die_at_three, die_once, double, process_id, refuse
+from sweep_cases import die_at_three, die_once, double, last_long, refuse
 
 from hwmodel import SweepError
 from hwmodel.sweeps.attempt import InThisProcess
@@ -116,8 +116,8 @@ def test_workers_do_not_outlive_who_started_them():
     code = """
 import os, signal, time
 from hwmodel.sweeps.local_workers import LocalWorkers
-from sweep_cases import process_id
-ends = LocalWorkers(1).run(process_id, [0, 1])
+from sweep_cases import last_long
+ends = LocalWorkers(1).run(last_long, [0, 1])
 print(next(ends).result, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -134,7 +134,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def test_workers_stop_when_nobody_waits():
     """Closing the iterator ends the processes in the middle of their work."""
-    ends = LocalWorkers(1).run(process_id, [0, 1, 2])
+    ends = LocalWorkers(1).run(last_long, [0, 1])
     worker = next(ends).result
     ends.close()
     with pytest.raises(ProcessLookupError):
