@@ -51,6 +51,9 @@ class MaskedLayer:
         Score that is kept, that as many non-zeros could keep, and of all weights.
     status : str
         ``optimal`` or ``feasible``; empty for methods that prove nothing.
+    kept_anywhere : float or None
+        With one program of all layers: score that as many non-zeros as all of them
+        have could keep, wherever they are.
     """
 
     name: str
@@ -61,6 +64,7 @@ class MaskedLayer:
     kept_unstructured: float
     scores: float
     status: str = ""
+    kept_anywhere: float | None = None
 
 
 def make_masks(
@@ -124,6 +128,7 @@ def _balanced(
     )
     if report.solution.cancelled:  # Ctrl-C: what is left was not searched for
         raise KeyboardInterrupt
+    network = report.solution if point.settings.scope == "global" else None
     of_name = {layer.name: layer for layer in chosen}
     for result in report.layers:
         scores = of_name[result.name].read().scores
@@ -135,9 +140,8 @@ def _balanced(
             result.solution.kept,
             result.kept_unstructured,
             float(scores.sum(dtype=np.float64)),
-            report.solution.status.value
-            if point.settings.scope == "global"
-            else result.solution.status.value,
+            (network or result.solution).status.value,
+            None if network is None else network.kept_unstructured,
         )
 
 
@@ -182,13 +186,14 @@ def _by_rule(
     most = scores.size if candidates is None else int(np.count_nonzero(candidates))
     budget = min(problem.budget, most)
     mask = _mask(scores, pe_map, budget, point, layer.name)
-    if candidates is not None and not point.settings.method.startswith("u-ticket"):
+    revives = point.settings.method.startswith("u-ticket")
+    if candidates is not None and not revives:
         mask &= candidates
     schedule = pe_map.schedule()
     if point.settings.order == "sorted":
         schedule = lth_sorted_schedule(mask, pe_map)
     metrics = LoadMetrics.of(schedule.apply(mask), pe_map)
-    allowed = problem.allowed_scores()
+    allowed = problem.scores if revives else problem.allowed_scores()
     return _measured(layer.name, arrays, mask, (schedule,), metrics, allowed)
 
 
@@ -205,7 +210,7 @@ def _mask(
     state = np.random.SeedSequence([point.settings.seed, zlib.crc32(name.encode())])
     seed = int(state.generate_state(1)[0])
     made = u_ticket_mask(mask, pe_map, "paper", seed)
-    if method == "u-ticket-code" or (mask.any() and not made.any()):
+    if method == "u-ticket-ceil" or (mask.any() and not made.any()):
         made = u_ticket_mask(mask, pe_map, "ceil", seed)
     return made
 

@@ -43,6 +43,8 @@ class LayerMeasure:
         Where most of the PE cycles go, see `balancer.PETime`.
     refused : str or None
         Why it cannot run there.
+    kept_anywhere : float or None
+        See `MaskedLayer.kept_anywhere`.
     """
 
     name: str
@@ -62,6 +64,7 @@ class LayerMeasure:
     pe_cycles: float = 0.0
     bound_by: str | None = None
     refused: str | None = None
+    kept_anywhere: float | None = None
 
     @classmethod
     def of(cls, layer: MaskedLayer, on: LayersOnHardware | None) -> Self:
@@ -76,6 +79,7 @@ class LayerMeasure:
             "scores": layer.scores,
             "utilization": layer.metrics.mu,
             "status": layer.status,
+            "kept_anywhere": layer.kept_anywhere,
         }
         if on is None:
             return cls(**known)
@@ -142,6 +146,8 @@ def sum_up(layers: Sequence[LayerMeasure]) -> dict[str, Any]:
     slots = sum(layer.slots for layer in layers)
     kept = float(sum(layer.kept for layer in layers))
     unstructured = float(sum(layer.kept_unstructured for layer in layers))
+    if layers and layers[0].kept_anywhere is not None:
+        unstructured = layers[0].kept_anywhere
     run = [layer for layer in layers if layer.cycles is not None]
     drawn = any(layer.cycles_drawn is not None for layer in run)
     pe_cycles = sum(layer.pe_cycles for layer in run)

@@ -16,7 +16,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "optimal": ("fixed", "sorted", "optimized"),
     "lth": ("fixed", "sorted"),
     "u-ticket": ("fixed",),
-    "u-ticket-code": ("fixed",),
+    "u-ticket-ceil": ("fixed",),
     "topk-per-pe": ("fixed",),
     "unchanged": ("fixed",),
 }
@@ -47,9 +47,10 @@ class PointSettings(Section):
         scope) in the network. Default: as many non-zeros as the masks of the ticket
         have.
     method : str
-        ``optimal`` (balanced, proven), ``lth``, ``u-ticket``, ``u-ticket-code``,
-        ``topk-per-pe`` (see `balancer.baselines`), or ``unchanged``: the masks of the
-        ticket in their order. With training any method of lottery runs.
+        ``optimal`` (balanced, proven), ``lth``, ``u-ticket`` and ``u-ticket-ceil`` (by
+        the rule of the paper, or rounding up), ``topk-per-pe`` (all in
+        `balancer.baselines`), or ``unchanged``: the masks of the ticket in their order.
+        With training any method of lottery runs.
     order : str
         Order of the channels: ``fixed``, ``sorted`` or ``optimized``.
     accelerator : str or Accelerator
