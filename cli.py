@@ -18,9 +18,11 @@ from hwmodel.commands.contract import (
     WorkFailedError,
 )
 from hwmodel.commands.evaluate import Evaluate
+from hwmodel.commands.sweep import Sweep
 from snn.commands.accuracy import accuracy_of_ticket
 from snn.commands.lottery import Lottery
 from snn.commands.retrain import Retrain
+from snn.commands.sweep_training import lottery_trainer
 
 PROGRAM = "balanced-sparsity"
 CANCELLED = 130  # as shells tell that SIGINT ended a program
@@ -30,6 +32,7 @@ COMMANDS: tuple[Command[Any], ...] = (
     Evaluate(),
     Accelerators(),
     Lottery(),
+    Sweep(lottery_trainer),
 )
 
 

@@ -7,8 +7,8 @@
 Modules, from the ground up: `sections`, `accelerator`, `workload`, `inputs`, `counts`,
 `compute`, `traffic`, `latency`, `energy`, `report`, `evaluation`; `architecture`,
 `geometry`, `ticket_workloads`, `given_geometry`, `chain`; `known_chain`, `effective`;
-`layer_costs`, `hardware`; `commands`; `stepped` is the slow reference. Every equation
-stands in ``docs/hardware-model.md``.
+`layer_costs`, `hardware`; `sweeps`; `commands`; `stepped` is the slow reference. Every
+equation stands in ``docs/hardware-model.md``.
 """
 
 from typing import TYPE_CHECKING
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from hwmodel.layer_report import Basis, LayerReport
     from hwmodel.report import Report
     from hwmodel.spike_files import load_spikes, save_spikes
+    from hwmodel.sweeps.plan import SweepPlan
+    from hwmodel.sweeps.result import SweepResult
+    from hwmodel.sweeps.run import SweepProgress, sweep
+    from hwmodel.sweeps.settings import SweepError
     from hwmodel.ticket_workloads import NetworkWorkloads, network_workloads
     from hwmodel.workload import LayerWorkload
 
@@ -52,6 +56,10 @@ __all__ = [
     "NetworkWorkloads",
     "Report",
     "ReportComparison",
+    "SweepError",
+    "SweepPlan",
+    "SweepProgress",
+    "SweepResult",
     "WorkloadError",
     "chain_effective",
     "evaluate",
@@ -61,6 +69,7 @@ __all__ = [
     "place_layers",
     "save_spikes",
     "slice_costs",
+    "sweep",
 ]
 
 _HOMES = {
@@ -78,6 +87,10 @@ _HOMES = {
     "NetworkWorkloads": "hwmodel.ticket_workloads",
     "Report": "hwmodel.report",
     "ReportComparison": "hwmodel.comparison",
+    "SweepError": "hwmodel.sweeps.settings",
+    "SweepPlan": "hwmodel.sweeps.plan",
+    "SweepProgress": "hwmodel.sweeps.run",
+    "SweepResult": "hwmodel.sweeps.result",
     "WorkloadError": "hwmodel.errors",
     "chain_effective": "hwmodel.effective",
     "evaluate": "hwmodel.evaluation",
@@ -87,5 +100,6 @@ _HOMES = {
     "place_layers": "hwmodel.chain",
     "save_spikes": "hwmodel.spike_files",
     "slice_costs": "hwmodel.layer_costs",
+    "sweep": "hwmodel.sweeps.run",
 }
 __getattr__, __dir__ = lazy_attributes(__name__, _HOMES)

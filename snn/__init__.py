@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from snn.lottery.run_comparison import RunProgress, compare_methods
     from snn.lottery.saliency import Score, Trained
     from snn.lottery.store import StoreError
+    from snn.lottery.sweep_trainer import LotteryTrainer
     from snn.lottery.ticket_network import Standardization, load_network
     from snn.lottery.watcher import Watcher
     from snn.networks.axes import weight_axes
@@ -61,6 +62,7 @@ __all__ = [
     "LayerOutcome",
     "LotteryConfig",
     "LotteryResult",
+    "LotteryTrainer",
     "MethodComparison",
     "ModelError",
     "Neighbours",
@@ -114,6 +116,7 @@ _HOMES = {
     "LayerOutcome": "snn.lottery.results",
     "LotteryConfig": "snn.lottery.config",
     "LotteryResult": "snn.lottery.run",
+    "LotteryTrainer": "snn.lottery.sweep_trainer",
     "METHODS": "snn.lottery.methods",
     "MethodComparison": "snn.lottery.comparison",
     "ModelError": "snn.networks.models",

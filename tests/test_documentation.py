@@ -27,8 +27,10 @@ from safetensors.numpy import load_file
 
 import cli
 from balancer import open_ticket, shipped_ticket
-from hwmodel import network_workloads, save_spikes
+from hwmodel import SweepPlan, network_workloads, save_spikes
 from hwmodel.commands.console import PIPE_WIDTH
+from hwmodel.sweeps.cluster import slurm_options
+from snn import LotteryTrainer
 from snn.commands.round_table import RoundTable
 from snn.lottery.variants import variant_configs
 
@@ -241,8 +243,8 @@ def neighbour(block, step):
 
 @pytest.mark.parametrize("block", BLOCKS, ids=str)
 def test_every_block_is_of_a_kind_that_is_tested(block):
-    """A block is Python, shell, or the output of the shell above it."""
-    assert block.language in ("python", "sh", "text")
+    """A block is Python, shell, the output of the shell above it, or a sweep."""
+    assert block.language in ("python", "sh", "text", "toml")
     if block.language == "text":
         assert neighbour(block, -1).language == "sh"
 
@@ -287,6 +289,21 @@ def test_python_of_a_document_runs(block, sessions, monkeypatch):
     session.run(block)
 
 
+@in_language("toml")
+def test_toml_of_a_document_is_a_sweep(block, material, monkeypatch):
+    """A block of TOML is a file that `sweep` accepts."""
+    monkeypatch.chdir(material)
+    assert SweepPlan.of(tomllib.loads(block.text), LotteryTrainer()).points
+
+
+def test_the_example_of_a_sweep_is_the_one_shown():
+    """`docs/sweeps.md` shows the example that runs."""
+    example = (ROOT / "examples" / "design_sweep.py").read_text()
+    shown = [b.text for b in DOCUMENTS[ROOT / "docs" / "sweeps.md"]]
+    assert example in shown
+    assert len(example.splitlines()) < 40
+
+
 # --------------------------------------------------------------------------- shell
 
 
@@ -296,6 +313,9 @@ def material(tmp_path_factory):
     folder = tmp_path_factory.mktemp("material")
     shipped = shipped_ticket()
     shutil.copy(shipped, folder / "net.safetensors")
+    (folder / "design.toml").write_text(
+        next(b.text for b in DOCUMENTS[ROOT / "docs" / "sweeps.md"])
+    )
     arrays = load_file(shipped)
     np.savez(folder / "net.npz", **arrays)
     assert cli.main(["balance", "--out", str(folder / "runs" / "x")]) == 0
@@ -385,8 +405,12 @@ def obey(command, shell):
         case ["torchrun", "--nproc-per-node", number, "cli.py", "lottery", *options]:
             assert number.isdigit()
             return check_lottery(options)
+        case ["python", "cli.py", "sweep", file, "--scheduler" | "--slurm", text]:
+            return check_cluster(file, text)
         case ["python", "cli.py", *arguments]:
             return run(arguments, shell)
+        case ["dask", command, *options]:
+            return check_dask(command, options)
         case ["python", "-m", "pip", "install", "-e", target]:
             return check_install(target)
         case ["python", "-m", "pytest"]:
@@ -446,6 +470,25 @@ def check_install(target):
     assert set(extras) <= set(project["optional-dependencies"])
 
 
+def check_cluster(file, text):
+    """There is no cluster here: its address or its options are read."""
+    assert file == "design.toml"
+    if "://" not in text:
+        slurm_options(text)
+
+
+def check_dask(command, options):
+    """The commands of Dask have these options."""
+    pytest.importorskip("distributed")
+    known = subprocess.run(
+        [sys.executable, "-m", "dask", command, "--help"],
+        capture_output=True,
+        text=True,
+    )
+    assert known.returncode == 0
+    assert all(o in known.stdout for o in options if o.startswith("--"))
+
+
 PARSE_ONLY = """
 import argparse, runpy, sys
 
@@ -486,7 +529,7 @@ def without_times(text):
     return [" ".join(line.split()) for line in lines]
 
 
-FILES_SAID = ("masks: ", "report: ", "train them: ", "ticket: ")
+FILES_SAID = ("masks: ", "report: ", "train them: ", "ticket: ", "written: ")
 MEASURED = re.compile(
     r"(?<=Test accuracy )(\S+)% → (\S+)%|(?<=the ticket )(\S+)%|(?<=masks )(\S+)%"
     r"|(?<=with them )(\S+)%|(?<=weights: )(\S+)(?= points)"
@@ -548,6 +591,8 @@ def test_accuracy_that_differs_by_much_is_noticed():
         "python cli.py balance nowhere.npz",
         "python cli.py lottery --no-such-option",
         "python cli.py lottery --compare lth,nix",
+        "python cli.py sweep design.toml --slurm nix",
+        "dask worker --no-such-option",
         "python benchmarks/bench_order.py nix",
     ],
 )

@@ -61,6 +61,20 @@ EVALUATE = {
     "spiking-input": "--spiking-input --accelerator systolic --accelerator eie",
 }
 ACCELERATORS = {"all": "", "one": "sata"}
+SWEEP = {"design": "design.toml --workers 0"}
+DESIGN = """
+pes = 8
+sparsity = [0.9, 0.98]
+accelerator = ["u-ticket", "generic-45nm"]
+masks = true
+[[grid]]
+method = "lth"
+order = "sorted"
+[[grid]]
+method = "optimal"
+description.dram.bandwidth_bits_per_cycle = 16.0
+accelerator = "generic-45nm"
+"""
 LOTTERY = {
     "optimal-order": "",
     "input-channel": "--method optimal --map input_channel --pes 4",
@@ -74,6 +88,7 @@ COMMANDS = {
     **{f"balance-{name}": f"balance {text}" for name, text in BALANCE.items()},
     **{f"evaluate-{name}": f"evaluate {text}" for name, text in EVALUATE.items()},
     **{f"accelerators-{name}": f"accelerators {t}" for name, t in ACCELERATORS.items()},
+    **{f"sweep-{name}": f"sweep {text}" for name, text in SWEEP.items()},
     **{f"lottery-{name}": f"lottery {TINY_RUN}{t}" for name, t in LOTTERY.items()},
 }
 
@@ -90,6 +105,7 @@ def prepare() -> None:
     }
     described["name"] = "inputs"
     Path("inputs.yaml").write_text(json.dumps(described))  # YAML holds JSON
+    Path("design.toml").write_text(DESIGN)
     rng = np.random.default_rng(0)
     shapes = {"features.3": (32, 8, 8), "features.7": (64, 4, 4), "classifier": (1024,)}
     save_spikes(

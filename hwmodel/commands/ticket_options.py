@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hwmodel.commands.contract import UsageError
+from hwmodel.commands.contract import usage_errors
 
 if TYPE_CHECKING:
     from balancer import Ticket
@@ -51,13 +51,13 @@ def open_as_asked(path: Path, args: argparse.Namespace) -> Ticket:
     BalancerError
         A file that cannot be read, or that the options do not fit.
     """
-    from balancer import open_ticket
-    from hwmodel import place_layers
+    from hwmodel.told_tickets import open_told, read_sizes
 
-    ticket = open_ticket(path, _axes(args.axes))
-    if args.input_shape is None and args.geometry is None:
-        return ticket
-    return place_layers(ticket, _sizes(args.input_shape), args.geometry)
+    shape = None
+    if args.input_shape is not None:
+        with usage_errors():
+            shape = read_sizes(args.input_shape, "--input-shape")
+    return open_told(path, args.axes or (), shape, args.geometry)
 
 
 def said_of_the_file(args: argparse.Namespace) -> dict[str, str]:
@@ -65,25 +65,3 @@ def said_of_the_file(args: argparse.Namespace) -> dict[str, str]:
     names = ("axes", "input_shape", "geometry")
     given = {name: getattr(args, name) for name in names}
     return {name: str(value) for name, value in given.items() if value is not None}
-
-
-def _axes(given: list[str] | None) -> dict[str, str]:
-    """Read ``GLOB=AXES``; alone, axes are those of all layers with so many."""
-    axes: dict[str, str] = {}
-    for text in given or ():
-        pattern, _, letters = text.rpartition("=")
-        pattern = pattern or "*"
-        axes[pattern] = f"{axes[pattern]},{letters}" if pattern in axes else letters
-    return axes
-
-
-def _sizes(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    sizes = text.replace("x", ",").split(",")
-    if not all(size.strip().isdecimal() and int(size) for size in sizes):
-        raise UsageError(
-            f"--input-shape is {text!r}; accepted are whole numbers from 1 with commas "
-            "between them: 3,32,32 or 40,100 or 784"
-        )
-    return tuple(map(int, sizes))

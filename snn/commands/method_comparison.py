@@ -112,7 +112,7 @@ def print_comparison(outcome: ComparedMethods, args: argparse.Namespace) -> None
 
 def _check(args: argparse.Namespace) -> None:
     """Refuse wrong options before any run."""
-    from snn.lottery.plots import FORMATS
+    from hwmodel.figures import FORMATS
 
     if args.restart:
         raise UsageError("--compare goes on with its runs; delete those to begin again")

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from balancer.files.atomic import replacing
+from hwmodel.figures import (
+    FORMATS,
+    LEGEND_LINE,
+    legend_columns,
+    line_style,
+    save_figure,
+)
 from snn.lottery.comparison import ComparisonError, MethodComparison
 from snn.lottery.statistics import summarize
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-FORMATS = (".svg", ".png")
-
-# Okabe and Ito's colours, which everybody can tell apart, without their yellow, which
-# is too light for lines; the reference is black. Markers tell them apart in grey.
-STYLES = (
-    *(("#000000", "o"), ("#0072B2", "s"), ("#D55E00", "^"), ("#009E73", "D")),
-    *(("#CC79A7", "v"), ("#E69F00", "P"), ("#56B4E9", "X"), ("#777777", "*")),
-)
-# Further methods have the same again, with other lines and hollow markers.
-DASHES = ("-", "--", ":", "-.")
-# Of the legend, in inches: the height of a line, and the widths of a letter and of
-# what stands before a label.
-LEGEND_LINE, LEGEND_LETTER, LEGEND_HANDLE = 0.22, 0.085, 0.65
 
 
 class Panel(NamedTuple):
@@ -80,7 +71,7 @@ def plot_comparison(comparison: MethodComparison, path: Path | str) -> None:
     ):
         width = 4.3 * len(panels)
         methods = [one for one in comparison.methods if comparison.of(one)]
-        columns = _legend_columns(methods, width)
+        columns = legend_columns(methods, width)
         height = 3.7 + LEGEND_LINE * math.ceil(len(methods) / columns)
         figure = Figure((width, height), layout=ConstrainedLayoutEngine(w_pad=0.1))
         for axes, panel in zip(figure.subplots(1, len(panels)), panels, strict=True):
@@ -93,34 +84,7 @@ def plot_comparison(comparison: MethodComparison, path: Path | str) -> None:
             ncols=columns,
             frameon=False,
         )
-        # The same comparison gives the same file, whenever it is drawn.
-        undated = {"Date": None} if path.suffix == ".svg" else None
-        with replacing(path) as (file,):
-            figure.savefig(file, dpi=150, metadata=undated)
-
-
-def _legend_columns(labels: Sequence[str], width: float) -> int:
-    """Find how many labels stand side by side in a figure as wide (in inches)."""
-    widest = LEGEND_HANDLE + LEGEND_LETTER * max(map(len, labels))
-    fit = min(len(labels), max(1, int(width / widest)))
-    return math.ceil(len(labels) / math.ceil(len(labels) / fit))  # lines are full
-
-
-class LineStyle(NamedTuple):
-    """How a method is drawn."""
-
-    color: str
-    marker: str
-    dashes: str
-    fill: str
-
-
-def line_style(place: int) -> LineStyle:
-    """Return how the method in a place is drawn; the first 32 all differ."""
-    color, marker = STYLES[place % len(STYLES)]
-    again = place // len(STYLES)
-    dashes = DASHES[again % len(DASHES)]
-    return LineStyle(color, marker, dashes, "white" if again else color)
+        save_figure(figure, path)
 
 
 def _draw(axes: Axes, panel: Panel, comparison: MethodComparison) -> None:
