@@ -33,7 +33,7 @@ FLOORS = {
             "pair",
             "expected_work",
         ),
-        *("files", "network", "report"),
+        *("files", "export", "network", "report"),
     ),
     "snn": (
         *("array_types", "torch_files", "channels", "data", "networks", "training"),
