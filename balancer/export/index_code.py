@@ -30,15 +30,18 @@ def check_index_kind(kind: str) -> None:
 
 def runs_of(streams: LayerStreams) -> IntArray:
     """Count the zeros in front of every kept weight, back to the one before it."""
-    before = np.concatenate([[-1], streams.positions[:-1]])
+    before = np.roll(streams.positions, 1)
     before[_firsts(streams.pointers)] = -1
-    return (streams.positions - before - 1)[: len(streams.positions)]
+    runs: IntArray = streams.positions - before - 1
+    return runs
 
 
 def positions_of_runs(runs: IntArray, pointers: IntArray) -> IntArray:
     """Return the positions that such runs lead to."""
     steps = np.concatenate([[0], np.cumsum(runs + 1)])
-    return steps[1:] - 1 - np.repeat(steps[pointers[:-1]], np.diff(pointers))
+    before = np.repeat(steps[pointers[:-1]], np.diff(pointers))
+    positions: IntArray = steps[1:] - 1 - before
+    return positions
 
 
 def bitmap_of(streams: LayerStreams) -> BoolArray:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from balancer.array_types import AnyArray, BoolArray, FloatArray, IntArray
+from balancer.array_types import AnyArray, BoolArray, IntArray
 from balancer.errors import BalancerError, ExportError
 from balancer.export.value_format import ValueFormat
 from balancer.maps.layer_cells import LayerCells
@@ -56,13 +56,15 @@ class CellTable(NamedTuple):
     @property
     def sizes(self) -> IntArray:
         """Weights of each stream, zeros included."""
-        return np.diff(self.pointers)
+        sizes: IntArray = np.diff(self.pointers)
+        return sizes
 
     @property
     def positions(self) -> IntArray:
         """Position of each weight in its stream."""
         starts = np.repeat(self.pointers[:-1], self.sizes)
-        return np.arange(len(self.weights)) - starts
+        positions: IntArray = np.arange(len(self.weights)) - starts
+        return positions
 
 
 class PEStream(NamedTuple):
@@ -127,7 +129,8 @@ class LayerStreams:
     @property
     def lengths(self) -> IntArray:
         """Weights in each stream, [groups, pes]: the loads of the PEs."""
-        return np.diff(self.pointers).reshape(self.pes, self.groups).T
+        lengths: IntArray = np.diff(self.pointers)
+        return lengths.reshape(self.pes, self.groups).T
 
     def stream(self, group: int, pe: int) -> PEStream:
         """Return what a PE reads for a group.
@@ -182,7 +185,7 @@ def layer_streams(
     *,
     bits: int | None = None,
     schedules: Schedule | Iterable[Schedule] = (),
-    bias: npt.NDArray[np.float32] | None = None,
+    bias: npt.ArrayLike | None = None,
 ) -> LayerStreams:
     """Cut a layer into what each PE reads for each group.
 
@@ -198,7 +201,7 @@ def layer_streams(
         Of integer values, 2 to 16; default: float32.
     schedules : Schedule or iterable of Schedule
         In which order the PEs take the channels; default: as they are.
-    bias : ndarray of float32 [output channels], optional
+    bias : array_like of float32 [output channels], optional
         Goes with the streams as it is.
 
     Raises
@@ -256,11 +259,11 @@ def layer_streams(
 
 
 def _checked_bias(
-    bias: npt.NDArray[np.float32] | FloatArray | None, channels: int
+    bias: npt.ArrayLike | None, channels: int
 ) -> npt.NDArray[np.float32] | None:
     if bias is None:
         return None
-    bias = np.asarray(bias)
-    if bias.shape != (channels,):
-        raise BalancerError(f"`bias` has shape {bias.shape}; needed: ({channels},)")
-    return bias.astype(np.float32)
+    given = np.asarray(bias, dtype=np.float32)
+    if given.shape != (channels,):
+        raise BalancerError(f"`bias` has shape {given.shape}; needed: ({channels},)")
+    return given
