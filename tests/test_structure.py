@@ -37,7 +37,7 @@ FLOORS = {
     ),
     "snn": (
         *("array_types", "torch_files", "channels", "data", "networks", "training"),
-        *("lottery", "retraining", "commands"),
+        *("lottery", "export", "retraining", "commands"),
     ),
 }
 MOST_LINES = 400

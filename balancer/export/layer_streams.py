@@ -129,8 +129,8 @@ class LayerStreams:
     @property
     def lengths(self) -> IntArray:
         """Weights in each stream, [groups, pes]: the loads of the PEs."""
-        lengths: IntArray = np.diff(self.pointers)
-        return lengths.reshape(self.pes, self.groups).T
+        lengths: IntArray = np.diff(self.pointers).reshape(self.pes, self.groups).T
+        return lengths
 
     def stream(self, group: int, pe: int) -> PEStream:
         """Return what a PE reads for a group.
@@ -161,7 +161,8 @@ class LayerStreams:
 
     def _places(self) -> IntArray:
         starts = np.repeat(self.cells.pointers[:-1], np.diff(self.pointers))
-        return self.cells.weights[starts + self.positions]
+        places: IntArray = self.cells.weights[starts + self.positions]
+        return places
 
     def _natural(self, flat: AnyArray) -> AnyArray:
         layer = flat.reshape(self.shape)

@@ -145,7 +145,7 @@ class _Network(NamedTuple):
         weight, pixel = np.nonzero(reads >= 0)
         source = group[tuple(kept[weight].T)] * _inputs(workload) + reads[weight, pixel]
         # Sources that are silent, or that nobody reads, take no time: left out.
-        ever: BoolArray = spikes.any(axis=(0, 1))
+        ever = np.logical_or.reduce(spikes, axis=(0, 1))
         fires = ever[source % _inputs(workload)]
         used, source = np.unique(source[fires], return_inverse=True)
         output = kept[weight[fires], 0]
