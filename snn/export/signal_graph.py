@@ -159,9 +159,13 @@ class _SignalWalk:
             raise ExportError(f"{node} goes on behind the sum over the time steps")
         if node.op == "call_module":
             return self._module(str(node.target), inputs)
-        added = [one for one in node.args if one in self._signals]
+        added = [
+            self._signals[one]
+            for one in node.args
+            if isinstance(one, fx.Node) and one in self._signals
+        ]
         if name in _SUMS and len(added) == len(node.args) == 2:
-            return _sum(node, *(self._signals[one] for one in added))
+            return _sum(node, *added)
         if len(inputs) == 1:
             known = _moved(node, name, inputs[0])
             if known is not None:
