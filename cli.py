@@ -19,6 +19,7 @@ from hwmodel.commands.contract import (
 )
 from hwmodel.commands.evaluate import Evaluate
 from snn.commands.accuracy import accuracy_of_ticket
+from snn.commands.export import Export
 from snn.commands.lottery import Lottery
 from snn.commands.retrain import Retrain
 
@@ -30,6 +31,7 @@ COMMANDS: tuple[Command[Any], ...] = (
     Evaluate(),
     Accelerators(),
     Lottery(),
+    Export(),
 )
 
 

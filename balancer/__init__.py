@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from balancer.expected_work.solve import WorkSolution, balance_expected_work
     from balancer.export.export_source import ExportSource, WeightedLayer
     from balancer.export.layer_streams import LayerStreams, PEStream, layer_streams
+    from balancer.export.scipy_folder import export_scipy
     from balancer.export.sparse_matrices import SparseLayer, sparse_layer
     from balancer.export.stream_files import read_streams, write_streams
     from balancer.export.streams_of_ticket import export_streams
@@ -144,6 +145,7 @@ __all__ = [
     "balance_ticket",
     "budget_of_sparsity",
     "compare_baselines",
+    "export_scipy",
     "export_streams",
     "kept_fraction",
     "lamp_scores",
@@ -227,6 +229,7 @@ _HOMES = {
     "balance_ticket": "balancer.report.balance_ticket",
     "budget_of_sparsity": "balancer.program.validation",
     "compare_baselines": "balancer.baselines",
+    "export_scipy": "balancer.export.scipy_folder",
     "export_streams": "balancer.export.streams_of_ticket",
     "kept_fraction": "balancer.metrics",
     "lamp_scores": "balancer.network.layer_counts",

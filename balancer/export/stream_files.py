@@ -75,6 +75,7 @@ def write_streams(
         name: StoredLayer.of(name, streams, index) for name, streams in layers.items()
     }
     if path.suffix == ".npz":
+        _refuse_to_replace(path)
         arrays, entries = {}, []
         for name, layer in stored.items():
             entries.append(layer.about)
@@ -129,6 +130,19 @@ def read_streams(path: str | os.PathLike[str]) -> dict[str, LayerStreams]:
                 arrays = {r: file.read(key) for r, key in keys.items() if key in shapes}
                 stored.append(_wide(StoredLayer(arrays, entry)))
         return {layer.about["name"]: layer.streams() for layer in stored}
+
+
+def _refuse_to_replace(path: Path) -> None:
+    """Refuse to write over anything but earlier streams."""
+    if not path.exists():
+        return
+    try:
+        _of_streams(open_arrays(path).metadata())
+    except TicketError as error:
+        raise TicketError(
+            f"the export would go to {path}, which is there already and holds no "
+            "streams; give another place (--out), or move it away"
+        ) from error
 
 
 def _of_streams(known: dict[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,10 @@ from balancer.array_types import AnyArray, BoolArray, IntArray
 from balancer.errors import ExportError, naming
 from balancer.export.mem_folder import folder_name
 from balancer.files.folders import describe, replacing_folder
+from hwmodel.accelerator import Accelerator
+from hwmodel.defaults import DEFAULT_ACCELERATOR
+from hwmodel.evaluation import evaluate
+from hwmodel.sections import PEArray
 from hwmodel.workload import LayerWorkload
 
 FORMAT = "sanafe"
@@ -61,7 +65,8 @@ def export_sanafe(
     Returns
     -------
     dict of str to Path
-        The folder of each layer. `run_sanafe` runs all of them.
+        The folder of each layer. `run_sanafe` runs all of them, and the description of
+        the export has the ``cycles`` that it is to count.
 
     Raises
     ------
@@ -102,6 +107,7 @@ def export_sanafe(
                     "map": mapping,
                     "pes": pe_map.pes,
                     "timesteps": network.timesteps,
+                    "cycles": _cycles(workload, mapping, pes),
                 }
             )
         describe(written, FORMAT, layers=entries)
@@ -209,6 +215,20 @@ class _Network(NamedTuple):
         mine = self.trains[core * SOURCES_OF_CORE :][:SOURCES_OF_CORE]
         trains: list[list[int]] = mine.astype(int).tolist()
         return trains
+
+
+def _cycles(workload: LayerWorkload, mapping: str, pes: int) -> int:
+    """Count the cycles of an array that does what the cores do."""
+    array = PEArray(
+        mapping=mapping,
+        pes=pes,
+        skip="dual",
+        barrier="timestep",
+        source="a core of SANA-FE for each PE",
+    )
+    known = Accelerator.load(DEFAULT_ACCELERATOR)  # its PEs wait for no memory
+    report = evaluate([workload], known.model_copy(update={"array": array}))
+    return int(report.cycles)
 
 
 def _spikes(workload: LayerWorkload) -> AnyArray:

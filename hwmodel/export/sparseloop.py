@@ -41,7 +41,8 @@ def export_sparseloop(
         It gets ``NAME.weights.txt`` and ``NAME.yaml`` of each layer; it may be one of
         an earlier export.
     workloads : iterable of LayerWorkload
-        Layers in their natural order; each is one call for one image and time step.
+        Layers in the order in which the PEs take their channels; each is written as one
+        call for one image and time step.
     inputs : iterable of Path
         Files that have been read and must not be lost.
 

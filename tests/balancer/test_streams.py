@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from cases import pe_maps
+from cases import masked_layers
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,20 +27,6 @@ from balancer import (
 INDEXES = ("positions", "runs", "bitmap")
 
 
-@st.composite
-def layers(draw):
-    """Any map on any layer, with any mask, weights down to their signs, and orders."""
-    pe_map = draw(pe_maps(60, min_side=draw(st.sampled_from([0, 1, 1, 1]))))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    weights = rng.standard_normal(pe_map.shape).astype(np.float32)
-    mask = rng.random(pe_map.shape) < draw(st.sampled_from([0, 0.1, 0.5, 1]))
-    if draw(st.booleans()):  # kept zeros of both signs
-        weights[rng.random(pe_map.shape) < 0.3] = draw(st.sampled_from([0.0, -0.0]))
-    axes = draw(st.lists(st.sampled_from([0, 1]), unique=True))
-    schedules = [Schedule(axis, rng.permutation(pe_map.shape[axis])) for axis in axes]
-    return weights, mask, pe_map, schedules
-
-
 def bits_of(array):
     return np.ascontiguousarray(array, np.float32).view(np.uint32)
 
@@ -51,7 +37,7 @@ def assert_rebuilds(streams, weights, mask):
     assert np.array_equal(streams.mask(), mask)
 
 
-@given(layers())
+@given(masked_layers())
 def test_streams_rebuild_every_layer_of_every_map(case):
     """The streams of any map hold its kept weights, bit for bit, and no others."""
     weights, mask, pe_map, schedules = case
@@ -59,7 +45,7 @@ def test_streams_rebuild_every_layer_of_every_map(case):
     assert_rebuilds(streams, weights, mask)
 
 
-@given(layers())
+@given(masked_layers())
 def test_a_stream_is_as_long_as_the_load_of_its_pe(case):
     """Lengths are the loads that the solvers balance and the hardware model counts."""
     weights, mask, pe_map, schedules = case
@@ -69,7 +55,7 @@ def test_a_stream_is_as_long_as_the_load_of_its_pe(case):
     assert np.array_equal(streams.lengths, pe_map.loads(mask))
 
 
-@given(layers())
+@given(masked_layers())
 def test_a_stream_holds_what_the_labels_say(case):
     """Each stream has the kept weights of its group and PE, in row-major order."""
     weights, mask, pe_map, schedules = case
@@ -86,7 +72,7 @@ def test_a_stream_holds_what_the_labels_say(case):
 
 @pytest.mark.parametrize("index", INDEXES)
 @pytest.mark.parametrize("place", ["folder", "streams.npz"])
-@given(case=layers(), bits=st.sampled_from([None, 2, 5, 8, 16]))
+@given(case=masked_layers(), bits=st.sampled_from([None, 2, 5, 8, 16]))
 def test_files_give_the_streams_back(case, bits, index, place, tmp_path_factory):
     """What is written and read again is the same, down to codes, orders and biases."""
     weights, mask, pe_map, schedules = case
@@ -109,7 +95,7 @@ def test_files_give_the_streams_back(case, bits, index, place, tmp_path_factory)
             assert np.array_equal(bits_of(back.weights()), bits_of(streams.weights()))
 
 
-@given(layers(), st.integers(2, 16))
+@given(masked_layers(), st.integers(2, 16))
 def test_integers_are_the_nearest_multiples_of_the_scale(case, bits):
     """Codes fit their bits in two's complement, and err by half a scale at most."""
     weights, mask, pe_map, schedules = case
@@ -184,6 +170,16 @@ def test_a_folder_of_an_earlier_export_is_replaced(tmp_path):
     with pytest.raises(TicketError, match="holds the input"):
         export_streams(folder, ticket, inside)
     assert not [path for path in tmp_path.iterdir() if path.suffix == ".part"]
+
+
+def test_a_file_of_others_is_not_replaced(tmp_path):
+    """Streams may be written over streams, and over nothing else."""
+    for _ in range(2):
+        export_streams(tmp_path / "streams.npz", shipped_ticket())
+    np.savez(tmp_path / "net.npz", fc=np.ones((2, 2)))
+    with pytest.raises(TicketError, match="holds no streams"):
+        export_streams(tmp_path / "net.npz", tmp_path / "net.npz")
+    assert open_ticket(tmp_path / "net.npz").layers[0].read_weight().all()
 
 
 def test_an_export_that_fails_leaves_nothing(tmp_path):
