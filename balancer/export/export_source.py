@@ -134,8 +134,8 @@ class ExportSource:
         told = [known for known in (chosen.metadata, run) if "map" in known] or [{}]
         return cls(
             layers,
-            pe_map or str(told[0].get("map", DEFAULT_MAP)),
-            pes or int(told[0].get("pes", DEFAULT_PES)),
+            str(told[0].get("map") or DEFAULT_MAP) if pe_map is None else pe_map,
+            int(told[0].get("pes") or DEFAULT_PES) if pes is None else pes,
             opened.source or "weights",
             opened.about,
             (*opened.paths, *(chosen.paths if masks is not None else ())),

@@ -7,12 +7,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from balancer import __version__
 from balancer.errors import TicketError
+from balancer.files.atomic import make_folder
 
 DESCRIPTION = "export.json"
 """The file that every exported folder has, and by which it is known."""
@@ -42,8 +43,9 @@ def replacing_folder(
     """
     folder = Path(folder)
     _refuse_to_replace(folder, inputs)
+    made: list[Path] = []
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        made = make_folder(folder.parent)
         written = Path(tempfile.mkdtemp(".part", f".{folder.name}-", folder.parent))
         try:
             yield written
@@ -57,10 +59,15 @@ def replacing_folder(
                 shutil.rmtree(aside)
             else:
                 written.replace(folder)
+            made = []
         finally:
             shutil.rmtree(written, ignore_errors=True)
     except OSError as error:
         raise TicketError(f"cannot write {error.filename}: {error.strerror}") from error
+    finally:
+        with suppress(OSError):  # somebody else has put a file there meanwhile
+            for one in reversed(made):
+                one.rmdir()
 
 
 def describe(folder: Path, format: str, **known: Any) -> None:

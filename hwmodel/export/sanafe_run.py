@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -73,4 +75,5 @@ def _seconds(sanafe: Any, folder: Path, timesteps: int, timing: str) -> float:
     architecture = sanafe.load_arch(str(folder / ARCHITECTURE))
     chip = sanafe.SpikingChip(architecture)
     chip.load(sanafe.load_net(str(folder / NETWORK), architecture))
-    return float(chip.sim(timesteps, timing_model=timing)["sim_time"])
+    with redirect_stdout(StringIO()):  # it prints its progress
+        return float(chip.sim(timesteps, timing_model=timing)["sim_time"])

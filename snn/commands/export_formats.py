@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hwmodel.commands.contract import UsageError
+from hwmodel.commands.contract import UsageError, usage_errors
 from hwmodel.commands.ticket_options import open_as_asked
 from snn.commands.torch_needed import require_torch
 
@@ -61,7 +61,9 @@ def source_of(args: argparse.Namespace) -> ExportSource:
 
     path = args.ticket or shipped_ticket()
     with naming(path):
-        ticket = open_as_asked(path, args).select(args.layers, args.skip)
+        ticket = open_as_asked(path, args)
+        with usage_errors():
+            ticket = ticket.select(args.layers, args.skip)
         masks = None if args.masks is None else open_as_asked(args.masks, args)
         source = ExportSource.of(ticket, masks, pe_map=args.map, pes=args.pes)
         if not args.fold:
