@@ -49,7 +49,7 @@ def export_scipy(
     >>> from balancer import export_scipy, shipped_ticket
     >>> layers = export_scipy("matrices", shipped_ticket())
     >>> layers["features.3"].whole.shape, layers["features.3"].pes[0].nnz
-    ((64, 288), 13)
+    ((64, 288), 6)
     """
     sparse = optional_package("scipy.sparse", "export")
     source = ticket

@@ -9,6 +9,9 @@ from balancer.export.export_source import ExportSource, TicketLike
 from balancer.export.layer_streams import LayerStreams, layer_streams
 from balancer.export.stream_files import write_streams
 
+# What the description passes on of a ticket: how its layers run.
+TOLD = ("timesteps", "preprocessing", "architecture", "input_shape", "layers")
+
 
 def export_streams(
     path: str | os.PathLike[str],
@@ -72,6 +75,7 @@ def export_streams(
                 schedules=layer.schedules,
                 bias=layer.bias,
             )
-    about = {"source": source.name, "preprocessing": source.about.get("preprocessing")}
+    told = {name: source.about.get(name) for name in TOLD}
+    about = {"source": source.name, "ticket": {k: v for k, v in told.items() if v}}
     write_streams(path, layers, index=index, about=about, inputs=source.paths)
     return layers
