@@ -49,14 +49,14 @@ COLUMNS = {
 LEFT = ("layer", "shape", "map", "problem")
 
 
-class Outcome(NamedTuple):
+class WrittenExport(NamedTuple):
     """What was exported, and where it is."""
 
     exported: Exported
     out: Path
 
 
-class Export(Command[Outcome]):
+class Export(Command[WrittenExport]):
     """Write a ticket in a format of others."""
 
     name = "export"
@@ -73,13 +73,13 @@ class Export(Command[Outcome]):
         """Add the options of `export`."""
         _add_options(parser)
 
-    def run(self, args: argparse.Namespace) -> Outcome:
+    def run(self, args: argparse.Namespace) -> WrittenExport:
         """Write the export."""
         refuse_other_options(args)
         out = args.out or _default_folder(args)
-        return Outcome(FORMATS[args.format].write(args, out), out)
+        return WrittenExport(FORMATS[args.format].write(args, out), out)
 
-    def print(self, outcome: Outcome, args: argparse.Namespace) -> None:
+    def print(self, outcome: WrittenExport, args: argparse.Namespace) -> None:
         """Print a table and notes, or one JSON document."""
         layers, notes = outcome.exported
         if args.json:
