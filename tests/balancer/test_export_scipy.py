@@ -1,5 +1,6 @@
 """Layers as sparse matrices of SciPy."""
 
+import json
 import sys
 
 import numpy as np
@@ -52,6 +53,14 @@ def test_a_ticket_is_exported(tmp_path):
             matrix = sparse.load_npz(tmp_path / "out" / f"{layer.name}.pe{pe}.npz")
             assert matrix.nnz == load
             assert (matrix != made[layer.name].pes[pe]).nnz == 0
+
+
+def test_a_map_can_be_given(tmp_path):
+    """Matrices are those of the PEs asked for, and the description counts them."""
+    made = export_scipy(tmp_path / "out", shipped_ticket(), pe_map="grid:2x3", pes=7)
+    known = json.loads((tmp_path / "out" / "export.json").read_text())
+    assert {layer["pes"] for layer in known["layers"]} == {6}
+    assert {len(layer.pes) for layer in made.values()} == {6}
 
 
 def test_what_does_not_fit_is_refused(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from balancer import (
     BalancerError,
     ExportError,
+    ExportSource,
     PEMap,
     Schedule,
     TicketError,
@@ -87,6 +88,7 @@ def test_files_give_the_streams_back(case, bits, index, place, tmp_path_factory)
         assert np.array_equal(back.positions, streams.positions)
         assert np.array_equal(back.pointers, streams.pointers)
         assert back.values == streams.values
+        assert back.by_text == streams.by_text
         assert back.schedules == streams.schedules
         assert np.array_equal(back.bias, bias)
         if bits is None:
@@ -125,7 +127,47 @@ def test_a_word_holds_position_and_value(tmp_path):
     assert words["pe0.pointers.mem"] == ["0", "2", "3", ""]
     assert words["pe1.mem"] == ["220", ""]
     assert words["pe1.pointers.mem"] == ["0", "1", "1", ""]
-    assert layer["values"]["scale"] == 1 / 127
+    assert layer["values"] == {"type": "integer", "bits": 8, "scale": 1 / 127}
+
+
+def test_a_word_of_float32_has_its_bits(tmp_path):
+    """Runs and float32 share a word of both widths, and the description says so."""
+    weights = np.array([[0, 0, 0, 1.5, -2]], np.float32)
+    streams = layer_streams(weights, weights != 0, PEMap.banked((1, 5), 1))
+    write_streams(tmp_path / "rtl", {"fc": streams}, index="runs")
+    [layer] = json.loads((tmp_path / "rtl" / "export.json").read_text())["layers"]
+    assert layer["values"] == {"type": "float32", "bits": 32}
+    assert layer["word"] == {"value": [31, 0], "index": [33, 32]}
+    words = (tmp_path / "rtl" / "fc" / "pe0.mem").read_text().splitlines()[1:]
+    assert words == ["33fc00000", "0c0000000"]
+
+
+def test_weights_are_zero_where_masks_prune_them(tmp_path):
+    """Masks from elsewhere prune what is not zero in the ticket; maps can be given."""
+    np.savez(tmp_path / "net.npz", fc=np.ones((4, 4)))
+    mask = np.eye(4, dtype=bool)
+    save_masks(tmp_path / "masks.npz", {"fc": mask}, {"map": "banked", "pes": 2})
+    source = ExportSource.of(tmp_path / "net.npz", tmp_path / "masks.npz")
+    assert np.array_equal(source.layers[0].weights, mask)
+    assert (source.pe_map, source.pes) == ("banked", 2)
+    assert source.map_of(source.layers[0]).groups == 4
+    other = ExportSource.of(tmp_path / "net.npz", pe_map="interleaved", pes=4)
+    assert other.map_of(other.layers[0]).groups == 1
+    assert ExportSource.of(tmp_path / "net.npz").pe_map == "output_channel"
+    folded = source.with_weights({"fc": (np.full((4, 4), 2.0), np.ones(4))})
+    assert np.array_equal(folded.layers[0].weights, 2 * mask)
+    with pytest.raises(ExportError, match=r"layer fc: weights of shape \(2, 2\)"):
+        source.with_weights({"fc": (np.ones((2, 2)), None)})
+
+
+def test_the_description_tells_how_layers_run(tmp_path):
+    """Sizes, time steps and preprocessing of a ticket go with its streams."""
+    export_streams(tmp_path / "rtl", shipped_ticket())
+    told = json.loads((tmp_path / "rtl" / "export.json").read_text())["ticket"]
+    about = open_ticket(shipped_ticket()).about
+    assert told["layers"] == about["layers"]
+    assert told["timesteps"] == 4
+    assert told["preprocessing"] == about["preprocessing"]
 
 
 def test_a_ticket_with_masks_and_orders_is_exported(tmp_path):
@@ -263,6 +305,18 @@ def test_damage_is_named(file, text, said, tmp_path):
     write_streams(tmp_path / "rtl", {"fc": streams})
     with pytest.raises(TicketError, match=said):
         read_streams(damaged(tmp_path / "rtl", file, text))
+
+
+def test_a_bitmap_has_a_word_for_each_group(tmp_path):
+    """One that lacks a word is named."""
+    mask = np.ones((2, 4), bool)
+    streams = layer_streams(mask, mask, PEMap.output_channel((2, 4), 1), bits=2)
+    write_streams(tmp_path / "rtl", {"fc": streams}, index="bitmap")
+    bitmap = tmp_path / "rtl" / "fc" / "pe0.bitmap.mem"
+    assert bitmap.read_text().splitlines()[1:] == ["f", "f"]
+    bitmap.write_text("f")
+    with pytest.raises(TicketError, match=r"pe0\.bitmap\.mem: it has 1 words for 2"):
+        read_streams(tmp_path / "rtl")
 
 
 def test_other_files_hold_no_streams(tmp_path):
