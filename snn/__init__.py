@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from snn.export.folding import FoldedLayer, fold_normalization
     from snn.export.masked_network import MaskedNetwork
     from snn.export.nir_file import export_nir
+    from snn.export.state_dict import export_state_dict
     from snn.export.torch_checkpoint import export_torch
     from snn.lottery.comparison import ComparisonError, MethodComparison
     from snn.lottery.config import ConfigError, LotteryConfig, read_toml
@@ -91,6 +92,7 @@ __all__ = [
     "build_network",
     "compare_methods",
     "export_nir",
+    "export_state_dict",
     "export_torch",
     "fold_normalization",
     "gradient_moments",
@@ -150,6 +152,7 @@ _HOMES = {
     "build_network": "snn.networks.models",
     "compare_methods": "snn.lottery.run_comparison",
     "export_nir": "snn.export.nir_file",
+    "export_state_dict": "snn.export.state_dict",
     "export_torch": "snn.export.torch_checkpoint",
     "fold_normalization": "snn.export.folding",
     "gradient_moments": "snn.training.gradients",

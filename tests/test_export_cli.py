@@ -150,6 +150,18 @@ def test_a_mistake_takes_one_line(options, status, said, capfd, tmp_path):
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@needs_torch
+@pytest.mark.parametrize("options", ["nir", "torch --permute", "streams --fold"])
+def test_a_file_without_its_network_is_refused(options, capfd):
+    """What runs a network says which files have one, and what else there is."""
+    np.savez("own.npz", fc=np.ones((2, 2)))
+    form, *others = options.split()
+    status, out, err = run(capfd, form, "own.npz", *others)
+    assert (status, out) == (1, "")
+    assert "own.npz: no ticket of a lottery run; accepted are tickets" in err
+    assert err.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("package", "options", "said"),
     [

@@ -79,10 +79,16 @@ def source_of(args: argparse.Namespace) -> ExportSource:
 
 def _network(args: argparse.Namespace) -> MaskedNetwork:
     require_torch("this export")
-    from balancer import shipped_ticket
+    from balancer import ExportError, TicketError, shipped_ticket
     from snn import MaskedNetwork
 
-    return MaskedNetwork.of(args.ticket or shipped_ticket(), args.masks)
+    try:
+        return MaskedNetwork.of(args.ticket or shipped_ticket(), args.masks)
+    except TicketError as error:
+        raise ExportError(
+            f"{error}; accepted are tickets of the command lottery, whose network is "
+            "known; snn.MaskedNetwork takes a network of your own in Python"
+        ) from error
 
 
 def _of_layers(source: ExportSource) -> Rows:
@@ -194,7 +200,7 @@ def _sanafe(args: argparse.Namespace, out: Path) -> Exported:
     return Exported(rows, notes)
 
 
-def _of_network(args: argparse.Namespace, network: MaskedNetwork) -> Rows:
+def _of_network(network: MaskedNetwork) -> Rows:
     return [
         {"name": name, "shape": list(mask.shape), "nonzeros": int(mask.sum())}
         for name, mask in network.masks.items()
@@ -202,21 +208,25 @@ def _of_network(args: argparse.Namespace, network: MaskedNetwork) -> Rows:
 
 
 def _torch(args: argparse.Namespace, out: Path) -> Exported:
-    network = _network(args)
+    require_torch("this export")
+    from balancer import shipped_ticket
     from balancer.files.folders import describe, replacing_folder
-    from snn import export_torch
+    from snn import export_state_dict, export_torch
 
     form: Form = "prune" if args.prune_keys else "dense"
     with replacing_folder(out, _inputs(args)) as written:
-        kept = export_torch(
-            written / "network.pt", network, form=form, permute=args.permute
-        )
-        rows = _of_network(args, network)
+        file = written / "network.pt"
+        if args.permute:
+            network = _network(args)
+            kept = export_torch(file, network, form=form, permute=True)
+            rows, notes = _of_network(network), []
+            for name, why in kept.items():
+                notes.append(f"{name} keeps an order beside its weights: {why}.")
+        else:
+            ticket = open_as_asked(args.ticket or shipped_ticket(), args)
+            source = export_state_dict(file, ticket, args.masks, form=form)
+            rows, notes = _of_layers(source), list(source.notes)
         describe(written, "torch", form=form, permuted=args.permute, layers=rows)
-    notes = [
-        f"{name} keeps an order beside its weights: {why}."
-        for name, why in kept.items()
-    ]
     return Exported(rows, notes)
 
 
@@ -227,7 +237,7 @@ def _nir(args: argparse.Namespace, out: Path) -> Exported:
 
     with replacing_folder(out, _inputs(args)) as written:
         export_nir(written / "network.nir", network)
-        rows = _of_network(args, network)
+        rows = _of_network(network)
         describe(written, "nir", layers=rows)
     return Exported(rows, [])
 
@@ -247,7 +257,7 @@ FORMATS = {
     "torch": Format(
         "a checkpoint with zeros, or with the keys of torch.nn.utils.prune",
         _torch,
-        ("prune_keys", "permute"),
+        ("prune_keys", "permute", "axes"),
     ),
     "nir": Format("a graph of NIR 1.0, with normalization folded in", _nir),
     "sanafe": Format(

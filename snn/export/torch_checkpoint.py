@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from balancer import Schedule, __version__
+from balancer.array_types import BoolArray
 from balancer.errors import ExportError
 from balancer.files.atomic import replacing
 from snn.array_types import Masks
@@ -84,27 +86,55 @@ def export_torch(
     >>> checkpoint["metadata"]["preprocessing"]["mean"]
     [4.887763023376465]
     """
-    if form not in get_args(Form):
-        raise ExportError(f"`form` is {form!r}; accepted are 'dense' and 'prune'")
+    check_form(form)
     masked, kept = Permuted(source.pruned(), {})
     if permute:
         masked, kept = _permuted(masked)
     state: dict[str, Any] = dict(masked.network.state_dict())
     if form == "prune":
         state = _with_prune_keys(state, masked)
+    save_checkpoint(path, state, masked.about, masked.schedules)
+    return kept
+
+
+def check_form(form: str) -> None:
+    """Refuse a form that there is not.
+
+    Raises
+    ------
+    ExportError
+        It is none of `Form`.
+    """
+    if form not in get_args(Form):
+        raise ExportError(f"`form` is {form!r}; accepted are 'dense' and 'prune'")
+
+
+def save_checkpoint(
+    path: str | os.PathLike[str],
+    state: Mapping[str, torch.Tensor],
+    about: Mapping[str, Any],
+    schedules: Mapping[str, Schedule],
+) -> None:
+    """Write a state dict, and what else is known of its network."""
     metadata = {
         "made_by": f"balanced-sparsity {__version__}",
-        "preprocessing": masked.about.get("preprocessing"),
-        "timesteps": masked.about.get("timesteps"),
+        "preprocessing": about.get("preprocessing"),
+        "timesteps": about.get("timesteps"),
         "orders": {
             name: {"axis": one.axis, "order": one.order.tolist()}
-            for name, one in masked.schedules.items()
+            for name, one in schedules.items()
             if not one.is_natural
         },
     }
     with replacing(Path(path)) as (file,):
-        torch.save({"state_dict": state, "metadata": metadata}, file)
-    return kept
+        torch.save({"state_dict": dict(state), "metadata": metadata}, file)
+
+
+def pruned_keys(
+    key: str, weight: torch.Tensor, mask: BoolArray
+) -> dict[str, torch.Tensor]:
+    """Name a weight and its mask as `torch.nn.utils.prune` does."""
+    return {f"{key}_orig": weight, f"{key}_mask": torch.from_numpy(mask).to(weight)}
 
 
 def _with_prune_keys(state: dict[str, Any], source: MaskedNetwork) -> dict[str, Any]:
@@ -112,8 +142,7 @@ def _with_prune_keys(state: dict[str, Any], source: MaskedNetwork) -> dict[str, 
     for key, tensor in state.items():
         layer, _, parameter = key.rpartition(".")
         if parameter == "weight" and layer in source.masks:
-            mask = torch.from_numpy(source.masks[layer]).to(tensor)
-            renamed |= {f"{key}_orig": tensor, f"{key}_mask": mask}
+            renamed |= pruned_keys(key, tensor, source.masks[layer])
         else:
             renamed[key] = tensor
     return renamed

@@ -13,12 +13,14 @@ from balancer import (  # noqa: E402
     Schedule,
     balance_ticket,
     open_ticket,
+    save_masks,
     shipped_ticket,
 )
 from snn import (  # noqa: E402
     MaskedNetwork,
     Standardization,
     build_network,
+    export_state_dict,
     export_torch,
     load_data,
     prunable_layers,
@@ -152,6 +154,39 @@ def test_layers_that_share_channels_follow_the_first(tmp_path):
     other.load_state_dict(load(tmp_path / "net.pt")["state_dict"])
     assert torch.allclose(other(images), network(images), atol=1e-6)
     assert kept.keys() == {"b"}
+
+
+@pytest.mark.parametrize("form", ["dense", "prune"])
+def test_any_file_becomes_a_checkpoint(source, form, tmp_path):
+    """Without its network a file gives the same state dict as with it."""
+    masks = save_masks_of(source, tmp_path / "masks.npz")
+    export_state_dict(tmp_path / "file.pt", shipped_ticket(), masks, form=form)
+    export_torch(tmp_path / "net.pt", source, form=form)
+    one, other = load(tmp_path / "file.pt"), load(tmp_path / "net.pt")
+    assert one["state_dict"].keys() == other["state_dict"].keys()
+    for name, tensor in one["state_dict"].items():
+        assert torch.equal(tensor, other["state_dict"][name])
+        assert tensor.dtype == other["state_dict"][name].dtype
+    assert one["metadata"] == other["metadata"]
+
+
+def test_a_state_dict_keeps_the_axes_of_its_file(tmp_path):
+    """Transposed convolutions stay as torch has them, and biases where they were."""
+    network = nn.Sequential(nn.ConvTranspose2d(3, 5, 2), nn.Linear(4, 4))
+    torch.save(network.state_dict(), tmp_path / "net.pt")
+    ticket = open_ticket(tmp_path / "net.pt", {"0": "iohw"})
+    mask = np.random.default_rng(0).random((5, 3, 2, 2)) < 0.5
+    save_masks(tmp_path / "masks.npz", {"0": mask}, {})
+    export_state_dict(tmp_path / "out.pt", ticket, tmp_path / "masks.npz", form="prune")
+    state = load(tmp_path / "out.pt")["state_dict"]
+    assert np.array_equal(state["0.weight_mask"].numpy(), mask.swapaxes(0, 1))
+    assert torch.equal(state["0.bias"], network[0].bias)
+    assert torch.equal(state["1.weight_orig"], network[1].weight)
+
+
+def save_masks_of(source, path):
+    save_masks(path, dict(source.masks), {}, source.schedules)
+    return path
 
 
 def test_another_form_is_refused(source, tmp_path):
