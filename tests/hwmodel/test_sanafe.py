@@ -1,5 +1,6 @@
 """SANA-FE counts the cycles that the hardware model counts, where the two agree."""
 
+import json
 import sys
 
 import numpy as np
@@ -16,6 +17,7 @@ from hwmodel import (
     LayerWorkload,
     evaluate,
     export_sanafe,
+    export_sparseloop,
     network_workloads,
     run_sanafe,
 )
@@ -36,7 +38,10 @@ def cycles_of_ours(workload, mapping, pes):
 def cycles_of_theirs(workload, mapping, pes, folder):
     pytest.importorskip("sanafe", reason="needs the extra validate")
     export_sanafe(folder, [workload], mapping, pes)
-    return run_sanafe(folder)[workload.name]
+    cycles = run_sanafe(folder)[workload.name]
+    [known] = json.loads((folder / "export.json").read_text())["layers"]
+    assert known["cycles"] == cycles
+    return cycles
 
 
 @st.composite
@@ -108,6 +113,14 @@ def test_the_shipped_ticket_takes_the_cycles_of_the_model(mapping, tmp_path):
     assert totals[1] < totals[0]
 
 
+def test_a_core_holds_as_many_neurons_as_its_pe(tmp_path):
+    """Large images on few PEs fit, whatever SANA-FE allows by default."""
+    spikes = np.random.default_rng(0).random((2, 1, 1, 30, 30)) < 0.2
+    layer = LayerWorkload("conv", np.ones((1, 1, 1, 1)), (1, 30, 30), spikes=spikes)
+    theirs = cycles_of_theirs(layer, "output_channel", 2, tmp_path / "out")
+    assert theirs == cycles_of_ours(layer, "output_channel", 2) == spikes.sum()
+
+
 def test_several_layers_are_one_export(tmp_path):
     """Each has a folder of its own, whatever it is called, and one description."""
     spikes = np.ones((2, 1, 3), np.uint8)
@@ -154,3 +167,6 @@ def test_without_sanafe_the_files_are_written(tmp_path, monkeypatch):
         run_sanafe(tmp_path / "out", "fast")
     with pytest.raises(TicketError, match="no description of an export"):
         run_sanafe(tmp_path)
+    export_sparseloop(tmp_path / "other", [layer])
+    with pytest.raises(TicketError, match="no export to SANA-FE"):
+        run_sanafe(tmp_path / "other")

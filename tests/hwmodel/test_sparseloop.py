@@ -59,6 +59,28 @@ def test_a_problem_has_the_layer_and_its_mask(sizes, groups, steps, tmp_path_fac
         assert flat[index] == "1"
 
 
+def test_a_problem_is_a_convolution(tmp_path):
+    """Its data spaces have the ranks, strides and dilations of a grouped one."""
+    layer = LayerWorkload("fc", np.ones((2, 3), bool))
+    path = export_sparseloop(tmp_path / "out", [layer])["fc"]
+    shape = yaml.safe_load(path.read_text())["problem"]["shape"]
+    assert sorted(shape["dimensions"]) == sorted("GMCRSEFN")
+    defaults = {one["name"]: one["default"] for one in shape["coefficients"]}
+    assert set(defaults.values()) == {1}
+    weights, inputs, outputs = shape["data-spaces"]
+    assert (weights["name"], inputs["name"]) == ("Weights", "Inputs")
+    assert (outputs["name"], outputs["read-write"]) == ("Outputs", True)
+    assert inputs["projection"] == [
+        [["N"]],
+        [["G"]],
+        [["C"]],
+        [["R", "Hdilation"], ["E", "Hstride"]],
+        [["S", "Wdilation"], ["F", "Wstride"]],
+    ]
+    assert defaults.keys() == {"Hdilation", "Hstride", "Wdilation", "Wstride"}
+    assert [rank for [[rank]] in outputs["projection"]] == list("NGMEF")
+
+
 def test_the_shipped_ticket_is_exported(tmp_path):
     """Every layer has a problem with as many ones as it has weights."""
     layers = shipped_workloads()
