@@ -109,6 +109,38 @@ def test_integers_are_the_nearest_multiples_of_the_scale(case, bits):
         assert abs(streams.codes).max() == 2 ** (bits - 1) - 1
 
 
+SHAPE, PES = (5, 7, 2, 3), 4  # 7 inputs and 6 kernel positions: I and K
+BLOCKS = [0, 2, 4, 6]  # first inputs of four nearly equal blocks of 7
+
+
+def in_block(channel, blocks):
+    return channel - max(first for first in blocks if first <= channel)
+
+
+POSITIONS = {
+    "output_channel": lambda o, i, k: i * 6 + k,
+    "interleaved": lambda o, i, k: o // PES * 42 + i * 6 + k,
+    "input_channel": lambda o, i, k: in_block(i, BLOCKS) * 6 + k,
+    "banked": lambda o, i, k: in_block(i * 6 + k, [0, 11, 22, 32]),
+    "grid:2x2": lambda o, i, k: in_block(i, [0, 4]) * 6 + k,
+    "kernel:2": lambda o, i, k: (
+        (o % 2 * 7 + i) * len(range(k % PES, 6, PES)) + k // PES
+    ),
+    "2:4": lambda o, i, k: i % 4,
+}
+
+
+@pytest.mark.parametrize("text", POSITIONS)
+def test_positions_are_as_documented(text):
+    """Hardware finds the input of a weight by the formulas of ``docs/export.md``."""
+    pe_map = PEMap.parse(text, SHAPE, PES)
+    for o, i, y, x in np.ndindex(SHAPE):
+        mask = np.zeros(SHAPE, bool)
+        mask[o, i, y, x] = True
+        [position] = layer_streams(mask, mask, pe_map).positions
+        assert position == POSITIONS[text](o, i, y * 3 + x), (o, i, y, x)
+
+
 def test_a_word_holds_position_and_value(tmp_path):
     """A memory is read by $readmemh as its description says: {position, value}."""
     weights = np.array([[0, 1, 0, -0.5], [0, 0, 0.25, 0], [0.5, 0, 0, 0]], np.float32)
