@@ -144,7 +144,7 @@ class _SignalWalk:
                         f"the network returns {len(inputs)} tensors; one is accepted"
                     )
                 output = inputs[0]
-            elif inputs:
+            elif inputs or node.op == "call_module":
                 made = self._made(node, inputs)
                 if made is not None:
                     self._signals[node] = made
@@ -153,8 +153,8 @@ class _SignalWalk:
 
     def _made(self, node: fx.Node, inputs: list[Signal]) -> Signal | None:
         name = getattr(node.target, "__name__", str(node.target))
-        if node.target is getattr or name in ("size", "dim", "getitem", "all_sizes"):
-            return None  # sizes
+        if node.target is getattr or name in ("size", "dim"):
+            return None  # sizes, and what is made of them
         if any(one.readout for one in inputs):
             raise ExportError(f"{node} goes on behind the sum over the time steps")
         if node.op == "call_module":

@@ -295,6 +295,17 @@ class Doubled(nn.Module):
         return y + y
 
 
+class Indexed(nn.Module):
+    """Takes a part of its input, or another view of it."""
+
+    def __init__(self, take):
+        super().__init__()
+        self.fc, self.take = nn.Linear(3, 3), take
+
+    def forward(self, x):
+        return self.fc(self.take(x))
+
+
 def soft(**options):
     return nn.Sequential(nn.Linear(3, 3), neuron.LIFNode(v_reset=None, **options))
 
@@ -341,6 +352,10 @@ def soft(**options):
         (Twice(), (3,), "fc runs more than once"),
         (Branching(), (3,), "cannot be traced"),
         (Doubled(), (3,), "fc twice"),
+        (Indexed(lambda x: x[:1]), (3,), "getitem .* is not understood"),
+        (Indexed(lambda x: x.T), (3,), "fc has 0 inputs"),
+        (Indexed(lambda x: x * 2), (3,), "mul .* is not understood"),
+        (Indexed(lambda x: x + 1), (3,), "add .* is not understood"),
     ],
 )
 def test_what_nir_cannot_express_is_refused(network, shape, said, tmp_path):
