@@ -20,6 +20,7 @@ from hwmodel.commands.contract import (
 from hwmodel.commands.evaluate import Evaluate
 from hwmodel.commands.sweep import Sweep
 from snn.commands.accuracy import accuracy_of_ticket
+from snn.commands.export import Export
 from snn.commands.lottery import Lottery
 from snn.commands.retrain import Retrain
 from snn.commands.sweep_training import lottery_trainer
@@ -33,6 +34,7 @@ COMMANDS: tuple[Command[Any], ...] = (
     Accelerators(),
     Lottery(),
     Sweep(lottery_trainer),
+    Export(),
 )
 
 

@@ -9,8 +9,8 @@
     ('optimal', 0.0, [3, 2])
 
 Packages, from the ground up: `maps`, `program`, `solvers`, `order`, `two_way`, `pair`,
-`expected_work`, `files`, `network`, `report`. What is listed here is public and is
-loaded when it is asked for.
+`expected_work`, `files`, `export`, `network`, `report`. What is listed here is public
+and is loaded when it is asked for.
 """
 
 import logging
@@ -29,12 +29,19 @@ if TYPE_CHECKING:
     )
     from balancer.errors import (
         BalancerError,
+        ExportError,
         InfeasibleError,
         SolverUnavailableError,
         TicketError,
         VerificationError,
     )
     from balancer.expected_work.solve import WorkSolution, balance_expected_work
+    from balancer.export.export_source import ExportSource, WeightedLayer
+    from balancer.export.layer_streams import LayerStreams, PEStream, layer_streams
+    from balancer.export.scipy_folder import export_scipy
+    from balancer.export.sparse_matrices import SparseLayer, sparse_layer
+    from balancer.export.stream_files import read_streams, write_streams
+    from balancer.export.streams_of_ticket import export_streams
     from balancer.files.mask_files import save_masks
     from balancer.files.ticket import (
         Ticket,
@@ -94,18 +101,22 @@ __all__ = [
     "BalancerError",
     "BaselineRow",
     "Cancellation",
+    "ExportError",
+    "ExportSource",
     "HardwareModel",
     "HardwareUse",
     "InfeasibleError",
     "LayerArrays",
     "LayerCost",
     "LayerResult",
+    "LayerStreams",
     "LayersOnHardware",
     "LoadMetrics",
     "MapKind",
     "MaskCost",
     "NetworkSolution",
     "PEMap",
+    "PEStream",
     "PETime",
     "PairProblem",
     "PairSolution",
@@ -116,6 +127,7 @@ __all__ = [
     "SearchLimits",
     "Solution",
     "SolverUnavailableError",
+    "SparseLayer",
     "Status",
     "Termination",
     "Ticket",
@@ -126,22 +138,27 @@ __all__ = [
     "TwoWayProblem",
     "TwoWaySolution",
     "VerificationError",
+    "WeightedLayer",
     "WorkSolution",
     "balance_expected_work",
     "balance_network",
     "balance_ticket",
     "budget_of_sparsity",
     "compare_baselines",
+    "export_scipy",
+    "export_streams",
     "kept_fraction",
     "lamp_scores",
     "latency_frontier",
     "layer_counts",
+    "layer_streams",
     "lth_mask",
     "lth_sorted_schedule",
     "map_kinds",
     "network_eta",
     "network_utilization",
     "open_ticket",
+    "read_streams",
     "register_map",
     "register_solver",
     "save_masks",
@@ -150,10 +167,12 @@ __all__ = [
     "solve_pair",
     "solve_two_way",
     "solver_names",
+    "sparse_layer",
     "top_k_per_pe_mask",
     "top_k_sum",
     "u_ticket_mask",
     "utilization",
+    "write_streams",
 ]
 
 _HOMES = {
@@ -166,19 +185,23 @@ _HOMES = {
     "BalancerError": "balancer.errors",
     "BaselineRow": "balancer.baselines",
     "Cancellation": "balancer.solvers.limits",
+    "ExportError": "balancer.errors",
+    "ExportSource": "balancer.export.export_source",
     "HardwareModel": "balancer.hardware",
     "HardwareUse": "balancer.report.hardware_use",
     "InfeasibleError": "balancer.errors",
     "LayerArrays": "balancer.files.ticket_layer",
     "LayerCost": "balancer.hardware",
     "LayerResult": "balancer.network.network_solution",
+    "LayerStreams": "balancer.export.layer_streams",
     "LayersOnHardware": "balancer.hardware",
     "LoadMetrics": "balancer.metrics",
     "MapKind": "balancer.maps.kinds",
     "MaskCost": "balancer.hardware",
-    "PETime": "balancer.hardware",
     "NetworkSolution": "balancer.network.network_solution",
     "PEMap": "balancer.maps.pe_map",
+    "PEStream": "balancer.export.layer_streams",
+    "PETime": "balancer.hardware",
     "PairProblem": "balancer.pair.problem",
     "PairSolution": "balancer.pair.solve",
     "Progress": "balancer.solvers.limits",
@@ -188,6 +211,7 @@ _HOMES = {
     "SearchLimits": "balancer.solvers.limits",
     "Solution": "balancer.solvers.solution",
     "SolverUnavailableError": "balancer.errors",
+    "SparseLayer": "balancer.export.sparse_matrices",
     "Status": "balancer.solvers.solution",
     "Termination": "balancer.solvers.solution",
     "Ticket": "balancer.files.ticket",
@@ -198,22 +222,27 @@ _HOMES = {
     "TwoWayProblem": "balancer.two_way.problem",
     "TwoWaySolution": "balancer.two_way.solve",
     "VerificationError": "balancer.errors",
+    "WeightedLayer": "balancer.export.export_source",
     "WorkSolution": "balancer.expected_work.solve",
     "balance_expected_work": "balancer.expected_work.solve",
     "balance_network": "balancer.network.balance",
     "balance_ticket": "balancer.report.balance_ticket",
     "budget_of_sparsity": "balancer.program.validation",
     "compare_baselines": "balancer.baselines",
+    "export_scipy": "balancer.export.scipy_folder",
+    "export_streams": "balancer.export.streams_of_ticket",
     "kept_fraction": "balancer.metrics",
     "lamp_scores": "balancer.network.layer_counts",
     "latency_frontier": "balancer.network.frontier",
     "layer_counts": "balancer.network.layer_counts",
+    "layer_streams": "balancer.export.layer_streams",
     "lth_mask": "balancer.baselines",
     "lth_sorted_schedule": "balancer.baselines",
     "map_kinds": "balancer.maps.registry",
     "network_eta": "balancer.metrics",
     "network_utilization": "balancer.metrics",
     "open_ticket": "balancer.files.ticket",
+    "read_streams": "balancer.export.stream_files",
     "register_map": "balancer.maps.registry",
     "register_solver": "balancer.solvers",
     "save_masks": "balancer.files.mask_files",
@@ -222,10 +251,12 @@ _HOMES = {
     "solve_pair": "balancer.pair.solve",
     "solve_two_way": "balancer.two_way.solve",
     "solver_names": "balancer.solvers",
+    "sparse_layer": "balancer.export.sparse_matrices",
     "top_k_per_pe_mask": "balancer.baselines",
     "top_k_sum": "balancer.metrics",
     "u_ticket_mask": "balancer.baselines",
     "utilization": "balancer.metrics",
+    "write_streams": "balancer.export.stream_files",
 }
 __getattr__, __dir__ = lazy_attributes(__name__, _HOMES)
 

@@ -40,6 +40,10 @@ class TicketError(BalancerError):
     """A file of weights or masks that cannot be read or written."""
 
 
+class ExportError(BalancerError):
+    """What a format cannot express, or cannot be written for want of a package."""
+
+
 class VerificationError(BalancerError):
     """A mask that breaks a constraint of the problem it claims to answer."""
 

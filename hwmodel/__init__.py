@@ -7,7 +7,8 @@
 Modules, from the ground up: `sections`, `accelerator`, `workload`, `inputs`, `counts`,
 `compute`, `traffic`, `latency`, `energy`, `report`, `evaluation`; `architecture`,
 `geometry`, `ticket_workloads`, `given_geometry`, `chain`; `known_chain`, `effective`;
-`layer_costs`, `hardware`; `sweeps`; `commands`; `stepped` is the slow reference. Every
+`layer_costs`, `hardware`; `sweeps`, `export`; `commands`; `stepped` is the slow
+reference. Every
 equation stands in ``docs/hardware-model.md``.
 """
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
         WorkloadError,
     )
     from hwmodel.evaluation import evaluate, evaluate_many
+    from hwmodel.export.sanafe_files import export_sanafe
+    from hwmodel.export.sanafe_run import run_sanafe
+    from hwmodel.export.sparseloop import export_sparseloop, read_mask_text
     from hwmodel.geometry import Geometry
     from hwmodel.hardware import Hardware, HardwareLayers
     from hwmodel.layer_costs import slice_costs
@@ -64,9 +68,13 @@ __all__ = [
     "chain_effective",
     "evaluate",
     "evaluate_many",
+    "export_sanafe",
+    "export_sparseloop",
     "load_spikes",
     "network_workloads",
     "place_layers",
+    "read_mask_text",
+    "run_sanafe",
     "save_spikes",
     "slice_costs",
     "sweep",
@@ -95,9 +103,13 @@ _HOMES = {
     "chain_effective": "hwmodel.effective",
     "evaluate": "hwmodel.evaluation",
     "evaluate_many": "hwmodel.evaluation",
+    "export_sanafe": "hwmodel.export.sanafe_files",
+    "export_sparseloop": "hwmodel.export.sparseloop",
     "load_spikes": "hwmodel.spike_files",
     "network_workloads": "hwmodel.ticket_workloads",
     "place_layers": "hwmodel.chain",
+    "read_mask_text": "hwmodel.export.sparseloop",
+    "run_sanafe": "hwmodel.export.sanafe_run",
     "save_spikes": "hwmodel.spike_files",
     "slice_costs": "hwmodel.layer_costs",
     "sweep": "hwmodel.sweeps.run",

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     )
     from snn.data.image_data import DataError, ImageData, Split
     from snn.data.load import load_data
+    from snn.export.folding import FoldedLayer, fold_normalization
+    from snn.export.masked_network import MaskedNetwork
+    from snn.export.nir_file import export_nir
+    from snn.export.state_dict import export_state_dict
+    from snn.export.torch_checkpoint import export_torch
     from snn.lottery.comparison import ComparisonError, MethodComparison
     from snn.lottery.config import ConfigError, LotteryConfig, read_toml
     from snn.lottery.live_paths import NetworkPaths, live_weights
@@ -56,6 +61,7 @@ __all__ = [
     "ComparisonError",
     "ConfigError",
     "DataError",
+    "FoldedLayer",
     "GradientMoments",
     "ImageData",
     "LayerOrder",
@@ -63,6 +69,7 @@ __all__ = [
     "LotteryConfig",
     "LotteryResult",
     "LotteryTrainer",
+    "MaskedNetwork",
     "MethodComparison",
     "ModelError",
     "Neighbours",
@@ -86,6 +93,10 @@ __all__ = [
     "apply_order",
     "build_network",
     "compare_methods",
+    "export_nir",
+    "export_state_dict",
+    "export_torch",
+    "fold_normalization",
     "gradient_moments",
     "input_rates",
     "keep_masks",
@@ -106,10 +117,12 @@ __all__ = [
 ]
 
 _HOMES = {
+    "METHODS": "snn.lottery.methods",
     "AppliedOrders": "snn.channels.apply_order",
     "ComparisonError": "snn.lottery.comparison",
     "ConfigError": "snn.lottery.config",
     "DataError": "snn.data.image_data",
+    "FoldedLayer": "snn.export.folding",
     "GradientMoments": "snn.training.gradients",
     "ImageData": "snn.data.image_data",
     "LayerOrder": "snn.channels.apply_order",
@@ -117,13 +130,13 @@ _HOMES = {
     "LotteryConfig": "snn.lottery.config",
     "LotteryResult": "snn.lottery.run",
     "LotteryTrainer": "snn.lottery.sweep_trainer",
-    "METHODS": "snn.lottery.methods",
+    "MaskedNetwork": "snn.export.masked_network",
     "MethodComparison": "snn.lottery.comparison",
     "ModelError": "snn.networks.models",
-    "OrderError": "snn.channels.apply_order",
-    "Processes": "snn.training.distributed",
     "Neighbours": "snn.lottery.pruning",
     "NetworkPaths": "snn.lottery.live_paths",
+    "OrderError": "snn.channels.apply_order",
+    "Processes": "snn.training.distributed",
     "Pruned": "snn.lottery.pruning",
     "Pruning": "snn.lottery.pruning",
     "RetrainResult": "snn.retraining.retrain",
@@ -141,15 +154,19 @@ _HOMES = {
     "apply_order": "snn.channels.apply_order",
     "build_network": "snn.networks.models",
     "compare_methods": "snn.lottery.run_comparison",
+    "export_nir": "snn.export.nir_file",
+    "export_state_dict": "snn.export.state_dict",
+    "export_torch": "snn.export.torch_checkpoint",
+    "fold_normalization": "snn.export.folding",
     "gradient_moments": "snn.training.gradients",
     "input_rates": "snn.networks.spikes",
     "keep_masks": "snn.training.masking",
     "layer_geometry": "snn.networks.geometry",
     "live_weights": "snn.lottery.live_paths",
-    "neighbours": "snn.lottery.neighbours",
     "load_data": "snn.data.load",
     "load_network": "snn.lottery.ticket_network",
     "merge_comparisons": "snn.lottery.merging",
+    "neighbours": "snn.lottery.neighbours",
     "prunable_layers": "snn.networks.layers",
     "read_comparison": "snn.lottery.merging",
     "read_toml": "snn.lottery.config",

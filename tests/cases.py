@@ -12,6 +12,7 @@ from balancer import (
     Cancellation,
     PEMap,
     RetentionProblem,
+    Schedule,
     Search,
     SearchLimits,
     map_kinds,
@@ -113,6 +114,20 @@ def cases(draw: Any, max_weights: int, constrained: bool = True) -> Case:
                 options[name] = marked.reshape(pe_map.shape)
     values = draw(scores(size)).reshape(pe_map.shape)
     return Case(values, pe_map, options)
+
+
+@st.composite
+def masked_layers(draw: Any) -> tuple[Any, Any, PEMap, list[Schedule]]:
+    """Any map on any layer, with any weights and mask, and any order."""
+    pe_map = draw(pe_maps(60, min_side=draw(st.sampled_from([0, 1, 1, 1]))))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    weights = rng.standard_normal(pe_map.shape).astype(np.float32)
+    mask = rng.random(pe_map.shape) < draw(st.sampled_from([0, 0.1, 0.5, 1]))
+    if draw(st.booleans()):  # kept zeros of both signs
+        weights[rng.random(pe_map.shape) < 0.3] = draw(st.sampled_from([0.0, -0.0]))
+    axes = draw(st.lists(st.sampled_from([0, 1]), unique=True))
+    schedules = [Schedule(axis, rng.permutation(pe_map.shape[axis])) for axis in axes]
+    return weights, mask, pe_map, schedules
 
 
 def search_of(progress: Any = None, cancellation: Any = None, **limits: Any) -> Search:

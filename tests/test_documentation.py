@@ -39,6 +39,8 @@ PACKAGES = ("balancer", "hwmodel", "snn")
 # What the extra `snn` brings; everything else is always there.
 EXTRA = {"torch", "spikingjelly", "sklearn", "scipy", "matplotlib", "torchvision"}
 HAS_TORCH = importlib.util.find_spec("torch") is not None
+HAS_SANAFE = importlib.util.find_spec("sanafe") is not None  # has no wheels elsewhere
+NETWORKS = ({"retrain"}, {"--evaluate"}, {"export", "torch"}, {"export", "nir"})
 
 
 def skip_without_torch():
@@ -438,9 +440,13 @@ def run(arguments, shell):
         # There is no such file either: writing one takes torch.
         assert done.returncode == 1
         return None
-    if ("retrain" in arguments or "--evaluate" in arguments) and not HAS_TORCH:
+    if any(words <= set(arguments) for words in NETWORKS) and not HAS_TORCH:
         assert done.returncode == 2
         assert "needs torch" in done.stderr
+        return NOT_RUN
+    if "--run" in arguments and not HAS_SANAFE:
+        assert done.returncode == 1
+        assert "needs sanafe" in done.stderr
         return NOT_RUN
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
@@ -529,7 +535,9 @@ def without_times(text):
     return [" ".join(line.split()) for line in lines]
 
 
-FILES_SAID = ("masks: ", "report: ", "train them: ", "ticket: ", "written: ")
+FILES_SAID = (
+    *("masks: ", "report: ", "train them: ", "ticket: ", "written: ", "export: "),
+)
 MEASURED = re.compile(
     r"(?<=Test accuracy )(\S+)% → (\S+)%|(?<=the ticket )(\S+)%|(?<=masks )(\S+)%"
     r"|(?<=with them )(\S+)%|(?<=weights: )(\S+)(?= points)"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from balancer import open_ticket
+from balancer import open_ticket, read_streams
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -47,3 +47,16 @@ def test_the_latency_budget_is_kept_in_ten_lines(tmp_path):
     masks = open_ticket(tmp_path / "balanced" / "masks.safetensors")
     kept = sum(int(layer.read_mask().sum()) for layer in masks.layers)
     assert kept == network["nonzeros"]
+
+
+def test_streams_for_rtl_take_less_than_forty_lines(tmp_path):
+    """The example is what the document shows, and leaves memories that read back."""
+    example = (ROOT / "examples" / "export_rtl.py").read_text()
+    assert len(example.splitlines()) < 40
+    assert example.partition('"""\n\n')[2] in (ROOT / "docs" / "export.md").read_text()
+    run(ROOT / "examples" / "export_rtl.py", tmp_path)
+    streams = read_streams(tmp_path / "rtl")
+    for layer in open_ticket(tmp_path / "balanced" / "masks.safetensors").layers:
+        lengths = streams[layer.name].lengths
+        assert lengths.sum() == layer.read_mask().sum()
+        assert all(len(set(group[group > 0])) <= 1 for group in lengths)

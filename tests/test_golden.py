@@ -80,6 +80,12 @@ LOTTERY = {
     "input-channel": "--method optimal --map input_channel --pes 4",
     "compare": "--compare lth,optimal,topk-per-pe --seeds 1 --revive",
 }
+EXPORT = {
+    "streams": "--masks masks.safetensors --bits 8 --index runs",
+    "scipy": "--map grid:4x4 --layers features.*",
+    "sparseloop": "--masks masks.safetensors",
+    "sanafe": "--spikes spikes.npz --map interleaved --pes 8",
+}
 TINY_RUN = (
     "--network 8c3-mp2-8c3-fc10 --train-size 64 --timesteps 2 --epochs 2 --rounds 2 "
     "--prune-rate 0.5 --precision float32 --pes 4 --scope layer "
@@ -89,6 +95,7 @@ COMMANDS = {
     **{f"evaluate-{name}": f"evaluate {text}" for name, text in EVALUATE.items()},
     **{f"accelerators-{name}": f"accelerators {t}" for name, t in ACCELERATORS.items()},
     **{f"sweep-{name}": f"sweep {text}" for name, text in SWEEP.items()},
+    **{f"export-{n}": f"export {n} {t} --out out/{n}" for n, t in EXPORT.items()},
     **{f"lottery-{name}": f"lottery {TINY_RUN}{t}" for name, t in LOTTERY.items()},
 }
 

@@ -33,11 +33,11 @@ FLOORS = {
             "pair",
             "expected_work",
         ),
-        *("files", "network", "report"),
+        *("files", "export", "network", "report"),
     ),
     "snn": (
         *("array_types", "torch_files", "channels", "data", "networks", "training"),
-        *("lottery", "retraining", "commands"),
+        *("lottery", "export", "retraining", "commands"),
     ),
 }
 MOST_LINES = 400

@@ -27,7 +27,7 @@ def replacing(*paths: Path) -> Iterator[tuple[Path, ...]]:
         with ExitStack() as stack:
             temporary = []
             for path in paths:
-                made += _make_folder(path.parent)
+                made += make_folder(path.parent)
                 handle, name = tempfile.mkstemp(path.suffix, ".part-", path.parent)
                 os.close(handle)
                 stack.callback(Path(name).unlink, missing_ok=True)
@@ -47,7 +47,7 @@ def replacing(*paths: Path) -> Iterator[tuple[Path, ...]]:
                 folder.rmdir()
 
 
-def _make_folder(folder: Path) -> list[Path]:
+def make_folder(folder: Path) -> list[Path]:
     """Make a folder with its parents; return the missing ones, outermost first."""
     missing = [f for f in (folder, *folder.parents) if not f.exists()][::-1]
     folder.mkdir(parents=True, exist_ok=True)

@@ -107,7 +107,7 @@ class TicketLayer:
         TicketError
             Arrays that are missing, unreadable, or contradict each other.
         """
-        weight = self._weight()
+        weight = self.read_weight()
         if self.given is not None:
             scores = self._ours(self.given.read(self.name))
         elif "score" in self.roles:
@@ -127,6 +127,24 @@ class TicketLayer:
                 )
         return LayerArrays(scores, mask, self.read_schedules())
 
+    def read_weight(self) -> AnyArray | None:
+        """Load the weights as they are stored, in the shape of the layer.
+
+        Returns
+        -------
+        ndarray or None
+            None if the file holds no weights of the layer, but a mask or scores.
+
+        Raises
+        ------
+        TicketError
+            Arrays that are unreadable or contradict each other.
+        """
+        for role in ("weight", "unpruned"):
+            if role in self.roles:
+                return self._array(role)
+        return None
+
     def read_mask(self, known: AnyArray | None = None) -> BoolArray:
         """Load the mask alone; without one, what is not zero is kept.
 
@@ -141,7 +159,7 @@ class TicketLayer:
         if "mask" in self.roles:
             return np.ascontiguousarray(self._mask())
         if known is None:
-            weight = self._weight()
+            weight = self.read_weight()
             known = self._array("score") if weight is None else weight
         return np.not_equal(known, 0)
 
@@ -182,12 +200,6 @@ class TicketLayer:
 
     def _error(self, text: str) -> TicketError:
         return TicketError(text, about=f"layer {self.name}")
-
-    def _weight(self) -> AnyArray | None:
-        for role in ("weight", "unpruned"):
-            if role in self.roles:
-                return self._array(role)
-        return None
 
     def _mask(self) -> BoolArray:
         mask = self._array("mask")

@@ -89,7 +89,7 @@ def observe_calls(network: nn.Module, example: torch.Tensor) -> Calls:
         many = getattr(module, "step_mode", "s") == "m"
         steps[module] += given[0].shape[0] if many else 1
 
-    neurons = [module for module in network.modules() if _is_neuron(module)]
+    neurons = [module for module in network.modules() if is_neuron(module)]
     hooks = [module.register_forward_pre_hook(count) for module in neurons]
     try:
         with inference(network), seeing_layers(network, see):
@@ -127,7 +127,7 @@ def seeing_layers(network: nn.Module, see: See) -> Iterator[None]:
             hook.remove()
 
 
-def _is_neuron(module: nn.Module) -> bool:
+def is_neuron(module: nn.Module) -> bool:
     """Whether a module is one of spikingjelly's neurons, or derived from one."""
     home = "spikingjelly.activation_based.neuron"
     return any(kind.__module__.startswith(home) for kind in type(module).__mro__)

@@ -64,6 +64,16 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/balancer/test_solving.py",
         "tests/balancer/test_order.py",
     ),
+    # Exports
+    "balancer/export/*.py": (
+        "tests/balancer/test_streams.py",
+        "tests/balancer/test_export_scipy.py",
+        "tests/test_export_cli.py",
+    ),
+    "hwmodel/export/*.py": (
+        "tests/hwmodel/test_sanafe.py",
+        "tests/hwmodel/test_sparseloop.py",
+    ),
     # Cycles and energy
     "hwmodel/{counts,barriers,compute,latency,energy}.py": (
         "tests/hwmodel/test_counts.py",

@@ -1,0 +1,1 @@
+"""Weights and masks in the formats of others: per-PE streams, SciPy."""

@@ -1,0 +1,131 @@
+"""Folders that appear complete or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from balancer import __version__
+from balancer.errors import TicketError
+from balancer.files.atomic import make_folder
+
+DESCRIPTION = "export.json"
+"""The file that every exported folder has, and by which it is known."""
+_MAKER = "balanced-sparsity"
+
+
+@contextmanager
+def replacing_folder(
+    folder: str | os.PathLike[str], inputs: Iterable[Path] = ()
+) -> Iterator[Path]:
+    """Give a temporary folder to write to; if all goes well it becomes `folder`.
+
+    A folder of an earlier export is replaced as a whole. Whatever fails, no partial
+    folder stays.
+
+    Parameters
+    ----------
+    folder : str or path
+        Its final name.
+    inputs : iterable of Path
+        What has been read, and must not be lost.
+
+    Raises
+    ------
+    TicketError
+        Something else has the name, or the folder holds an input or cannot be written.
+    """
+    folder = Path(folder)
+    _refuse_to_replace(folder, inputs)
+    made: list[Path] = []
+    try:
+        made = make_folder(folder.parent)
+        written = Path(tempfile.mkdtemp(".part", f".{folder.name}-", folder.parent))
+        try:
+            yield written
+            umask = os.umask(0)
+            os.umask(umask)
+            written.chmod(0o777 & ~umask)  # mkdtemp's are for the owner alone
+            if folder.exists():
+                aside = written.with_name(f"{written.name}-old")
+                folder.replace(aside)
+                written.replace(folder)
+                shutil.rmtree(aside)
+            else:
+                written.replace(folder)
+            made = []
+        finally:
+            shutil.rmtree(written, ignore_errors=True)
+    except OSError as error:
+        raise TicketError(f"cannot write {error.filename}: {error.strerror}") from error
+    finally:
+        with suppress(OSError):  # somebody else has put a file there meanwhile
+            for one in reversed(made):
+                one.rmdir()
+
+
+def describe(folder: Path, format: str, **known: Any) -> None:
+    """Write the description of an exported folder, once all else is in it."""
+    description = {
+        "exported_by": f"{_MAKER} {__version__}",
+        "format": format,
+        **known,
+        "files": _files_in(folder),
+    }
+    text = json.dumps(description, indent=1, allow_nan=False)
+    (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
+
+
+def description_of(folder: Path) -> dict[str, Any]:
+    """Read the description of an exported folder.
+
+    Raises
+    ------
+    TicketError
+        There is none.
+    """
+    path = folder / DESCRIPTION
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        if known["exported_by"].startswith(_MAKER):
+            return dict(known)
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        pass
+    raise TicketError(
+        f"no description of an export; the {DESCRIPTION} of one is needed", about=path
+    )
+
+
+def _files_in(folder: Path) -> list[str]:
+    found = (path for path in folder.rglob("*") if not path.is_dir())
+    return sorted(path.relative_to(folder).as_posix() for path in found)
+
+
+def _refuse_to_replace(folder: Path, inputs: Iterable[Path]) -> None:
+    if not folder.exists():
+        return
+    for given in inputs:
+        if folder.resolve() in given.resolve().parents:
+            raise TicketError(
+                f"the export would replace {folder}, which holds the input {given}; "
+                "give another place (--out)"
+            )
+    if folder.is_dir() and not any(folder.iterdir()):
+        return
+    try:
+        known = {*description_of(folder).get("files", ()), DESCRIPTION}
+        strange = [file for file in _files_in(folder) if file not in known]
+    except TicketError:
+        strange = [DESCRIPTION]
+    if strange:
+        raise TicketError(
+            f"the export would go to {folder}, which is there already and is no "
+            f"earlier export alone ({strange[0]}); give another place (--out), or "
+            "move it away"
+        )
