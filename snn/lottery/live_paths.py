@@ -92,6 +92,23 @@ def live_weights(
     return NetworkPaths(network, example).live(masks)
 
 
+def effective_weights(
+    network: nn.Module, masks: Masks, example: torch.Tensor
+) -> dict[str, int] | None:
+    """Count the kept weights of each layer that lie on a path; see `live_weights`.
+
+    Returns
+    -------
+    dict of str to int or None
+        None for a network whose paths cannot be followed.
+    """
+    try:
+        live = live_weights(network, masks, example)
+    except PathError:
+        return None
+    return {n: int(np.count_nonzero(mask & live[n])) for n, mask in masks.items()}
+
+
 class NetworkPaths:
     """The paths of a network, to be asked for the masks of many answers.
 

@@ -13,6 +13,7 @@ from torch import nn
 from snn.data.image_data import ImageData
 from snn.lottery.config import LotteryConfig
 from snn.lottery.identity import StandIns
+from snn.lottery.methods import Method
 from snn.lottery.results import RoundOutcome
 from snn.lottery.round_tickets import load_state, load_ticket
 from snn.lottery.round_training import CHECKPOINT_SECONDS
@@ -70,6 +71,7 @@ def run_lottery(
     network: nn.Module | None = None,
     data: ImageData | None = None,
     score: Score | None = None,
+    method: Method | None = None,
     processes: Processes | None = None,
     watcher: Watcher | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
@@ -103,6 +105,10 @@ def run_lottery(
         Instead of ``config.score``: takes a `Trained` and returns, by layer, scores of
         all weights in their shape, finite and not negative. A run is told by its code,
         too, with its defaults and the variables it uses; tickets record its name.
+    method : callable, optional
+        Instead of ``config.method``: takes a `Pruning` and returns a `Pruned`. A run is
+        told by its code, as by that of a score. What the configuration does not say is
+        as for its own method.
     processes : Processes, optional
         By default those that torchrun started, or this one. The main one prunes.
     watcher : Watcher, optional
@@ -137,13 +143,13 @@ def run_lottery(
         nullcontext(processes) if processes else Processes.start() as processes,
         _restored_on_failure(network),
     ):
-        given = processes.broadcast(StandIns.of(network, data, score))
+        given = processes.broadcast(StandIns.of(network, data, score, method))
         folder = RunFolder.of(config, Path(root), given)
         with _owned(folder, processes):
             result = _finished(folder, processes, resume, restart)
             if result is None:
                 rounds = Rounds(
-                    config, folder, processes, network, data, watcher, score
+                    config, folder, processes, network, data, watcher, score, method
                 )
                 if processes.is_main:
                     folder.begin(anew=restart)  # not before: it could not be run
