@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     )
     from snn.data.image_data import DataError, ImageData, Split
     from snn.data.load import load_data
+    from snn.loop.compared_tickets import ComparedTickets
+    from snn.loop.loop_config import LoopError
+    from snn.loop.loop_ticket import LoopTicket
+    from snn.loop.tickets import Tickets
     from snn.lottery.comparison import ComparisonError, MethodComparison
     from snn.lottery.config import ConfigError, LotteryConfig, read_toml
     from snn.lottery.live_paths import NetworkPaths, live_weights
@@ -46,19 +50,24 @@ if TYPE_CHECKING:
     from snn.training.config import TrainingConfig
     from snn.training.distributed import Processes
     from snn.training.gradients import GradientMoments, gradient_moments
+    from snn.training.lasting_masks import LastingMasks
     from snn.training.masking import keep_masks
     from snn.training.trainer import Trainer
 
 __all__ = [
     "METHODS",
     "AppliedOrders",
+    "ComparedTickets",
     "ComparisonError",
     "ConfigError",
     "DataError",
     "GradientMoments",
     "ImageData",
+    "LastingMasks",
     "LayerOrder",
     "LayerOutcome",
+    "LoopError",
+    "LoopTicket",
     "LotteryConfig",
     "LotteryResult",
     "MethodComparison",
@@ -77,6 +86,7 @@ __all__ = [
     "Standardization",
     "StoreError",
     "TicketAccuracy",
+    "Tickets",
     "Trained",
     "Trainer",
     "TrainingConfig",
@@ -107,11 +117,15 @@ _HOMES = {
     "AppliedOrders": "snn.channels.apply_order",
     "ComparisonError": "snn.lottery.comparison",
     "ConfigError": "snn.lottery.config",
+    "ComparedTickets": "snn.loop.compared_tickets",
     "DataError": "snn.data.image_data",
     "GradientMoments": "snn.training.gradients",
     "ImageData": "snn.data.image_data",
     "LayerOrder": "snn.channels.apply_order",
     "LayerOutcome": "snn.lottery.results",
+    "LastingMasks": "snn.training.lasting_masks",
+    "LoopError": "snn.loop.loop_config",
+    "LoopTicket": "snn.loop.loop_ticket",
     "LotteryConfig": "snn.lottery.config",
     "LotteryResult": "snn.lottery.run",
     "METHODS": "snn.lottery.methods",
@@ -131,6 +145,7 @@ _HOMES = {
     "Standardization": "snn.lottery.ticket_network",
     "StoreError": "snn.lottery.store",
     "TicketAccuracy": "snn.retraining.ticket_accuracy",
+    "Tickets": "snn.loop.tickets",
     "Trained": "snn.lottery.saliency",
     "Trainer": "snn.training.trainer",
     "TrainingConfig": "snn.training.config",

@@ -37,7 +37,7 @@ FLOORS = {
     ),
     "snn": (
         *("array_types", "torch_files", "channels", "data", "networks", "training"),
-        *("lottery", "retraining", "commands"),
+        *("lottery", "loop", "retraining", "commands"),
     ),
 }
 MOST_LINES = 400

@@ -26,6 +26,7 @@ from snn.channels.module_rules import LAYERS, Treatment, treatment_of
 from snn.channels.trace import copy_of
 from snn.networks.inference import inference
 from snn.networks.layers import prunable_layers
+from snn.training.lasting_masks import forget_masks
 from snn.training.masking import layers_of_masks
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -129,6 +130,7 @@ class NetworkPaths:
 
     def __init__(self, network: nn.Module, example: torch.Tensor) -> None:
         paths: Any = copy_of(network)
+        forget_masks(paths)  # what is kept is asked anew every time
         self._network, self._paths = network, paths
         self._example = torch.ones_like(example, dtype=torch.float32)
         self._weights: dict[str, nn.Parameter] = {}

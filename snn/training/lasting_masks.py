@@ -131,6 +131,12 @@ class LastingMasks(Mapping[str, npt.NDArray[np.bool_]]):
             _forget(layer)
 
 
+def forget_masks(network: nn.Module) -> None:
+    """Remove all masks from a module, such as a copy of a masked one, as it is."""
+    for module in network.modules():
+        _forget(module)
+
+
 # Functions of this module, and nothing that knows a network: they are copied and
 # pickled with the layers that they belong to.
 
@@ -161,6 +167,11 @@ def _before_forward(layer: nn.Module, _: Any) -> None:
     if not torch.compiler.is_compiling():
         _watch(layer)  # it may be a copy that nobody has heard of
     _zero_weight(layer)
+
+
+# `snn.channels` may pass through: channels stay what they are, and the bits follow an
+# order as the weights do.
+_before_forward.keeps_channels = True  # type: ignore[attr-defined]
 
 
 def _before_state_dict(layer: nn.Module, *_: Any) -> None:
