@@ -33,7 +33,7 @@ class ComparedTickets(MethodComparison):
 
 
 @dataclass(frozen=True, slots=True)
-class FinishedRun:
+class FinishedLoop:
     """A run that has come to its end.
 
     Attributes
@@ -48,12 +48,12 @@ class FinishedRun:
     outcomes: tuple[RoundOutcome, ...]
 
 
-def compared(runs: Mapping[str, Sequence[FinishedRun]]) -> ComparedTickets:
+def compared(runs: Mapping[str, Sequence[FinishedLoop]]) -> ComparedTickets:
     """Put runs beside each other.
 
     Parameters
     ----------
-    runs : mapping of str to sequence of FinishedRun
+    runs : mapping of str to sequence of FinishedLoop
         By label, the reference first; runs of one label have different seeds.
 
     Raises

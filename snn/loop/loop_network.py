@@ -215,17 +215,29 @@ class LoopNetwork:
         scores = score(Trained(magnitudes, rates, gradients))
         return grown(scores, masks, gradients()) if growth else scores
 
+    def check_gradients(self) -> None:
+        """Refuse to measure gradients without batches or loss.
+
+        Raises
+        ------
+        LoopError
+            One of them was not given.
+        """
+        if self._batches is None or self._loss is None:
+            raise LoopError(
+                "gradients are asked for, which need `batches` and `loss`; give both "
+                "to `Tickets`, or take score='magnitude'"
+            )
+
     def _inputs(self) -> Iterable[torch.Tensor]:
         if self._batches is None:
             return [self.example]
         return (x for x, _ in self._batches)
 
     def _gradients(self, seed: int) -> dict[str, GradientMoments]:
-        if self._batches is None or self._loss is None:
-            raise LoopError(
-                "gradients are asked for, which need `batches` and `loss`; give both "
-                "to `Tickets`, or take score='magnitude'"
-            )
+        self.check_gradients()
+        assert self._batches is not None
+        assert self._loss is not None
         backward = loss_backward(self.module, self._loss)
         with torch.random.fork_rng(self._cuda()):
             torch.manual_seed(seed)

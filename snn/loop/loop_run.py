@@ -81,6 +81,9 @@ class LoopRun:
         processes: Processes,
     ) -> LoopRun:
         """Prepare a run; what would fail in its last round fails now."""
+        by_gradients = score is None and config.score in ("gradient", "taylor")
+        if by_gradients or config.growth == "gradient":
+            network.check_gradients()
         about = dict(network.about)
         if settings:
             about["settings"] = settings

@@ -14,7 +14,7 @@ from torch import nn
 
 from balancer.defaults import DEFAULT_MAP, DEFAULT_PES
 from snn.data.loaders import check_batches
-from snn.loop.compared_tickets import ComparedTickets, FinishedRun, compared
+from snn.loop.compared_tickets import ComparedTickets, FinishedLoop, compared
 from snn.loop.loop_config import LoopConfig, LoopError, refuse_fields_of_training
 from snn.loop.loop_network import LoopNetwork, State
 from snn.loop.loop_run import LoopRun
@@ -239,7 +239,7 @@ class Tickets:
             A method that does not take part, or a run that is not finished.
         """
         first = next(iter(self._runs))
-        found: dict[str, list[FinishedRun]] = {first: [self._finished(first)]}
+        found: dict[str, list[FinishedLoop]] = {first: [self._finished(first)]}
         for one in others or tuple(self._runs)[1:]:
             if isinstance(one, str):
                 found.setdefault(one, []).append(self._finished(one))
@@ -252,9 +252,9 @@ class Tickets:
             found[name] = [tickets._finished(None)]
         return compared(found)
 
-    def _finished(self, method: str | None) -> FinishedRun:
+    def _finished(self, method: str | None) -> FinishedLoop:
         run = self._run(method)
-        return FinishedRun(run.config, self.result(run.label).outcomes)
+        return FinishedLoop(run.config, self.result(run.label).outcomes)
 
     def _run(self, method: str | None) -> LoopRun:
         label = next(iter(self._runs)) if method is None else method
