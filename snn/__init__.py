@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from snn.loop.compared_tickets import ComparedTickets
     from snn.loop.loop_config import LoopError
     from snn.loop.loop_ticket import LoopTicket
+    from snn.loop.one_shot import BalancedMasks, balance_module
     from snn.loop.tickets import Tickets
     from snn.lottery.comparison import ComparisonError, MethodComparison
     from snn.lottery.config import ConfigError, LotteryConfig, read_toml
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 __all__ = [
     "METHODS",
     "AppliedOrders",
+    "BalancedMasks",
     "ComparedTickets",
     "ComparisonError",
     "ConfigError",
@@ -92,6 +94,7 @@ __all__ = [
     "TrainingConfig",
     "Watcher",
     "apply_order",
+    "balance_module",
     "build_network",
     "compare_methods",
     "gradient_moments",
@@ -115,6 +118,7 @@ __all__ = [
 
 _HOMES = {
     "AppliedOrders": "snn.channels.apply_order",
+    "BalancedMasks": "snn.loop.one_shot",
     "ComparisonError": "snn.lottery.comparison",
     "ConfigError": "snn.lottery.config",
     "ComparedTickets": "snn.loop.compared_tickets",
@@ -151,6 +155,7 @@ _HOMES = {
     "TrainingConfig": "snn.training.config",
     "Watcher": "snn.lottery.watcher",
     "apply_order": "snn.channels.apply_order",
+    "balance_module": "snn.loop.one_shot",
     "build_network": "snn.networks.models",
     "compare_methods": "snn.lottery.run_comparison",
     "gradient_moments": "snn.training.gradients",

@@ -12,6 +12,8 @@ import sys
 
 import numpy as np
 import torch
+import torch._dynamo  # with these, processes that are forked need not load them
+from ortools.sat.python import cp_model  # noqa: F401
 from spikingjelly.activation_based.functional import reset_net
 from tiny_spiking import tiny_data, tiny_net
 from torch import nn

@@ -27,7 +27,8 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils.hooks import RemovableHandle
 
 from snn.array_types import Masks
-from snn.training.masking import MaskError, bits_of, layers_of_masks, weight_of, zero
+from snn.networks.layers import prunable_layers
+from snn.training.masking import bits_of, check_masks, weight_of, zero
 
 # Of a masked layer: the bits of its mask, as `masking.zero` takes them. No buffer: it
 # is part of no state dict, and is not sent around by `DistributedDataParallel`.
@@ -58,8 +59,11 @@ class LastingMasks(Mapping[str, npt.NDArray[np.bool_]]):
         Whose convolutions and linear layers have plain weights: no parametrizations.
         It may be compiled, or wrapped by `DistributedDataParallel`, before or after.
     masks : mapping of str to ndarray of bool [shape of the weights]
-        True where a weight is kept, for exactly the layers of `prunable_layers`. Masks
-        that the module has already are replaced.
+        True where a weight is kept, for exactly the layers. Masks that the module has
+        already are replaced.
+    layers : mapping of str to Module, optional
+        Modules with a ``weight`` inside the network, by name. Default: those of
+        `prunable_layers`.
 
     Raises
     ------
@@ -80,11 +84,18 @@ class LastingMasks(Mapping[str, npt.NDArray[np.bool_]]):
     >>> masks.remove()
     """
 
-    def __init__(self, network: nn.Module, masks: Masks) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        masks: Masks,
+        *,
+        layers: Mapping[str, nn.Module] | None = None,
+    ) -> None:
         self.network = plain_module(network)
         self._masks: dict[str, npt.NDArray[np.bool_]] = {}
         self._handles: list[RemovableHandle] = []
-        self._layers = layers_of_masks(self.network, masks)
+        self._layers = prunable_layers(self.network) if layers is None else layers
+        check_masks(self._layers, masks)
         for layer in self._layers.values():
             _forget(layer)
             self._handles += _hold(layer)
@@ -107,7 +118,7 @@ class LastingMasks(Mapping[str, npt.NDArray[np.bool_]]):
 
     def replace(self, masks: Masks) -> None:
         """Keep other masks from now on; raises as the class does."""
-        layers_of_masks(self.network, masks)
+        check_masks(self._layers, masks)
         self._masks = dict(masks)
         for name, layer in self._layers.items():
             bits = None
@@ -205,6 +216,3 @@ def _after_step(optimizer: torch.optim.Optimizer, *_: Any) -> None:
     for layer in list(_masked):
         if id(layer._parameters.get("weight")) in changed:
             _zero_weight(layer)
-
-
-__all__ = ["LastingMasks", "MaskError", "plain_module"]

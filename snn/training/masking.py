@@ -79,8 +79,13 @@ def keep_masks(
 def layers_of_masks(network: nn.Module, masks: Masks) -> dict[str, nn.Module]:
     """Return the layers that masks are for; see `keep_masks` for what is raised."""
     layers = prunable_layers(network)
-    _check(layers, masks, "masks", np.bool_)
+    check_masks(layers, masks)
     return layers
+
+
+def check_masks(layers: Mapping[str, nn.Module], masks: Masks) -> None:
+    """Refuse masks of other layers; see `keep_masks` for what is raised."""
+    _check(layers, masks, "masks", np.bool_)
 
 
 def apply_masks(network: nn.Module, masks: Masks) -> None:

@@ -158,7 +158,7 @@ def test_a_loop_that_trains_alike_finds_the_tickets_of_a_run(fields, tmp_path):
 
 
 def loop(folder, optimizer, *kills):
-    """Run the loop in processes of its own, killed where it is said; read its tickets."""
+    """Run the loop in processes that are killed where it is said; read its tickets."""
     subprocess.run(
         [sys.executable, ROOT / "tests" / "own_loop.py", folder, optimizer, *kills],
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
