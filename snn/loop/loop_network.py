@@ -14,8 +14,8 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils.hooks import RemovableHandle
 
 from snn.array_types import Masks, Scores
+from snn.data.own_random import seed_all
 from snn.loop.loop_config import LoopError
-from snn.loop.random_state import seed_all
 from snn.lottery.network_scores import Batches, Loss, loss_backward
 from snn.lottery.saliency import Rates, Score, Trained, grown
 from snn.networks.calls import observe_calls

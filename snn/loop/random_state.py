@@ -16,13 +16,6 @@ import torch
 from snn.loop.loop_config import LoopError
 
 
-def seed_all(seed: int) -> None:
-    """Seed the generators that belong to nobody: torch's, NumPy's and Python's."""
-    torch.manual_seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 - it is the one that user's code draws from
-    random.seed(seed)
-
-
 def random_state() -> dict[str, Any]:
     """Copy their states, as ``torch.load(…, weights_only=True)`` can read them."""
     kind, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from balancer.defaults import DEFAULT_MAP, DEFAULT_PES
-from snn.data.loaders import check_batches
+from snn.data.batch_split import check_batches
 from snn.loop.compared_tickets import ComparedTickets, FinishedLoop, compared
 from snn.loop.loop_config import LoopConfig, LoopError, refuse_fields_of_training
 from snn.loop.loop_network import LoopNetwork, State

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from snn.array_types import Masks, Scores
+from snn.data.batch_split import BatchSplit
 from snn.data.batches import batches
 from snn.data.image_data import Split
 from snn.lottery.early_time import early_timesteps
@@ -95,7 +96,7 @@ class Examiner:
         )
 
     def rates(
-        self, timesteps: int, split: Split | None = None
+        self, timesteps: int, split: Split | BatchSplit | None = None
     ) -> dict[str, npt.NDArray[np.float32]]:
         """Count the spikes that images cause, by time step and input channel.
 
@@ -136,11 +137,11 @@ class Examiner:
         return early_timesteps(torch.cat(logits, dim=1), threshold)
 
     def _batches(
-        self, split: Split, timesteps: int, count: int
+        self, split: Split | BatchSplit, timesteps: int, count: int
     ) -> Iterator[torch.Tensor]:
         """Batch the first images of a split, all of them in every process."""
         data = self.trainer.data
-        few = split.take(torch.arange(min(count, len(split))))
+        few = split.first(count)
         size, device = self.trainer.config.batch_size, self.trainer.processes.device
         for x, _ in batches(data, few, size, device=device):
             yield x[:timesteps] if data.events else x

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from snn.data.batch_split import BatchSplit
 from snn.data.image_data import ImageData
 from snn.lottery.function_names import function_name
 
@@ -88,6 +89,9 @@ def _of_data(data: ImageData) -> Iterator[Part]:
     for tensor in (data.mean, data.std):
         yield from _of_tensor(tensor)
     for split in (data.train, data.validation, data.test):
+        if isinstance(split, BatchSplit):
+            yield split.digest.encode()
+            continue
         yield from _of_tensor(split.images)
         yield from _of_tensor(split.labels)
 
