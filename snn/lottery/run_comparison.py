@@ -144,8 +144,10 @@ def compare_methods(
     >>> [run.method for run in comparison.runs]
     ['lth', 'optimal']
     """
-    named = _labelled(methods)
-    _check(list(named), seeds, jobs)
+    labels = [one if isinstance(one, str) else function_name(one) for one in methods]
+    _check(labels, seeds, jobs)
+    own = [None if isinstance(one, str) else one for one in methods]
+    named = dict(zip(labels, own, strict=True))
     waiting = _planned(config, named, seeds, network, as_image_data(data))
     if jobs > 1:
         _check_sendable(waiting, jobs)
@@ -156,20 +158,6 @@ def compare_methods(
     if not runs:
         raise ComparisonError(f"every run failed; the first was {failures[0]}")
     return MethodComparison(config, tuple(named), tuple(seeds), runs, failures)
-
-
-def _labelled(methods: Sequence[str | Method]) -> dict[str, Method | None]:
-    """Say what each method is called; None for those that are known by their names."""
-    named: dict[str, Method | None] = {}
-    for one in methods:
-        label = one if isinstance(one, str) else function_name(one)
-        if label in named:
-            said = [
-                one if isinstance(one, str) else function_name(one) for one in methods
-            ]
-            raise ComparisonError(f"`methods` is {said}; give at least one, each once")
-        named[label] = None if isinstance(one, str) else one
-    return named
 
 
 def _check(labels: Sequence[str], seeds: Sequence[int], jobs: int) -> None:

@@ -66,12 +66,14 @@ def imagenet_resnet18():
     return vision.models.resnet18(num_classes=10), torch.rand(1, 3, 64, 64)
 
 
-def spiking_vgg():
+def sew_resnet18():
     from spikingjelly.activation_based import neuron
 
-    spiking_vgg = fitting("spikingjelly.activation_based.model.spiking_vgg")
-    module = spiking_vgg.spiking_vgg11(spiking_neuron=neuron.IFNode, num_classes=10)
-    return module, torch.rand(1, 3, 32, 32)
+    models = fitting("spikingjelly.activation_based.model.sew_resnet")
+    module = models.sew_resnet18(
+        cnf="ADD", spiking_neuron=neuron.IFNode, num_classes=10
+    )
+    return module, torch.rand(1, 3, 64, 64)
 
 
 def transformer():
@@ -84,7 +86,7 @@ def transformer():
 NETWORKS = {
     "torchvision": imagenet_resnet18,
     "same shape": lambda: (ResNet18(), torch.rand(1, 3, 32, 32)),
-    "spikingjelly": spiking_vgg,
+    "spikingjelly": sew_resnet18,
     "transformer": transformer,
 }
 
