@@ -109,6 +109,15 @@ class RoundOutcome:
     layers: tuple[LayerOutcome, ...]
     effective: int | None = None
 
+    def __str__(self) -> str:
+        """Say in a line what the round came to."""
+        cycles = "" if self.cycles is None else f", {self.cycles:,.0f} cycles"
+        return (
+            f"round {self.round}: {self.nonzeros:,} weights, {self.sparsity:.2%} "
+            f"pruned, accuracy {self.accuracy:.2%}, utilization {self.utilization:.3f}"
+            f"{cycles}"
+        )
+
     @property
     def dead_weights(self) -> int | None:
         """Kept weights on no path; None if paths cannot be followed."""

@@ -110,7 +110,8 @@ def test_epochs_and_seeds_see_other_images():
 def test_what_comes_in_batches_is_as_what_lies_in_memory():
     """Sizes, classes and tested images are those of the data set that it is made of."""
     data = as_image_data((loader(KNOWN.train), own_data()["test"]))
-    assert len(data.train), len(data.test) == (len(KNOWN.train), len(KNOWN.test))
+    sizes = len(data.train), len(data.test)
+    assert sizes == (len(KNOWN.train), len(KNOWN.test))
     assert (data.input_shape, data.classes) == (KNOWN.input_shape, KNOWN.classes)
     assert not len(data.validation)
     mine = torch.cat([x for x, _ in batches(data, data.test, 99)])
