@@ -60,6 +60,13 @@ def test_the_latency_budget_is_kept_in_ten_lines(tmp_path):
     assert kept == network["nonzeros"]
 
 
+def test_the_document_shows_the_loop_as_it_runs():
+    """`docs/own-loop.md` holds the example to the letter."""
+    shown = (ROOT / "docs" / "own-loop.md").read_text(encoding="utf-8")
+    example = (ROOT / "examples" / "own_loop.py").read_text(encoding="utf-8")
+    assert f"```python\n{example}```" in shown
+
+
 def test_tickets_of_a_loop_of_ones_own_take_forty_lines(tmp_path):
     """Both methods leave theirs, and a figure; a second call has nothing to do."""
     pytest.importorskip("torch")
