@@ -164,6 +164,10 @@ def loop(folder, optimizer, *kills):
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         check=True,
     )
+    return tickets_in(folder)
+
+
+def tickets_in(folder):
     return {
         path.relative_to(folder): path.read_bytes()
         for path in sorted(folder.rglob("round-*.safetensors"))
@@ -440,6 +444,49 @@ def test_restarted_tickets_begin_again(tmp_path):
         steps(network, torch.optim.SGD(network.parameters(), lr=0.1))
         ticket.record(0.5)
     assert seen == [0, 1, 2]
+
+
+DISTRIBUTED = """
+import sys
+from pathlib import Path
+sys.path[:0] = sys.argv[2:]
+from test_tickets import *
+import torch.distributed as dist
+dist.init_process_group("gloo")
+rank = dist.get_rank()
+network = plain_net()
+parallel = nn.parallel.DistributedDataParallel(network)
+tickets = made(parallel, Path(sys.argv[1]), checkpoint_seconds=0)
+for ticket in tickets:
+    sgd = torch.optim.SGD(parallel.parameters(), lr=0.1, momentum=0.9)
+    for _ in ticket.epochs(3, sgd):
+        sgd.zero_grad()
+        nn.functional.cross_entropy(parallel(X[rank::2]), Y[rank::2]).backward()
+        sgd.step()
+    ticket.record(0.25 + rank / 4)  # what the main process says goes
+told = [None, None]
+weights = [one.tolist() for one in network.state_dict().values()]
+dist.all_gather_object(told, (tickets.result().outcomes, weights))
+assert told[0] == told[1]
+assert {one.accuracy for one in tickets.result().outcomes} == {0.25}
+dist.destroy_process_group()
+"""
+
+
+def test_several_processes_make_one_run(tmp_path):
+    """The main process chooses masks and writes; all end with the same weights."""
+    script = tmp_path / "train.py"
+    script.write_text(DISTRIBUTED)
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+            *("--nproc-per-node", "2", script, tmp_path / "runs"),
+            *(Path(__file__).parent, ROOT / "tests"),
+        ],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        check=True,
+    )
+    assert len(tickets_in(tmp_path / "runs")) == 3
 
 
 # -------------------------------------------------------------------------- bad input
