@@ -25,7 +25,7 @@ HERS = frozenset(
         *("search_timesteps", "early_time_threshold"),
     )
 )
-ACCEPTED = tuple(name for name in LotteryConfig.model_fields if name not in HERS)
+ACCEPTED = frozenset(LotteryConfig.model_fields) - HERS - {"map"} | {"pe_map"}
 
 
 class LoopConfig(LotteryConfig):
@@ -58,5 +58,4 @@ def refuse_fields_of_training(fields: Mapping[str, Any]) -> None:
     for name in fields:
         if name not in ACCEPTED:
             why = "is up to your own loop" if name in HERS else "is no setting"
-            accepted = ", ".join(sorted({*ACCEPTED, "pe_map"} - {"map"}))
-            raise LoopError(f"`{name}` {why}; accepted: {accepted}")
+            raise LoopError(f"`{name}` {why}; accepted: {', '.join(sorted(ACCEPTED))}")

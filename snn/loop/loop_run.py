@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -14,7 +13,6 @@ from snn.loop.loop_network import LoopNetwork, State
 from snn.lottery.config import LotteryConfig
 from snn.lottery.function_names import function_name
 from snn.lottery.hardware import RunArray
-from snn.lottery.identity import StandIns
 from snn.lottery.methods import Method
 from snn.lottery.outcomes import Measured, round_outcome
 from snn.lottery.pruner import Pruner, round_seed
@@ -71,13 +69,12 @@ class LoopRun:
         cls,
         label: str,
         config: LotteryConfig,
+        folder: RunFolder,
         network: LoopNetwork,
-        root: Path,
         *,
         score: Score | None,
         method: Method | None,
         settings: dict[str, Any],
-        identity: str,
         processes: Processes,
     ) -> LoopRun:
         """Prepare a run; what would fail in its last round fails now."""
@@ -91,18 +88,11 @@ class LoopRun:
             about["score"] = function_name(score)
         if method is not None:
             about["method"] = function_name(method)
-        own = StandIns.of(None, None, score, method)
-        given = replace(
-            own,
-            network=about["architecture"],
-            data="own-loop",
-            fingerprint="; ".join((identity, own.fingerprint)),
-        )
         array = RunArray.of(config)
         return cls(
             label,
             config,
-            RunFolder.of(config, root, given),
+            folder,
             network,
             Pruner(config, network.module, network.example, array, about, method),
             get_score(config.score) if score is None else validated(score),

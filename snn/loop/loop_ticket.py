@@ -119,13 +119,17 @@ class LoopTicket:
         Raises
         ------
         LoopError
-            Epochs that are none, or objects without a state.
+            Epochs that are none, a second count in one round, or objects without a
+            state.
         """
         if not 0 <= rewind < count:
             raise LoopError(
                 f"`rewind` is {rewind} of {count} epochs; accepted: 0 to {count - 1}"
             )
+        if self._epochs is not None:
+            raise LoopError(f"the epochs of round {self.round} are counted already")
         check_states(kept)
+        self._epochs = 0
         first = rewind if self.round else 0
         epoch = self._resume(first, kept)
         written = time.monotonic()

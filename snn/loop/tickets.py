@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 from torch import nn
@@ -30,10 +32,13 @@ from snn.lottery.round_tickets import RoundTicket, load_state
 from snn.lottery.round_training import CHECKPOINT_SECONDS
 from snn.lottery.run import LotteryResult
 from snn.lottery.saliency import Score
-from snn.lottery.store import StoreError
+from snn.lottery.store import RunFolder, StoreError
 from snn.lottery.variants import variant_configs
 from snn.training.distributed import Processes
 from snn.training.lasting_masks import LastingMasks
+
+# Loops of this process, by the folders of their runs.
+_going: WeakValueDictionary[Path, Generator[LoopTicket]] = WeakValueDictionary()
 
 
 class Tickets:
@@ -142,22 +147,23 @@ class Tickets:
             common["score"] = score
         elif score is not None or batches is None:
             common["score"] = "magnitude"
-        processes = Processes.joined(self._network.example.device.type)
-        module, said = self._network.module, dict(settings or {})
-        identity = processes.broadcast(
-            StandIns.of(module, None).fingerprint + _digest(said)
+        self._common, self._root = common, Path(root)
+        self._score = None if isinstance(score, str) else score
+        said = dict(settings or {})
+        self._processes = Processes.joined(str(self._network.example.device))
+        self._identity = self._processes.broadcast(
+            StandIns.of(self._network.module, None).fingerprint + _digest(said)
         )
         self._runs = {
             label: LoopRun.of(
                 label,
                 config,
+                self._folder(config, own),
                 self._network,
-                Path(root),
-                score=None if isinstance(score, str) else score,
+                score=self._score,
                 method=own,
                 settings=said,
-                identity=identity,
-                processes=processes,
+                processes=self._processes,
             )
             for label, (config, own) in _configs(common, method).items()
         }
@@ -173,13 +179,15 @@ class Tickets:
         LoopError
             A round that was not recorded.
         """
-        last = None
+        # An interrupted loop of this process may still be there, and hold the runs.
         for run in self._runs.values():
-            with self._owned(run):
-                yield from self._rounds(run)
-            last = run
-        if last is not None:
-            self._hand_back(last)
+            former = _going.get(run.folder.path)
+            if former is not None:
+                former.close()
+        rounds = self._all_rounds()
+        for run in self._runs.values():
+            _going[run.folder.path] = rounds
+        return rounds
 
     def __len__(self) -> int:
         """Count the rounds of all methods, recorded or not."""
@@ -219,9 +227,10 @@ class Tickets:
         Parameters
         ----------
         *others : str or Tickets
-            Methods of these tickets to compare the first method with, and tickets of
-            other loops, with the labels of their methods: other seeds, other
-            training. Default: all methods.
+            Methods to compare the first one with, of these tickets or of a loop that
+            has trained the same network for the same rounds; and tickets of other
+            loops, with the labels of their methods: other seeds, other training.
+            Default: all methods of these tickets.
         **named : Tickets
             The same, each with a label of its own, as ``adam=tickets``.
 
@@ -236,7 +245,7 @@ class Tickets:
         ComparisonError
             Runs that do not go together.
         LoopError
-            A method that does not take part, or a run that is not finished.
+            A run that is not finished.
         """
         first = next(iter(self._runs))
         found: dict[str, list[FinishedLoop]] = {first: [self._finished(first)]}
@@ -253,17 +262,49 @@ class Tickets:
         return compared(found)
 
     def _finished(self, method: str | None) -> FinishedLoop:
-        run = self._run(method)
-        return FinishedLoop(run.config, self.result(run.label).outcomes)
+        if method is None or method in self._runs:
+            result = self.result(method)
+            return FinishedLoop(result.config, result.outcomes)
+        # Perhaps another loop has trained the same network with it.
+        [(config, own)] = _configs(self._common, method).values()
+        folder = self._folder(config, own)
+        outcomes = self._processes.broadcast(
+            folder.finished() if self._processes.is_main else None
+        )
+        if outcomes is None:
+            raise LoopError(
+                f"no run of {method} is finished in {folder.path}; give all methods to "
+                f"the loop, Tickets(…, method=[…, {method!r}])"
+            )
+        return FinishedLoop(config, tuple(outcomes))
+
+    def _folder(self, config: LotteryConfig, method: Method | None) -> RunFolder:
+        """Name the folder of a method's run."""
+        own = StandIns.of(None, None, self._score, method)
+        given = replace(
+            own,
+            network=self._network.about["architecture"],
+            data="own-loop",
+            fingerprint="; ".join((self._identity, own.fingerprint)),
+        )
+        return RunFolder.of(config, self._root, given)
 
     def _run(self, method: str | None) -> LoopRun:
         label = next(iter(self._runs)) if method is None else method
         if label not in self._runs:
             raise LoopError(
-                f"`method` is {label!r}, but the loop runs {', '.join(self._runs)}; "
-                f"give all to Tickets(…, method=[…, {label!r}])"
+                f"`method` is {label!r}; the loop runs {', '.join(self._runs)}"
             )
         return self._runs[label]
+
+    def _all_rounds(self) -> Generator[LoopTicket]:
+        last = None
+        for run in self._runs.values():
+            with self._owned(run):
+                yield from self._rounds(run)
+            last = run
+        if last is not None:
+            self._hand_back(last)
 
     @contextmanager
     def _owned(self, run: LoopRun) -> Iterator[None]:

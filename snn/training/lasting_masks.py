@@ -16,6 +16,7 @@ the masks, too.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import count
 from typing import Any
 from weakref import WeakSet
 
@@ -33,6 +34,9 @@ from snn.training.masking import bits_of, check_masks, weight_of, zero
 # Of a masked layer: the bits of its mask, as `masking.zero` takes them. No buffer: it
 # is part of no state dict, and is not sent around by `DistributedDataParallel`.
 _BITS = "_kept_bits"
+# Whose masks they are: those of one object may have been replaced by another's.
+_OWNER = "_kept_by"
+_owners = count()
 
 # All masked layers of this process, copies included.
 _masked: WeakSet[nn.Module] = WeakSet()
@@ -93,12 +97,17 @@ class LastingMasks(Mapping[str, npt.NDArray[np.bool_]]):
     ) -> None:
         self.network = plain_module(network)
         self._masks: dict[str, npt.NDArray[np.bool_]] = {}
-        self._handles: list[RemovableHandle] = []
         self._layers = prunable_layers(self.network) if layers is None else layers
         check_masks(self._layers, masks)
-        for layer in self._layers.values():
-            _forget(layer)
-            self._handles += _hold(layer)
+        self._owner = next(_owners)
+        self._holders = {
+            name: _modules_of(self.network, weight_of(name, layer))
+            for name, layer in self._layers.items()
+        }
+        for holders in self._holders.values():
+            for module in holders:
+                _forget(module)
+                _hold(module, self._owner)
         self.replace(masks)
 
     def __getitem__(self, name: str) -> npt.NDArray[np.bool_]:
@@ -124,7 +133,8 @@ class LastingMasks(Mapping[str, npt.NDArray[np.bool_]]):
             bits = None
             if not masks[name].all():
                 bits = bits_of(masks[name], weight_of(name, layer))
-            setattr(layer, _BITS, bits)
+            for module in self._holders[name]:
+                setattr(module, _BITS, bits)
             _zero_weight(layer)
 
     def zero(self) -> None:
@@ -134,12 +144,11 @@ class LastingMasks(Mapping[str, npt.NDArray[np.bool_]]):
 
     def remove(self) -> None:
         """Leave a plain module, whose pruned weights are zero and free to change."""
-        self.zero()
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
-        for layer in self._layers.values():
-            _forget(layer)
+        for holders in self._holders.values():
+            for module in holders:
+                if getattr(module, _OWNER, None) == self._owner:  # not of later masks
+                    _zero_weight(module)
+                    _forget(module)
 
 
 def forget_masks(network: nn.Module) -> None:
@@ -152,14 +161,18 @@ def forget_masks(network: nn.Module) -> None:
 # pickled with the layers that they belong to.
 
 
-def _hold(layer: nn.Module) -> list[RemovableHandle]:
-    """Watch a layer; its mask may change later without anything being hooked anew."""
-    _watch(layer)
-    return [
-        # Before the hooks of others: they see the weights that the layer computes with.
-        layer.register_forward_pre_hook(_before_forward, prepend=True),
-        layer.register_state_dict_pre_hook(_before_state_dict),  # type: ignore[no-untyped-call]
-    ]
+def _modules_of(network: nn.Module, weight: nn.Parameter) -> list[nn.Module]:
+    """Find all modules that compute with a weight, shared as it may be."""
+    return [one for one in network.modules() if one._parameters.get("weight") is weight]
+
+
+def _hold(module: nn.Module, owner: int) -> None:
+    """Watch a module; its mask may change later without anything being hooked anew."""
+    _watch(module)
+    setattr(module, _OWNER, owner)
+    # Before the hooks of others: they see the weights that the module computes with.
+    module.register_forward_pre_hook(_before_forward, prepend=True)
+    module.register_state_dict_pre_hook(_before_state_dict)  # type: ignore[no-untyped-call]
 
 
 def _forget(layer: nn.Module) -> None:
@@ -170,7 +183,8 @@ def _forget(layer: nn.Module) -> None:
     ):
         for key in [key for key, hook in hooks.items() if hook is ours]:
             del hooks[key]
-    layer.__dict__.pop(_BITS, None)
+    for name in (_BITS, _OWNER):
+        layer.__dict__.pop(name, None)
     _masked.discard(layer)
 
 

@@ -342,6 +342,33 @@ def test_paths_are_those_of_the_masks_that_are_asked_for():
     assert all(np.array_equal(masked[name], open_paths[name]) for name in dense)
 
 
+def test_all_modules_that_share_a_weight_keep_its_mask():
+    """Whichever runs first after a step by hand, it computes without pruned weights."""
+    words, head = nn.Embedding(5, 4), nn.Linear(4, 5, bias=False)
+    words.weight = head.weight
+    network = nn.Sequential(words, head)
+    masks = random_masks(network, KEPT)
+    lasting = LastingMasks(network, masks)
+    words.weight.data.fill_(1)
+    assert torch.equal(words(torch.arange(5)) != 0, torch.from_numpy(masks["1"]))
+    lasting.remove()
+    assert not any(one._forward_pre_hooks for one in network.modules())
+
+
+def test_what_is_replaced_cannot_remove_its_successor():
+    """Masks of a later object stay when the former one is removed."""
+    network = small()
+    first = LastingMasks(network, random_masks(network, 0.9))
+    masks = random_masks(network, KEPT, seed=1)
+    second = LastingMasks(network, masks)
+    first.remove()
+    network[3].weight.data.fill_(1)
+    network(images()[0])
+    assert pruned_are_zero(network, masks)
+    second.remove()
+    assert not any(one._forward_pre_hooks for one in network.modules())
+
+
 def test_masks_that_do_not_fit_are_refused():
     """Names and shapes are checked as everywhere, before anything is hooked."""
     network = tiny_net()

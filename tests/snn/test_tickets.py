@@ -399,8 +399,17 @@ def test_runs_of_several_loops_stand_beside_each_other(tmp_path):
     assert len(named.to_csv().splitlines()) == 1 + 3 * 3
     with pytest.raises(ComparisonError, match="two runs of optimal have one seed"):
         loops[0].compare(loops[2])
-    with pytest.raises(LoopError, match="the loop runs optimal, lth; give all to"):
+    with pytest.raises(
+        LoopError, match=r"no run of u-ticket is finished in .*; give all"
+    ):
         loops[0].compare("u-ticket")
+    with pytest.raises(
+        LoopError, match="`method` is 'u-ticket'; the loop runs optimal,"
+    ):
+        loops[0].result("u-ticket")
+    given = {"settings": {"lr": 0.1}, "method": "u-ticket"}
+    trained(made(net := plain_net(), tmp_path, **given), net)
+    assert loops[0].compare("u-ticket").methods == ("optimal", "u-ticket")
     other = trained(made(net := plain_net(), tmp_path, sparsities=[0.3]), net)
     with pytest.raises(ComparisonError, match="other sparsities"):
         loops[0].compare(short=other)
@@ -509,6 +518,7 @@ class Gates(nn.Module):
         (lambda: dict(example=[1]), "`example` is a list; some inputs"),
         (lambda: dict(epochs=3), "`epochs` is up to your own loop; accepted: "),
         (lambda: dict(epoch=3), "`epoch` is no setting; accepted: "),
+        (lambda: dict(map="banked"), "`map` is no setting; accepted: .*pe_map"),
         (lambda: dict(method=[]), r"`method` is \[\]; give at least one"),
         (lambda: dict(method="best"), "`method` is 'best'; accepted: "),
         (lambda: dict(sparsities=[0.9, 0.5]), "must rise"),
@@ -547,6 +557,28 @@ def test_an_optimizer_of_another_module_is_told(tmp_path):
     with pytest.raises(LoopError, match="Adam stepped in round 0, but none") as error:
         ticket.record(0.5)
     assert "\n" not in str(error.value)
+
+
+def test_a_loop_that_was_interrupted_goes_on_in_the_same_process(tmp_path):
+    """New tickets do not find the run taken by what is left of the old loop."""
+    left = []
+    for again in range(3):
+        network = plain_net()
+        rounds = iter(made(network, tmp_path))
+        ticket = next(rounds)
+        assert ticket.round == again
+        steps(network, torch.optim.SGD(network.parameters(), lr=0.1))
+        ticket.record(0.5)
+        left.append(rounds)  # as a traceback keeps it, when its loop has failed
+    assert list(made(plain_net(), tmp_path)) == []
+
+
+def test_epochs_are_counted_once(tmp_path):
+    """A second count in one round would go back to its beginning."""
+    ticket = next(iter(made(plain_net(), tmp_path)))
+    assert list(ticket.epochs(2)) == [0, 1]
+    with pytest.raises(LoopError, match="epochs of round 0 are counted already"):
+        next(ticket.epochs(2))
 
 
 def test_a_round_without_a_result_is_told(tmp_path):
