@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -17,13 +15,17 @@ from torch import nn
 from balancer.defaults import DEFAULT_MAP, DEFAULT_PES
 from snn.data.batch_split import check_batches
 from snn.loop.compared_tickets import ComparedTickets, FinishedLoop, compared
-from snn.loop.loop_config import LoopConfig, LoopError, refuse_fields_of_training
+from snn.loop.loop_config import (
+    LoopError,
+    accepted_fields,
+    method_configs,
+    settings_digest,
+)
 from snn.loop.loop_network import LoopNetwork, State
 from snn.loop.loop_run import LoopRun
 from snn.loop.loop_ticket import LoopTicket
 from snn.lottery.comparison import ComparisonError
 from snn.lottery.config import LotteryConfig
-from snn.lottery.function_names import function_name
 from snn.lottery.identity import StandIns
 from snn.lottery.methods import Method
 from snn.lottery.network_scores import Batches, Loss
@@ -33,7 +35,6 @@ from snn.lottery.round_training import CHECKPOINT_SECONDS
 from snn.lottery.run import LotteryResult
 from snn.lottery.saliency import Score
 from snn.lottery.store import RunFolder, StoreError
-from snn.lottery.variants import variant_configs
 from snn.training.distributed import Processes
 from snn.training.lasting_masks import LastingMasks
 
@@ -133,14 +134,13 @@ class Tickets:
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         **fields: Any,
     ) -> None:
-        refuse_fields_of_training(fields)
         if batches is not None:
             check_batches("batches", batches)
         self._network = LoopNetwork(network, example, batches, loss)
         self._initial = self._network.state()
         self._rewind: State | None = None
         self._checkpoint_seconds = checkpoint_seconds
-        common = {**fields, "map": pe_map, "pes": pes}
+        common = {**accepted_fields(fields), "map": pe_map, "pes": pes}
         if sparsities is not None:
             common["sparsities"] = tuple(sparsities)
         if isinstance(score, str):
@@ -152,7 +152,7 @@ class Tickets:
         said = dict(settings or {})
         self._processes = Processes.joined(str(self._network.example.device))
         self._identity = self._processes.broadcast(
-            StandIns.of(self._network.module, None).fingerprint + _digest(said)
+            StandIns.of(self._network.module, None).fingerprint + settings_digest(said)
         )
         self._runs = {
             label: LoopRun.of(
@@ -165,7 +165,7 @@ class Tickets:
                 settings=said,
                 processes=self._processes,
             )
-            for label, (config, own) in _configs(common, method).items()
+            for label, (config, own) in method_configs(common, method).items()
         }
         self._again = set(self._runs) if restart else set()
 
@@ -266,7 +266,7 @@ class Tickets:
             result = self.result(method)
             return FinishedLoop(result.config, result.outcomes)
         # Perhaps another loop has trained the same network with it.
-        [(config, own)] = _configs(self._common, method).values()
+        [(config, own)] = method_configs(self._common, method).values()
         folder = self._folder(config, own)
         outcomes = self._processes.broadcast(
             folder.finished() if self._processes.is_main else None
@@ -382,36 +382,3 @@ class Tickets:
         last = run.ticket(run.rounds - 1)
         load_state(self._network.module, last.state)
         self._network.hold(last.pruned.masks)
-
-
-def _configs(
-    common: Mapping[str, Any], method: str | Method | Sequence[str | Method]
-) -> dict[str, tuple[LotteryConfig, Method | None]]:
-    """Make the configuration of each method, by its label."""
-    methods = [method] if isinstance(method, str) or callable(method) else list(method)
-    labels = [one if isinstance(one, str) else function_name(one) for one in methods]
-    if not labels or len(set(labels)) < len(labels):
-        raise LoopError(f"`method` is {labels}; give at least one, each once")
-    found: dict[str, tuple[LotteryConfig, Method | None]] = {}
-    named = [one for one in methods if isinstance(one, str)]
-    configs = variant_configs(common, named, LoopConfig)
-    for label, one in zip(labels, methods, strict=True):
-        if isinstance(one, str):
-            found[label] = configs[label], None
-        else:
-            found[label] = LoopConfig.of(dict(common)), one
-    return found
-
-
-def _digest(settings: Mapping[str, Any]) -> str:
-    """Tell settings apart; empty without any."""
-    if not settings:
-        return ""
-    try:
-        text = json.dumps(settings, sort_keys=True, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise LoopError(
-            f"`settings` cannot be written as JSON ({error}); give names with numbers, "
-            "texts, or lists of these"
-        ) from error
-    return f"; settings {hashlib.sha256(text.encode()).hexdigest()}"
