@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from snn.export.nir_file import export_nir
     from snn.export.state_dict import export_state_dict
     from snn.export.torch_checkpoint import export_torch
+    from snn.loop.compared_tickets import ComparedTickets
+    from snn.loop.loop_config import LoopError
+    from snn.loop.loop_ticket import LoopTicket
+    from snn.loop.one_shot import BalancedMasks, balance_module
+    from snn.loop.tickets import Tickets
     from snn.lottery.comparison import ComparisonError, MethodComparison
     from snn.lottery.config import ConfigError, LotteryConfig, read_toml
     from snn.lottery.live_paths import NetworkPaths, live_weights
@@ -52,20 +57,26 @@ if TYPE_CHECKING:
     from snn.training.config import TrainingConfig
     from snn.training.distributed import Processes
     from snn.training.gradients import GradientMoments, gradient_moments
+    from snn.training.lasting_masks import LastingMasks
     from snn.training.masking import keep_masks
     from snn.training.trainer import Trainer
 
 __all__ = [
     "METHODS",
     "AppliedOrders",
+    "BalancedMasks",
+    "ComparedTickets",
     "ComparisonError",
     "ConfigError",
     "DataError",
     "FoldedLayer",
     "GradientMoments",
     "ImageData",
+    "LastingMasks",
     "LayerOrder",
     "LayerOutcome",
+    "LoopError",
+    "LoopTicket",
     "LotteryConfig",
     "LotteryResult",
     "LotteryTrainer",
@@ -86,11 +97,13 @@ __all__ = [
     "Standardization",
     "StoreError",
     "TicketAccuracy",
+    "Tickets",
     "Trained",
     "Trainer",
     "TrainingConfig",
     "Watcher",
     "apply_order",
+    "balance_module",
     "build_network",
     "compare_methods",
     "export_nir",
@@ -119,14 +132,19 @@ __all__ = [
 _HOMES = {
     "METHODS": "snn.lottery.methods",
     "AppliedOrders": "snn.channels.apply_order",
+    "BalancedMasks": "snn.loop.one_shot",
     "ComparisonError": "snn.lottery.comparison",
     "ConfigError": "snn.lottery.config",
+    "ComparedTickets": "snn.loop.compared_tickets",
     "DataError": "snn.data.image_data",
     "FoldedLayer": "snn.export.folding",
     "GradientMoments": "snn.training.gradients",
     "ImageData": "snn.data.image_data",
     "LayerOrder": "snn.channels.apply_order",
     "LayerOutcome": "snn.lottery.results",
+    "LastingMasks": "snn.training.lasting_masks",
+    "LoopError": "snn.loop.loop_config",
+    "LoopTicket": "snn.loop.loop_ticket",
     "LotteryConfig": "snn.lottery.config",
     "LotteryResult": "snn.lottery.run",
     "LotteryTrainer": "snn.lottery.sweep_trainer",
@@ -147,11 +165,13 @@ _HOMES = {
     "Standardization": "snn.lottery.ticket_network",
     "StoreError": "snn.lottery.store",
     "TicketAccuracy": "snn.retraining.ticket_accuracy",
+    "Tickets": "snn.loop.tickets",
     "Trained": "snn.lottery.saliency",
     "Trainer": "snn.training.trainer",
     "TrainingConfig": "snn.training.config",
     "Watcher": "snn.lottery.watcher",
     "apply_order": "snn.channels.apply_order",
+    "balance_module": "snn.loop.one_shot",
     "build_network": "snn.networks.models",
     "compare_methods": "snn.lottery.run_comparison",
     "export_nir": "snn.export.nir_file",

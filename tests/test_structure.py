@@ -37,7 +37,7 @@ FLOORS = {
     ),
     "snn": (
         *("array_types", "torch_files", "channels", "data", "networks", "training"),
-        *("lottery", "export", "retraining", "commands"),
+        *("lottery", "loop", "export", "retraining", "commands"),
     ),
 }
 MOST_LINES = 400

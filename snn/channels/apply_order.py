@@ -109,7 +109,9 @@ def apply_order(
         Layers without one follow those whose channels they share.
     leaders : collection of str
         Layers whose order is taken where layers that share their channels, as in a
-        residual stage, ask for different ones. The others keep a table.
+        residual stage, ask for different ones. The others keep a table. Where none is
+        named, the order is taken that most of the layers ask for; of several, the one
+        whose layers have more weights, then the first.
     elementwise : tuple of types
         Modules of your own that treat every channel for itself and broadcast their
         parameters against their input, as a neuron does.
@@ -125,7 +127,7 @@ def apply_order(
     Raises
     ------
     OrderError
-        Unknown names, no permutations, layers of one group that disagree, a network
+        Unknown names, no permutations, leaders of one group that disagree, a network
         that holds the state of an earlier run, or computed weights that cannot follow.
 
     Examples
@@ -149,7 +151,8 @@ def apply_order(
     for group in graph.groups():
         space = graph.layers[group[0]].outputs.root()
         if space.fixed is None:
-            order = _order_of(group, space.channels, wanted, leaders)
+            asked = {name: wanted[name] for name in group if name in wanted}
+            order = _order_of(network, space.channels, asked, leaders)
             chosen[id(space)] = order
             axes |= {axis: _expanded(order, axis.inner) for axis in space.axes}
     permuted = copy_of(network)
@@ -206,23 +209,34 @@ def _validated(
 
 
 def _order_of(
-    group: tuple[str, ...],
+    network: nn.Module,
     channels: int,
-    wanted: Mapping[str, Order],
+    asked: Mapping[str, Order],
     leaders: Collection[str],
 ) -> Order:
-    asked = [name for name in group if name in wanted]
-    leading = [name for name in asked if name in leaders] or asked
-    if not leading:
-        return np.arange(channels)
-    order = wanted[leading[0]]
+    """Choose the order of layers that share their channels and ask for some."""
+    leading = [name for name in asked if name in leaders]
     for name in leading[1:]:
-        if not np.array_equal(order, wanted[name]):
+        if not np.array_equal(asked[leading[0]], asked[name]):
             raise OrderError(
-                f"{leading[0]} and {name} share their channels but ask for different "
-                "orders; give them one, or name the one to follow in `leaders`"
+                f"the leaders {leading[0]} and {name} share their channels but ask for "
+                "different orders; name one of them in `leaders`, or none"
             )
-    return order
+    if not leading:
+        # Who does not lead keeps a table: as few as possible.
+        behind: dict[bytes, list[str]] = {}
+        for name, order in asked.items():
+            behind.setdefault(order.tobytes(), []).append(name)
+        leading = max(
+            behind.values(), default=[], key=lambda names: _votes(network, names)
+        )
+    return asked[leading[0]] if leading else np.arange(channels)
+
+
+def _votes(network: nn.Module, names: list[str]) -> tuple[int, int]:
+    """Count layers and their weights."""
+    layers: list[Any] = [network.get_submodule(name) for name in names]
+    return len(layers), sum(layer.weight.numel() for layer in layers)
 
 
 def _expanded(order: Order, inner: int) -> Order:

@@ -181,5 +181,7 @@ def _changes_by_hook(module: nn.Module) -> bool:
 
     before = module._forward_pre_hooks.values()
     return bool(module._forward_hooks) or any(
-        not isinstance(hook, BasePruningMethod) for hook in before
+        not isinstance(hook, BasePruningMethod)
+        and not getattr(hook, "keeps_channels", False)
+        for hook in before
     )

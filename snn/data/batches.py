@@ -7,12 +7,13 @@ from collections.abc import Iterator
 import torch
 
 from snn.data.augmentation import draw_moves, moved
+from snn.data.batch_split import BatchSplit
 from snn.data.image_data import DataError, ImageData, Split
 
 
 def batches(
     data: ImageData,
-    split: Split,
+    split: Split | BatchSplit,
     size: int,
     *,
     generator: torch.Generator | None = None,
@@ -34,7 +35,8 @@ def batches(
         One of its parts.
     size : int
         Images of a batch. The last one may have fewer; a single image that is left over
-        joins the batch before it, because batch normalization needs two.
+        joins the batch before it, because batch normalization needs two. A `BatchSplit`
+        has batches of its own.
     generator : Generator on the CPU, optional
         Shuffles the images and draws the augmentation; without it they come in order.
     augment : bool
@@ -65,7 +67,23 @@ def batches(
         raise DataError(f"`size` is {size}; a batch needs at least one image")
     if augment and generator is None:
         raise DataError("augmentation is random; give it a `generator`")
+    if isinstance(split, BatchSplit):
+        return _own_batches(split, generator, part, device)
     return _batches(data, split, size, generator, augment, part, device)
+
+
+def _own_batches(
+    split: BatchSplit,
+    generator: torch.Generator | None,
+    part: slice,
+    device: torch.device | str,
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Take batches as they come."""
+    for batch in split.run(generator):
+        images = batch.images[part].to(device)
+        if images.ndim == 5:
+            images = images.transpose(0, 1).contiguous()
+        yield images.float(), batch.labels[part].to(device)
 
 
 def _batches(

@@ -1,13 +1,16 @@
-"""Labelled images in memory: training, validation and test part, and their scale."""
+"""Labelled images: training, validation and test part, and their scale."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
 from balancer.errors import BalancerError
+
+if TYPE_CHECKING:
+    from snn.data.batch_split import BatchSplit
 
 Augmentation = Literal["none", "shift", "shift-and-flip"]
 
@@ -70,6 +73,24 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one image or sequence."""
+        return tuple(self.images.shape[1:])
+
+    def share_of_step(self, size: int) -> float:
+        """Part of an epoch that a batch of `size` images is."""
+        return size / len(self)
+
+    def least_batch(self, size: int) -> int:
+        """Images of the smallest batch of an epoch; one image alone joins another."""
+        rest = len(self) % size
+        return rest if rest > 1 else size
+
+    def first(self, count: int) -> Split:
+        """Return a copy of the first images, at most so many."""
+        return self.take(torch.arange(min(count, len(self))))
+
     def take(self, indices: torch.Tensor) -> Split:
         """Return a copy of some of the images, in the order of `indices`."""
         return Split(self.images[indices], self.labels[indices])
@@ -83,9 +104,9 @@ class ImageData:
     ----------
     name : str
         What was loaded.
-    train, validation, test : Split
-        Disjoint parts. Choices are made on `validation`, which may be empty; `test` is
-        for the last number alone.
+    train, validation, test : Split or BatchSplit
+        Disjoint parts, in memory or in batches. Choices are made on `validation`, which
+        may be empty; `test` is for the last number alone.
     classes : int
         Number of classes; every one has training images.
     mean, std : Tensor of float32 [C]
@@ -96,9 +117,9 @@ class ImageData:
     """
 
     name: str
-    train: Split
-    validation: Split
-    test: Split
+    train: Split | BatchSplit
+    validation: Split | BatchSplit
+    test: Split | BatchSplit
     classes: int
     mean: torch.Tensor
     std: torch.Tensor
@@ -107,18 +128,18 @@ class ImageData:
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of one image, or of one frame of events."""
-        channels, height, width = self.train.images.shape[-3:]
+        channels, height, width = self.train.shape[-3:]
         return channels, height, width
 
     @property
     def events(self) -> bool:
         """Every image is a sequence of frames."""
-        return self.train.images.ndim == 5
+        return len(self.train.shape) == 4
 
     @property
     def timesteps(self) -> int | None:
         """Frames of each sequence of events; None for still images."""
-        return self.train.images.shape[1] if self.events else None
+        return self.train.shape[0] if self.events else None
 
 
 def channel_statistics(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

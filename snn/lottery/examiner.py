@@ -10,14 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from balancer.metrics import network_eta, network_utilization
 from snn.array_types import Masks, Scores
+from snn.data.batch_split import BatchSplit
 from snn.data.batches import batches
 from snn.data.image_data import Split
 from snn.lottery.early_time import early_timesteps
-from snn.lottery.hardware import RunArray, layer_outcomes
-from snn.lottery.live_paths import PathError, live_weights
-from snn.lottery.pruning import Pruned, kept_magnitude
+from snn.lottery.hardware import RunArray
+from snn.lottery.live_paths import effective_weights
+from snn.lottery.outcomes import Measured, round_outcome
+from snn.lottery.pruning import Pruned
 from snn.lottery.results import RoundOutcome
 from snn.networks.inference import inference
 from snn.networks.spikes import SpikeError, input_rates, record_spikes
@@ -66,40 +67,15 @@ class Examiner:
             Epochs of training in this round.
         """
         timesteps: int = about["timesteps"]
-        spike_rates: dict[str, float] = about["spike_rates"]
         data = self.trainer.data
         test = self.trainer.evaluate(data.test, timesteps)
         validation = None
         if len(data.validation):
             validation = self.trainer.evaluate(data.validation, timesteps).accuracy
-        report = self.array.report(pruned.masks, pruned.schedules, about)
-        metrics = self.array.load_metrics(pruned.masks, pruned.schedules)
+        measured = Measured(test.accuracy, test.loss, validation, epochs)
         effective = self.effective(pruned.masks, timesteps)
-        layers = layer_outcomes(
-            pruned.masks, ranked, metrics, spike_rates, report, effective
-        )
-        weights = [layer.weights for layer in layers]
-        nonzeros = sum(layer.nonzeros for layer in layers)
-        rates = list(spike_rates.values())
-        return RoundOutcome(
-            round=number,
-            timesteps=timesteps,
-            sparsity=1 - nonzeros / sum(weights),
-            nonzeros=nonzeros,
-            accuracy=test.accuracy,
-            loss=test.loss,
-            validation_accuracy=validation,
-            kept_fraction=kept_magnitude(ranked, pruned.masks),
-            utilization=network_utilization([x.utilization for x in layers], weights),
-            eta=network_eta(list(metrics.values())),
-            spike_rate=sum(rates) / len(rates) if rates else None,
-            cycles=None if report is None else report.cycles,
-            idle_cycles=None if report is None else report.idle_cycles,
-            energy=None if report is None else report.energy_pj,
-            energy_unit=None if report is None else report.accelerator.energy_unit,
-            epochs=epochs,
-            layers=layers,
-            effective=None if effective is None else sum(effective.values()),
+        return round_outcome(
+            number, pruned, ranked, self.array, about, effective, measured
         )
 
     def effective(self, masks: Masks, timesteps: int) -> dict[str, int] | None:
@@ -111,11 +87,7 @@ class Examiner:
             None for a network whose paths cannot be followed.
         """
         network = self.trainer.network
-        try:
-            live = live_weights(network, masks, self.images(1, timesteps))
-        except PathError:
-            return None
-        return {n: int(np.count_nonzero(mask & live[n])) for n, mask in masks.items()}
+        return effective_weights(network, masks, self.images(1, timesteps))
 
     def images(self, count: int, timesteps: int) -> torch.Tensor:
         """Return test images as the network takes them."""
@@ -124,7 +96,7 @@ class Examiner:
         )
 
     def rates(
-        self, timesteps: int, split: Split | None = None
+        self, timesteps: int, split: Split | BatchSplit | None = None
     ) -> dict[str, npt.NDArray[np.float32]]:
         """Count the spikes that images cause, by time step and input channel.
 
@@ -165,11 +137,11 @@ class Examiner:
         return early_timesteps(torch.cat(logits, dim=1), threshold)
 
     def _batches(
-        self, split: Split, timesteps: int, count: int
+        self, split: Split | BatchSplit, timesteps: int, count: int
     ) -> Iterator[torch.Tensor]:
         """Batch the first images of a split, all of them in every process."""
         data = self.trainer.data
-        few = split.take(torch.arange(min(count, len(split))))
+        few = split.first(count)
         size, device = self.trainer.config.batch_size, self.trainer.processes.device
         for x, _ in batches(data, few, size, device=device):
             yield x[:timesteps] if data.events else x

@@ -1,4 +1,4 @@
-"""What stands in for network, data and score of a configuration, and what it is."""
+"""What stands in for parts of a configuration (network, data, score, method)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from snn.data.batch_split import BatchSplit
 from snn.data.image_data import ImageData
+from snn.lottery.function_names import function_name
 
 # What a run sets itself, or what is no part of what a module computes.
 _LEFT_OUT = ("training", "timesteps")
@@ -31,19 +33,21 @@ _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
 @dataclass(frozen=True, slots=True)
 class StandIns:
-    """A network, data and a score that were given, and not named by a configuration.
+    """What was given, and not named by a configuration.
 
     Attributes
     ----------
-    network, data : str or None
+    network, data, method : str or None
         Their names; None for those of the configuration.
     fingerprint : str
         Differs where results would: initial weights, modules with their settings and
-        code, images, labels and their scale, the code of a score and what it uses.
+        code, images, labels and their scale, the code of a score or method and what it
+        uses.
     """
 
     network: str | None = None
     data: str | None = None
+    method: str | None = None
     fingerprint: str = ""
 
     @classmethod
@@ -52,6 +56,7 @@ class StandIns:
         network: nn.Module | None,
         data: ImageData | None,
         score: Callable[..., Any] | None = None,
+        method: Callable[..., Any] | None = None,
     ) -> Self:
         """Look at what was given."""
         prints = []
@@ -61,9 +66,12 @@ class StandIns:
             prints.append(f"data {data.name} {_digest(_of_data(data))}")
         if score is not None:
             prints.append(f"score {_digest(_of_callable(score, {}))}")
+        if method is not None:
+            prints.append(f"method {_digest(_of_callable(method, {}))}")
         return cls(
             None if network is None else type(network).__name__,
             None if data is None else data.name,
+            None if method is None else function_name(method),
             "; ".join(prints),
         )
 
@@ -81,6 +89,9 @@ def _of_data(data: ImageData) -> Iterator[Part]:
     for tensor in (data.mean, data.std):
         yield from _of_tensor(tensor)
     for split in (data.train, data.validation, data.test):
+        if isinstance(split, BatchSplit):
+            yield split.digest.encode()
+            continue
         yield from _of_tensor(split.images)
         yield from _of_tensor(split.labels)
 

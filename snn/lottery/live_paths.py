@@ -26,6 +26,7 @@ from snn.channels.module_rules import LAYERS, Treatment, treatment_of
 from snn.channels.trace import copy_of
 from snn.networks.inference import inference
 from snn.networks.layers import prunable_layers
+from snn.training.lasting_masks import forget_masks
 from snn.training.masking import layers_of_masks
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -92,6 +93,23 @@ def live_weights(
     return NetworkPaths(network, example).live(masks)
 
 
+def effective_weights(
+    network: nn.Module, masks: Masks, example: torch.Tensor
+) -> dict[str, int] | None:
+    """Count the kept weights of each layer that lie on a path; see `live_weights`.
+
+    Returns
+    -------
+    dict of str to int or None
+        None for a network whose paths cannot be followed.
+    """
+    try:
+        live = live_weights(network, masks, example)
+    except PathError:
+        return None
+    return {n: int(np.count_nonzero(mask & live[n])) for n, mask in masks.items()}
+
+
 class NetworkPaths:
     """The paths of a network, to be asked for the masks of many answers.
 
@@ -112,6 +130,7 @@ class NetworkPaths:
 
     def __init__(self, network: nn.Module, example: torch.Tensor) -> None:
         paths: Any = copy_of(network)
+        forget_masks(paths)  # what is kept is asked anew every time
         self._network, self._paths = network, paths
         self._example = torch.ones_like(example, dtype=torch.float32)
         self._weights: dict[str, nn.Parameter] = {}

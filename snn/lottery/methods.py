@@ -27,13 +27,16 @@ from balancer import (
     u_ticket_mask,
 )
 from balancer.array_types import AnyArray, BoolArray
+from balancer.errors import naming
 from balancer.maps.registry import find_kind
 from balancer.program.keys import mark
 from snn.array_types import Masks
+from snn.lottery.function_names import function_name
 from snn.lottery.path_search import along_live_paths
 from snn.lottery.pruning import (
     Pruned,
     Pruning,
+    check_pruned,
     layer_budgets,
     least_kept,
     natural_schedules,
@@ -82,6 +85,45 @@ def get_method(name: str) -> Method:
             f"`method` is {name!r}; accepted: {', '.join(sorted(METHODS))}"
         )
     return METHODS[name]
+
+
+def validated_method(method: Method) -> Method:
+    """Hold a method of a user's own to what all of them promise.
+
+    Parameters
+    ----------
+    method : callable
+        Takes a `Pruning` and returns a `Pruned`, of exactly its layers.
+
+    Returns
+    -------
+    callable
+        The same method, which raises `BalancerError` where it returns something else:
+        masks that are not bool in the shape of the weights, or schedules of other
+        channels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from snn import METHODS, Pruning
+    >>> from snn.lottery.methods import validated_method
+    >>> ones = {"a": np.ones((2, 3), bool)}
+    >>> asked = Pruning({"a": np.arange(6.0).reshape(2, 3)}, ones, ones, 0.5, 0.5)
+    >>> validated_method(METHODS["lth"])(asked).masks["a"].tolist()
+    [[False, False, False], [True, True, True]]
+    """
+
+    def checked(pruning: Pruning) -> Pruned:
+        with naming(f"`method` {function_name(method)}"):
+            made = method(pruning)
+            if not isinstance(made, Pruned):
+                raise BalancerError(
+                    f"it returned {type(made).__name__}; a `snn.Pruned` is needed"
+                )
+            check_pruned(made, pruning)
+        return made
+
+    return checked
 
 
 def check_map(method: str, pe_map: str) -> None:

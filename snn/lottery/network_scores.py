@@ -102,6 +102,23 @@ def score_of(
         if score is rate:
             rates = input_rates(network, (x for x, _ in batches))
 
+    @cache  # one pass is enough for all that a score asks
+    def gradients() -> dict[str, GradientMoments]:
+        devices = {
+            one.device for one in network.parameters() if one.device.type == "cuda"
+        }
+        with torch.random.fork_rng(list(devices)):
+            reset_net(network)
+            return moments_of_batches(network, batches, loss_backward(network, loss))
+
+    return validated(score)(Trained(present, rates, gradients))
+
+
+def loss_backward(
+    network: nn.Module, loss: Loss
+) -> Callable[[tuple[torch.Tensor, Any]], None]:
+    """Make what leaves the gradients of a batch in the parameters of a network."""
+
     def backward(batch: tuple[torch.Tensor, Any]) -> None:
         x, y = batch
         try:
@@ -114,16 +131,7 @@ def score_of(
         finally:
             reset_net(network)
 
-    @cache  # one pass is enough for all that a score asks
-    def gradients() -> dict[str, GradientMoments]:
-        devices = {
-            one.device for one in network.parameters() if one.device.type == "cuda"
-        }
-        with torch.random.fork_rng(list(devices)):
-            reset_net(network)
-            return moments_of_batches(network, batches, backward)
-
-    return validated(score)(Trained(present, rates, gradients))
+    return backward
 
 
 def _said(made: object) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from balancer import (
+    BalancerError,
     LayerCost,
     PEMap,
     Schedule,
@@ -134,6 +135,42 @@ class Pruned:
     masks: Masks
     carried: Masks
     schedules: Schedules
+
+
+def check_pruned(made: Pruned, pruning: Pruning) -> None:
+    """Refuse an answer that does not fit its question.
+
+    Raises
+    ------
+    BalancerError
+        Layers that are missing or unknown, masks that are not bool in the shape of the
+        weights, or schedules of other channels than the PE map orders.
+    """
+    fields = {"masks": made.masks, "carried": made.carried}
+    for field, given in (*fields.items(), ("schedules", made.schedules)):
+        if not isinstance(given, Mapping) or given.keys() != pruning.scores.keys():
+            said = given if isinstance(given, Mapping) else [type(given).__name__]
+            raise BalancerError(
+                f"`{field}` are of {', '.join(map(str, said)) or 'no layer'}; exactly "
+                f"those of {', '.join(pruning.scores)} are needed"
+            )
+    for name, scores in pruning.scores.items():
+        for field, masks in fields.items():
+            mask = np.asarray(masks[name])
+            if mask.dtype != np.bool_ or mask.shape != scores.shape:
+                raise BalancerError(
+                    f"`{field}[{name!r}]` is {mask.dtype}{list(mask.shape)}; "
+                    f"bool{list(scores.shape)} is needed"
+                )
+        natural, schedule = pruning.map_of(name).schedule(), made.schedules[name]
+        if not isinstance(schedule, Schedule) or (
+            (schedule.axis, len(schedule.order)) != (natural.axis, len(natural.order))
+        ):
+            raise BalancerError(
+                f"`schedules[{name!r}]` is {schedule!r}; a `balancer.Schedule` of "
+                f"{len(natural.order)} channels on axis {natural.axis} is needed, such "
+                "as `pruning.map_of(name).schedule()`"
+            )
 
 
 def natural_schedules(layers: Mapping[str, AnyArray], pe_map: str) -> Schedules:

@@ -63,8 +63,10 @@ class RoundOutcome:
         Fraction of the weights that are pruned.
     nonzeros : int
         Weights that are kept.
-    accuracy, loss : float
+    accuracy : float
         On the test images, after the last epoch.
+    loss : float or None
+        On the same; None if a loop of the user's own did not say.
     validation_accuracy : float or None
         On the validation images; None without any.
     kept_fraction : float or None
@@ -80,8 +82,8 @@ class RoundOutcome:
         Of one inference on the accelerator.
     energy_unit : str or None
         Unit of the energy.
-    epochs : int
-        Epochs of training in this round.
+    epochs : int or None
+        Epochs of training in this round; None if nobody has counted.
     layers : tuple of LayerOutcome
         In the order in which they run.
     effective : int or None
@@ -93,7 +95,7 @@ class RoundOutcome:
     sparsity: float
     nonzeros: int
     accuracy: float
-    loss: float
+    loss: float | None
     validation_accuracy: float | None
     kept_fraction: float | None
     utilization: float
@@ -103,9 +105,18 @@ class RoundOutcome:
     idle_cycles: float | None
     energy: float | None
     energy_unit: str | None
-    epochs: int
+    epochs: int | None
     layers: tuple[LayerOutcome, ...]
     effective: int | None = None
+
+    def __str__(self) -> str:
+        """Say in a line what the round came to."""
+        cycles = "" if self.cycles is None else f", {self.cycles:,.0f} cycles"
+        return (
+            f"round {self.round}: {self.nonzeros:,} weights, {self.sparsity:.2%} "
+            f"pruned, accuracy {self.accuracy:.2%}, utilization {self.utilization:.3f}"
+            f"{cycles}"
+        )
 
     @property
     def dead_weights(self) -> int | None:

@@ -165,11 +165,14 @@ def _refuse(path: Path, damage: str | None) -> None:
 
 
 def state_of(network: nn.Module) -> Arrays:
-    """Copy parameters and buffers of a network."""
-    return {
-        name: tensor.detach().cpu().contiguous().numpy().copy()
-        for name, tensor in network.state_dict().items()
-    }
+    """Copy parameters and buffers of a network; bf16, which NumPy lacks, as float32."""
+    state = {}
+    for name, tensor in network.state_dict().items():
+        plain = tensor.detach().cpu().contiguous()
+        if plain.dtype is torch.bfloat16:
+            plain = plain.float()
+        state[name] = plain.numpy().copy()
+    return state
 
 
 def load_state(network: nn.Module, state: Mapping[str, npt.NDArray[Any]]) -> None:

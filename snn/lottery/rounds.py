@@ -6,7 +6,6 @@ import time
 from functools import cache
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 from hwmodel import save_spikes
@@ -15,11 +14,11 @@ from snn.data.image_data import ImageData
 from snn.lottery.config import LotteryConfig
 from snn.lottery.configured import configured_data, configured_network
 from snn.lottery.examiner import Examiner
+from snn.lottery.function_names import function_name
 from snn.lottery.hardware import RunArray
-from snn.lottery.live_paths import NetworkPaths
-from snn.lottery.methods import ROUNDED, get_method
-from snn.lottery.neighbours import neighbours
-from snn.lottery.pruning import Pruned, Pruning, check_room, natural_schedules
+from snn.lottery.methods import Method
+from snn.lottery.pruner import Pruner, round_seed
+from snn.lottery.pruning import Pruned
 from snn.lottery.results import RoundOutcome
 from snn.lottery.round_tickets import RoundTicket, load_state, state_of
 from snn.lottery.round_training import RoundTraining
@@ -29,7 +28,6 @@ from snn.lottery.saliency import (
     Trained,
     get_score,
     grown,
-    name_of,
     validated,
 )
 from snn.lottery.store import Checkpoint, RunFolder, StoreError
@@ -38,7 +36,6 @@ from snn.lottery.timesteps import check_frames, run_timesteps
 from snn.lottery.watcher import Watcher
 from snn.networks.calls import observe_calls
 from snn.networks.geometry import list_layers
-from snn.networks.layers import layer_notes, prunable_layers
 from snn.networks.spikes import mean_rates
 from snn.training.distributed import Processes
 from snn.training.gradients import GradientMoments, gradient_moments
@@ -59,12 +56,12 @@ class Rounds:
         data: ImageData | None,
         watcher: Watcher | None,
         score: Score | None = None,
+        method: Method | None = None,
     ) -> None:
         self.config = config
         self.folder = folder
         self.processes = processes
         self.watcher = watcher or Watcher()
-        self.method = get_method(config.method)
         self.score = get_score(config.score) if score is None else validated(score)
         self.needs_rates = config.score == "rate" or score is not None
         self.array = RunArray.of(config)
@@ -91,58 +88,27 @@ class Rounds:
             "layers": list_layers(network, calls),
         }
         if score is not None:
-            self.about["score"] = name_of(score)
-        layers: dict[str, Any] = dict(prunable_layers(network))
-        dense = {
-            name: np.ones(layer.weight.shape, np.bool_)
-            for name, layer in layers.items()
-        }
-        self.dense = Pruned(dense, dense, natural_schedules(dense, config.map))
-        paths = NetworkPaths(network, example) if config.live_paths else None
-        if paths is not None and "live_paths" in config.model_fields_set:
-            paths.live(dense)  # or say at once that it cannot be done
-        effective = self.examiner.effective(dense, self.timesteps)
-        self.has_paths = effective is not None
-        self.live = paths.live if paths is not None and self.has_paths else None
-        self.neighbours = neighbours(network) if self.live is not None else ()
+            self.about["score"] = function_name(score)
+        if method is not None:
+            self.about["method"] = function_name(method)
+        self.pruner = Pruner(
+            config,
+            network,
+            self.examiner.images(1, self.timesteps),
+            self.array,
+            self.about,
+            method,
+        )
         self.notes = self._notes()
         # What would fail at the end should fail now.
-        self.costs = None
-        if config.method == "latency" or config.budgets == "cycles":
-            self.costs = self.array.costs(dense, self.about)
-        if config.method in ROUNDED:
-            check_room(self._last_pruning())
         if config.record_images:
             self.examiner.spikes(1, self.timesteps)
         self.journal: Journal | None = None  # of the main process
         self.rewind: dict[str, Any] | None = None
 
-    def _last_pruning(self) -> Pruning:
-        """Ask for the last sparsity at once, of weights that are all alike."""
-        dense, config = self.dense.masks, self.config
-        return Pruning(
-            scores={name: mask.astype(np.float32) for name, mask in dense.items()},
-            masks=dense,
-            carried=dense,
-            sparsity=config.schedule_of_sparsity[-1],
-            step=0.0,
-            budgets=config.budgets,
-            pe_map=config.map,
-            pes=config.pes,
-            allow_empty=config.allow_empty,
-            costs=self.costs,
-        )
-
     def _notes(self) -> tuple[str, ...]:
         """Say what the numbers of this network might hide, a sentence each."""
-        notes = layer_notes(self.network)
-        if assumption := self.array.assumption(self.dense.masks, self.about):
-            notes.append(f"Cycles and energy: {assumption}.")
-        if not self.has_paths:
-            notes.append(
-                "Effective weights are not counted, and live paths not asked for: the "
-                "paths of this network cannot be followed."
-            )
+        notes = self.pruner.notes()
         asked = self.config.timesteps
         if self.timesteps != asked:
             steps = "step" if self.timesteps == 1 else "steps"
@@ -250,32 +216,7 @@ class Rounds:
         """Choose the masks of a round: the main process decides for all."""
         if not self.processes.is_main:
             return self.processes.broadcast(None)  # type: ignore[return-value]
-        return self.processes.broadcast(self._choose(number, last))
-
-    def _choose(self, number: int, last: RoundTicket | None) -> Pruned:
-        sparsities = self.config.schedule_of_sparsity
-        if last is None:
-            return self.dense
-        left = 1 - sparsities[number - 1]
-        pruning = Pruning(
-            scores=last.ranking,
-            masks=last.pruned.masks,
-            carried=last.pruned.carried,
-            sparsity=sparsities[number],
-            step=(sparsities[number] - sparsities[number - 1]) / left,
-            budgets=self.config.budgets,
-            pe_map=self.config.map,
-            pes=self.config.pes,
-            revive=self.config.revive,
-            allow_empty=self.config.allow_empty,
-            seed=round_seed(self.config.seed, number),
-            costs=self.costs,
-            latency_budget=self.config.latency_budget,
-            live=self.live,
-            neighbours=self.neighbours,
-        )
-        early = sparsities[number] < self.config.balance_from
-        return (get_method("lth") if early else self.method)(pruning)
+        return self.processes.broadcast(self.pruner.choose(number, last))
 
     def _timesteps(self, number: int, last: RoundTicket | None) -> int:
         """Time steps of a round."""
@@ -356,9 +297,3 @@ class Rounds:
                 "begin again with --restart"
             )
         return self.rewind
-
-
-def round_seed(seed: int, number: int, again: int = 0) -> int:
-    """Return the seed of a round; another one for each time that it is done again."""
-    parts = [seed, number, again] if again else [seed, number]
-    return int(np.random.SeedSequence(parts).generate_state(1)[0])

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from torch import nn
 
-from snn.data.image_data import ImageData
+from snn.data.loaders import Data, as_image_data
 from snn.lottery.config import LotteryConfig
 from snn.lottery.identity import StandIns
+from snn.lottery.methods import Method
 from snn.lottery.results import RoundOutcome
 from snn.lottery.round_tickets import load_state, load_ticket
 from snn.lottery.round_training import CHECKPOINT_SECONDS
@@ -68,8 +69,9 @@ def run_lottery(
     resume: bool = False,
     restart: bool = False,
     network: nn.Module | None = None,
-    data: ImageData | None = None,
+    data: Data | None = None,
     score: Score | None = None,
+    method: Method | None = None,
     processes: Processes | None = None,
     watcher: Watcher | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
@@ -97,12 +99,19 @@ def run_lottery(
         those of a run that is finished already. After an error or an interrupt it has
         those again with which it came, so that the same call can go on with `resume`:
         a run is told by its initial weights, its modules and their settings.
-    data : ImageData, optional
-        Instead of ``config.dataset``.
+    data : ImageData, mapping or tuple, optional
+        Instead of ``config.dataset``. Batches of your own are data, too: a tuple
+        (train, test), or a dict with these and ``validation``, of `DataLoader`s or
+        other iterables of (images, labels). They come in their own sizes, made anew in
+        every epoch, and the network takes them as they are.
     score : callable, optional
         Instead of ``config.score``: takes a `Trained` and returns, by layer, scores of
         all weights in their shape, finite and not negative. A run is told by its code,
         too, with its defaults and the variables it uses; tickets record its name.
+    method : callable, optional
+        Instead of ``config.method``: takes a `Pruning` and returns a `Pruned`. A run is
+        told by its code, as by that of a score. What the configuration does not say is
+        as for its own method.
     processes : Processes, optional
         By default those that torchrun started, or this one. The main one prunes.
     watcher : Watcher, optional
@@ -133,17 +142,18 @@ def run_lottery(
     >>> result.last.round, round(result.last.sparsity, 2), result.last.utilization
     (1, 0.5, 1.0)
     """
+    images = as_image_data(data)
     with (
         nullcontext(processes) if processes else Processes.start() as processes,
         _restored_on_failure(network),
     ):
-        given = processes.broadcast(StandIns.of(network, data, score))
+        given = processes.broadcast(StandIns.of(network, images, score, method))
         folder = RunFolder.of(config, Path(root), given)
         with _owned(folder, processes):
             result = _finished(folder, processes, resume, restart)
             if result is None:
                 rounds = Rounds(
-                    config, folder, processes, network, data, watcher, score
+                    config, folder, processes, network, images, watcher, score, method
                 )
                 if processes.is_main:
                     folder.begin(anew=restart)  # not before: it could not be run

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
+import torch
+from torch import nn
+
+from snn.data.image_data import ImageData
+from snn.data.loaders import Data, as_image_data
 from snn.lottery.comparison import ComparisonError, Failure, MethodComparison, Run
 from snn.lottery.config import LotteryConfig
+from snn.lottery.function_names import function_name
+from snn.lottery.identity import StandIns
+from snn.lottery.methods import Method
 from snn.lottery.run import run_lottery
 from snn.lottery.store import RunFolder
 from snn.lottery.variants import variant_configs
@@ -22,14 +32,21 @@ Ended: TypeAlias = Run | Failure
 
 
 class _PlannedRun(NamedTuple):
-    """A run to do, and what the comparison calls it."""
+    """A run to do, what the comparison calls it, and what it is given."""
 
     label: str
     config: LotteryConfig
+    network: nn.Module | None = None
+    data: ImageData | None = None
+    method: Method | None = None
 
     @property
     def key(self) -> tuple[str, int]:
         return self.label, self.config.seed
+
+    def folder(self, root: Path) -> RunFolder:
+        given = StandIns.of(self.network, self.data, None, self.method)
+        return RunFolder.of(self.config, root, given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +75,11 @@ Listener: TypeAlias = Callable[[RunProgress], None]
 
 def compare_methods(
     config: LotteryConfig,
-    methods: Sequence[str],
+    methods: Sequence[str | Method],
     seeds: Sequence[int],
     *,
+    network: nn.Module | Callable[[int], nn.Module] | None = None,
+    data: Data | None = None,
     root: Path | str = "runs",
     jobs: int = 1,
     progress: Listener | None = None,
@@ -75,12 +94,19 @@ def compare_methods(
     ----------
     config : LotteryConfig
         What the runs have in common; its method and seed do not matter.
-    methods : sequence of str
+    methods : sequence of str or callable
         Names of methods, with settings of their own where they differ in more:
-        ``"optimal:score=gradient:live-paths"`` (see `variants.parse_variant`). The
-        first is the reference of the comparison.
+        ``"optimal:score=gradient:live-paths"`` (see `variants.parse_variant`); or
+        methods of your own, as `run_lottery` takes them, which are called by their
+        names. The first is the reference of the comparison.
     seeds : sequence of int
         Seeds, the same for every method.
+    network : Module or callable, optional
+        Instead of ``config.network``: a module, of which every run gets a copy with the
+        same initial weights, or a function that makes one for a seed, which torch is
+        seeded with.
+    data : ImageData, mapping or tuple, optional
+        Instead of ``config.dataset``, as in `run_lottery`; the same for every seed.
     root : Path or str
         Folder of the run folders.
     jobs : int
@@ -98,7 +124,8 @@ def compare_methods(
     ------
     ComparisonError
         No or repeated methods or seeds, less than one job or several under torchrun,
-        or no run that ended well.
+        a network or data that cannot be sent to the processes of several jobs, or no
+        run that ended well.
     ConfigError
         A method or seed that no run can have.
 
@@ -117,21 +144,24 @@ def compare_methods(
     >>> [run.method for run in comparison.runs]
     ['lth', 'optimal']
     """
-    waiting = _jobs(config, methods, seeds, jobs)
+    labels = [one if isinstance(one, str) else function_name(one) for one in methods]
+    _check(labels, seeds, jobs)
+    own = [None if isinstance(one, str) else one for one in methods]
+    named = dict(zip(labels, own, strict=True))
+    waiting = _planned(config, named, seeds, network, as_image_data(data))
+    if jobs > 1:
+        _check_sendable(waiting, jobs)
     ended = dict(_run_all(waiting, Path(root), jobs, progress or (lambda _: None)))
-    in_order = [ended[m, s] for m in methods for s in seeds]
+    in_order = [ended[m, s] for m in named for s in seeds]
     runs = tuple(one for one in in_order if isinstance(one, Run))
     failures = tuple(one for one in in_order if isinstance(one, Failure))
     if not runs:
         raise ComparisonError(f"every run failed; the first was {failures[0]}")
-    return MethodComparison(config, tuple(methods), tuple(seeds), runs, failures)
+    return MethodComparison(config, tuple(named), tuple(seeds), runs, failures)
 
 
-def _jobs(
-    config: LotteryConfig, methods: Sequence[str], seeds: Sequence[int], jobs: int
-) -> list[_PlannedRun]:
-    """Validate; seed by seed, so that a stopped comparison has whole pairs."""
-    for name, given in (("methods", methods), ("seeds", seeds)):
+def _check(labels: Sequence[str], seeds: Sequence[int], jobs: int) -> None:
+    for name, given in (("methods", labels), ("seeds", seeds)):
         if not given or len(set(given)) < len(given):
             raise ComparisonError(
                 f"`{name}` is {list(given)}; give at least one, each once"
@@ -143,22 +173,65 @@ def _jobs(
             f"`jobs` is {jobs} under torchrun, whose processes train one network; "
             "use 1 job, or do without torchrun"
         )
-    common = config.model_dump(exclude_unset=True)
-    return [
-        _PlannedRun(label, one)
-        for seed in seeds
-        for label, one in variant_configs(common | {"seed": seed}, methods).items()
-    ]
+
+
+def _planned(
+    config: LotteryConfig,
+    methods: Mapping[str, Method | None],
+    seeds: Sequence[int],
+    network: nn.Module | Callable[[int], nn.Module] | None,
+    data: ImageData | None,
+) -> list[_PlannedRun]:
+    """Validate; seed by seed, so that a stopped comparison has whole pairs."""
+    planned = []
+    known = [label for label, method in methods.items() if method is None]
+    for seed in seeds:
+        common = config.model_dump(exclude_unset=True) | {"seed": seed}
+        configs = variant_configs(common, known)
+        module = _network_of(network, seed)
+        for label, method in methods.items():
+            one = configs[label] if method is None else LotteryConfig.of(common)
+            planned.append(_PlannedRun(label, one, module, data, method))
+    return planned
+
+
+def _network_of(
+    network: nn.Module | Callable[[int], nn.Module] | None, seed: int
+) -> nn.Module | None:
+    if network is None or isinstance(network, nn.Module):
+        return network
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        made = network(seed)
+    if not isinstance(made, nn.Module):
+        raise ComparisonError(
+            f"`network` made a {type(made).__name__} for seed {seed}; a torch module, "
+            "or a function of the seed that returns one, is needed"
+        )
+    return made
+
+
+def _check_sendable(planned: Sequence[_PlannedRun], jobs: int) -> None:
+    """Refuse what cannot be sent to other processes."""
+    for run in planned:
+        for name in ("network", "data", "method"):
+            try:
+                pickle.dumps(getattr(run, name))
+            except Exception as error:  # as many ways as there are in pickles
+                said = " ".join(str(error).split())
+                raise ComparisonError(
+                    f"`{name}` of {run.label} cannot be sent to the processes of "
+                    f"{jobs} jobs ({said}); define what it is made of at the top of a "
+                    "module, or use 1 job"
+                ) from error
 
 
 def _run_all(
     asked: list[_PlannedRun], root: Path, jobs: int, progress: Listener
 ) -> Iterator[tuple[tuple[str, int], Ended]]:
     """Yield the runs as they end, those of former sessions first."""
-    finished = [
-        job for job in asked if RunFolder.of(job.config, root).finished() is not None
-    ]
-    waiting = [job for job in asked if job not in finished]
+    finished = [job for job in asked if job.folder(root).finished() is not None]
+    waiting = [job for job in asked if all(job is not one for one in finished)]
     for number, job in enumerate(finished, start=1):
         one = _run(job, root)
         progress(RunProgress(one, number, len(asked), None if waiting else 0.0))
@@ -190,7 +263,14 @@ def _ending(
 def _run(job: _PlannedRun, root: Path) -> Ended:
     """Run one method with one seed; an error is what it ends with."""
     try:
-        result = run_lottery(job.config, root=root, resume=True)
+        result = run_lottery(
+            job.config,
+            root=root,
+            resume=True,
+            network=copy.deepcopy(job.network),  # every run trains its own
+            data=job.data,
+            method=job.method,
+        )
     except Exception as error:  # whatever it is, the other runs are worth their time
         return _failure(job, error)
     return Run(*job.key, result.outcomes)

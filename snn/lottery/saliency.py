@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +14,7 @@ from balancer import BalancerError
 from balancer.errors import naming
 from balancer.program.validation import checked_scores
 from snn.array_types import Masks, Scores
+from snn.lottery.function_names import function_name
 from snn.training.gradients import GradientMoments
 
 Rates = Mapping[str, npt.NDArray[np.float32]]
@@ -163,14 +163,6 @@ def get_score(name: str) -> Score:
     return SCORES[name]
 
 
-def name_of(score: Score) -> str:
-    """Name a score as tickets record it: as its function is called."""
-    function: Any = score
-    while isinstance(function, partial):
-        function = function.func
-    return str(getattr(function, "__name__", type(function).__name__))
-
-
 def validated(score: Score) -> Score:
     """Hold a score of a user's own to what all of them promise.
 
@@ -198,7 +190,7 @@ def validated(score: Score) -> Score:
     """
 
     def checked(trained: Trained) -> Scores:
-        about = f"`score` {name_of(score)}"
+        about = f"`score` {function_name(score)}"
         return checked_layers(score(trained), trained.magnitudes, about)
 
     return checked

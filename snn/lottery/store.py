@@ -91,11 +91,12 @@ class RunFolder:
     ) -> Self:
         """Name the folder of a run; nothing is made yet.
 
-        `given` are a network and data that stand in for the configuration's.
+        `given` stands in for parts of the configuration.
         """
         given = given or StandIns()
         data = Path(given.data or config.dataset).stem
-        parts = (data, given.network or config.network, config.method)
+        network = given.network or config.network
+        parts = (data, network, given.method or config.method)
         name = re.sub(r"[^A-Za-z0-9.-]+", "_", "-".join(("lottery", *parts)))
         digest = config.digest(given.fingerprint)
         return cls(root / f"{name[:80]}-s{config.seed}-{digest}", config)

@@ -128,7 +128,7 @@ def refuse_unknown_network(about: Mapping[str, Any]) -> None:
     TicketError
         Its architecture is not that of its configuration.
     """
-    if about["architecture"] != about["config"]["network"]:
+    if about["architecture"] != about["config"].get("network"):
         raise TicketError(
             f"its network, {about['architecture']}, was given to the run, and its code "
             "is in no file; give it as `network`"

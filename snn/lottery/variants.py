@@ -78,7 +78,9 @@ def _refusal(field: str, settings: Mapping[str, Any], *, has_value: bool) -> str
 
 
 def variant_configs(
-    common: Mapping[str, Any], labels: Iterable[str]
+    common: Mapping[str, Any],
+    labels: Iterable[str],
+    kind: type[LotteryConfig] = LotteryConfig,
 ) -> dict[str, LotteryConfig]:
     """Make the configuration of each variant, with the seed of the common fields.
 
@@ -88,6 +90,8 @@ def variant_configs(
         Fields of `LotteryConfig`; those of a variant go before them.
     labels : iterable of str
         See `parse_variant`.
+    kind : type
+        Of the configurations.
 
     Raises
     ------
@@ -100,7 +104,7 @@ def variant_configs(
     of_config: dict[str, str] = {}
     for label in labels:
         try:
-            config = LotteryConfig.of({**common, **parse_variant(label)})
+            config = kind.of({**common, **parse_variant(label)})
         except ConfigError as error:
             raise ConfigError(f"{label!r}: {error}") from error
         former = of_config.setdefault(config.model_dump_json(), label)

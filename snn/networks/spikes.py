@@ -75,14 +75,13 @@ def input_rates(network: nn.Module, batches: Iterable[torch.Tensor]) -> Rates:
     places: dict[str, int] = {}
     images = 0
     for x in batches:
-        images += x.shape[-4]
+        batch = _samples(x)
+        images += batch
         for name, sizes in _received(network, x, _count).items():
             for geometry, count in sizes:
                 pixels = math.prod((geometry.input_shape or ())[1:])
                 counts[name] = counts.get(name, 0) + count.sum(1)
-                places[name] = (
-                    places.get(name, 0) + x.shape[-4] * count.shape[1] * pixels
-                )
+                places[name] = places.get(name, 0) + batch * count.shape[1] * pixels
     if not images:
         raise SpikeError("`batches` are empty; rates need one image at least")
     return {
@@ -161,6 +160,11 @@ def record_spikes(
     return recorded
 
 
+def _samples(x: torch.Tensor) -> int:
+    """Count the images or sequences of a batch; vectors are samples, too."""
+    return x.shape[-4] if x.ndim >= 4 else x.shape[0]
+
+
 def _received(
     network: nn.Module, x: torch.Tensor, reduce: Reduction
 ) -> dict[str, list[tuple[Geometry, Array]]]:
@@ -170,7 +174,7 @@ def _received(
     """
     calls = observe_calls(network, x)
     seen: dict[str, list[_Rows]] = {name: [] for name in calls.kinds}
-    batch = x.shape[-4]
+    batch = _samples(x)
 
     def see(name: str, module: nn.Module, given: torch.Tensor) -> None:
         shape = sample_shape(module, given)

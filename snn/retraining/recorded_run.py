@@ -84,6 +84,11 @@ class RecordedRun:
                     "it does not say how its network is trained, as the tickets of "
                     "the command lottery do"
                 )
+            if data is None and "dataset" not in recorded:
+                raise TicketError(
+                    "its network was trained in a loop of the user's own, and its data "
+                    "are in no file; give them as `data`"
+                )
             ticket = load_ticket(path)
             if network is None:
                 refuse_unknown_network(about)

@@ -18,6 +18,7 @@ from balancer.files.array_files import open_arrays
 from snn.data.image_data import ImageData
 from snn.lottery.configured import configured_network
 from snn.lottery.examiner import Examiner
+from snn.lottery.pruner import round_seed
 from snn.lottery.pruning import Pruned
 from snn.lottery.results import RoundOutcome
 from snn.lottery.round_tickets import (
@@ -27,7 +28,6 @@ from snn.lottery.round_tickets import (
     state_of,
 )
 from snn.lottery.round_training import CHECKPOINT_SECONDS, RoundTraining
-from snn.lottery.rounds import round_seed
 from snn.lottery.store import RunFolder
 from snn.lottery.watcher import Watcher
 from snn.networks.spikes import mean_rates

@@ -74,6 +74,19 @@ class Processes:
         finally:
             dist.destroy_process_group()
 
+    @classmethod
+    def joined(cls, device: str) -> Processes:
+        """Those of a process group that somebody else has started, or this one alone.
+
+        Parameters
+        ----------
+        device : str
+            Where this process computes.
+        """
+        if not (dist.is_available() and dist.is_initialized()):
+            return cls(device=device)
+        return cls(dist.get_rank(), dist.get_world_size(), device)
+
     @property
     def is_main(self) -> bool:
         """Whether this process is the one that decides, prints and writes files."""

@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from balancer.errors import BalancerError
+from snn.data.batch_split import BatchSplit
 from snn.data.batches import batches
 from snn.data.image_data import ImageData, Split
 from snn.networks.calls import observe_calls
@@ -69,7 +70,7 @@ class Evaluator:
     config: TrainingConfig
     processes: Processes
 
-    def evaluate(self, split: Split, timesteps: int | None) -> Evaluation:
+    def evaluate(self, split: Split | BatchSplit, timesteps: int | None) -> Evaluation:
         """Evaluate a split in evaluation mode; see `Trainer.evaluate`."""
         if not len(split):
             raise TrainingError("the split is empty; there is nothing to evaluate")
@@ -87,7 +88,7 @@ class Evaluator:
 
     def batches(
         self,
-        split: Split,
+        split: Split | BatchSplit,
         timesteps: int | None,
         generator: torch.Generator | None = None,
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -176,7 +177,7 @@ class Evaluator:
             network.timesteps = before
 
     def _own_timesteps(self) -> int:
-        one = self.data.train.take(torch.arange(1))
+        one = self.data.train.first(1)
         ((x, _),) = batches(self.data, one, 1, device=self.processes.device)
         return observe_calls(self.network, x).timesteps
 

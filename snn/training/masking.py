@@ -63,30 +63,35 @@ def keep_masks(
     """
     pruned = _pruned(network, masks)
 
-    def zero(*_: Any) -> None:
+    def zero_all(*_: Any) -> None:
         for weight, bits in pruned:
-            _zero(weight, bits)
+            zero(weight, bits)
 
-    zero()
-    hook = optimizer.register_step_post_hook(zero)
+    zero_all()
+    hook = optimizer.register_step_post_hook(zero_all)
     try:
         yield
     finally:
         hook.remove()
-        zero()  # an interrupt may have come between a step and its hook
+        zero_all()  # an interrupt may have come between a step and its hook
 
 
 def layers_of_masks(network: nn.Module, masks: Masks) -> dict[str, nn.Module]:
     """Return the layers that masks are for; see `keep_masks` for what is raised."""
     layers = prunable_layers(network)
-    _check(layers, masks, "masks", np.bool_)
+    check_masks(layers, masks)
     return layers
+
+
+def check_masks(layers: Mapping[str, nn.Module], masks: Masks) -> None:
+    """Refuse masks of other layers; see `keep_masks` for what is raised."""
+    _check(layers, masks, "masks", np.bool_)
 
 
 def apply_masks(network: nn.Module, masks: Masks) -> None:
     """Set pruned weights to zero, once; see `keep_masks` for the parameters."""
     for weight, bits in _pruned(network, masks):
-        _zero(weight, bits)
+        zero(weight, bits)
 
 
 def update_scores(
@@ -120,7 +125,7 @@ def update_scores(
         _check(layers, scores, "scores", np.float32)
     updated = {}
     for name, module in layers.items():
-        weight = _weight(name, module).detach().cpu().float().numpy()
+        weight = weight_of(name, module).detach().cpu().float().numpy()
         magnitude = np.abs(weight, order="C")
         if scores is not None:
             fresh = masks[name] & (magnitude != 0)
@@ -132,29 +137,39 @@ def update_scores(
 def _pruned(
     network: nn.Module, masks: Masks
 ) -> list[tuple[nn.Parameter, torch.Tensor]]:
-    """Weights of the layers that lose some, and what `_zero` wants to know of them."""
+    """Weights of the layers that lose some, and what `zero` wants to know of them."""
     layers = layers_of_masks(network, masks)
     pruned = []
     for name, module in layers.items():
         if not masks[name].all():
-            weight = _weight(name, module)
-            # In the memory format of the weights, else zeroing takes longer.
-            bits = torch.empty_like(weight, dtype=_INTEGERS[weight.element_size()])
-            bits.copy_(torch.from_numpy(-masks[name].astype(np.int8)))
-            pruned.append((weight, bits))
+            weight = weight_of(name, module)
+            pruned.append((weight, bits_of(masks[name], weight)))
     return pruned
 
 
-def _zero(weight: nn.Parameter, bits: torch.Tensor) -> None:
+def bits_of(mask: npt.NDArray[np.bool_], weight: torch.Tensor) -> torch.Tensor:
+    """Make the bits of a mask that `zero` takes, where and as large as the weights."""
+    # In the memory format of the weights, else zeroing takes longer.
+    bits = torch.empty_like(
+        weight, dtype=_INTEGERS[weight.element_size()], requires_grad=False
+    )
+    bits.copy_(torch.from_numpy(-mask.astype(np.int8)))
+    return bits
+
+
+def zero(weight: torch.Tensor, bits: torch.Tensor) -> None:
     """Clear the bits of pruned weights; `bits` is -1, all ones, where one is kept.
 
     What was NaN, infinite or negative becomes +0, as it would not in a product with the
-    mask; and this is six times as fast as `masked_fill_` on a CPU.
+    mask; and this is six times as fast as `masked_fill_` on a CPU. Autograd does not
+    hear of it: a layer may run several times before the backward pass.
     """
-    weight.detach().view(bits.dtype).bitwise_and_(bits)
+    with torch.no_grad():
+        weight.data.view(bits.dtype).bitwise_and_(bits)
 
 
-def _weight(name: str, module: nn.Module) -> nn.Parameter:
+def weight_of(name: str, module: nn.Module) -> nn.Parameter:
+    """Return the weights of a layer; `MaskError` if they are computed."""
     weight = dict(module.named_parameters(recurse=False)).get("weight")
     if weight is None:
         raise MaskError(
@@ -177,7 +192,7 @@ def _check(
             raise MaskError(
                 f"`{what}` names {name}, but the layers are {', '.join(layers)}"
             )
-        weight = _weight(name, layers[name])
+        weight = weight_of(name, layers[name])
         if array.dtype != dtype or array.shape != tuple(weight.shape):
             raise MaskError(
                 f"`{what}[{name!r}]` is {array.dtype}{list(array.shape)}; the weights "

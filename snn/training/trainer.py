@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from snn.array_types import Masks
+from snn.data.batch_split import BatchSplit
 from snn.data.image_data import ImageData, Split
 from snn.training.config import TrainingConfig
 from snn.training.distributed import Processes
@@ -189,7 +190,9 @@ class Trainer:
                     after_epoch(report)
         return tuple(reports)
 
-    def evaluate(self, split: Split, timesteps: int | None = None) -> Evaluation:
+    def evaluate(
+        self, split: Split | BatchSplit, timesteps: int | None = None
+    ) -> Evaluation:
         """Count loss and hits on a split, shared among the processes.
 
         Parameters
@@ -255,8 +258,7 @@ class Trainer:
 
     def _check_batches(self) -> None:
         """Every process needs an image of every batch: they exchange statistics."""
-        rest = len(self.data.train) % self.config.batch_size
-        smallest = rest if rest > 1 else self.config.batch_size  # one joins another
+        smallest = self.data.train.least_batch(self.config.batch_size)
         if smallest < self.processes.size:
             raise TrainingError(
                 f"a batch of {smallest} images is too small for {self.processes.size} "
@@ -304,7 +306,7 @@ class Trainer:
     ) -> torch.Tensor:
         """Take the steps of an epoch; return its counts."""
         totals = self.evaluator.no_counts()
-        part_of_epoch = self.config.batch_size / len(self.data.train)
+        part_of_epoch = self.data.train.share_of_step(self.config.batch_size)
         for step, (x, y) in enumerate(
             self.evaluator.batches(self.data.train, timesteps, generator)
         ):

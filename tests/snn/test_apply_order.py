@@ -576,19 +576,48 @@ def test_a_hook_keeps_the_order():
     assert "hooks" in apply_order(network, {"0": REVERSED}).layers["0"].reason
 
 
-def test_disagreeing_layers_need_a_leader():
-    """Different orders in one group need a leader; the others keep tables."""
+def test_disagreeing_layers_follow_the_leader_that_is_named():
+    """Of different orders in one group a leader's is taken; the others keep tables."""
     network = unlike(Residual())
     rng = np.random.default_rng(1)
     orders = {name: rng.permutation(6) for name in ("stem", "blocks.0.two")}
-    with pytest.raises(OrderError, match=r"stem and blocks\.0\.two share"):
-        apply_order(network, orders)
     result = apply_order(network, orders, leaders=["blocks.0.two"])
     follower = result.layers["stem"]
     assert not follower.applied
     assert "leader" in follower.reason
     np.testing.assert_array_equal(follower.outputs[follower.table], orders["stem"])
     assert list(result.tables) == ["stem"]
+    with pytest.raises(OrderError, match=r"leaders stem and blocks\.0\.two share"):
+        apply_order(network, orders, leaders=list(orders))
+
+
+@given(
+    asked=st.dictionaries(
+        st.sampled_from(["stem", "blocks.0.two", "blocks.1.two"]), st.integers(0, 2)
+    )
+)
+def test_a_leader_is_found_that_leaves_fewest_tables(asked):
+    """No other order of the group would leave fewer, and the network stays the same."""
+    network = unlike(Residual())
+    choices = [[5, 4, 3, 2, 1, 0], [1, 0, 2, 3, 5, 4], [0, 2, 1, 4, 3, 5]]
+    result = apply_order(network, {n: choices[one] for n, one in asked.items()})
+    given_orders = list(asked.values())
+    most = max(map(given_orders.count, given_orders), default=0)
+    assert len(result.tables) == len(asked) - most
+    led = [name for name in asked if result.layers[name].applied]
+    assert len({asked[name] for name in led}) <= 1
+    images = torch.rand(2, 2, 8, 8)
+    assert torch.allclose(result.network(images), network(images), atol=1e-5)
+
+
+def test_of_leaders_with_as_many_layers_the_one_with_more_weights_is_taken():
+    """Where two orders have one layer each, the larger layer keeps no table."""
+    network = unlike(Residual())
+    layers = ("stem", "blocks.0.two")
+    sizes = {name: network.get_submodule(name).weight.numel() for name in layers}
+    assert sizes["stem"] < sizes["blocks.0.two"]
+    orders = {"stem": [5, 4, 3, 2, 1, 0], "blocks.0.two": [1, 0, 2, 3, 5, 4]}
+    assert list(apply_order(network, orders).tables) == ["stem"]
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ pytest.importorskip("sklearn")
 from snn import LotteryConfig, Watcher, load_network, run_lottery  # noqa: E402
 from snn.lottery import rounds  # noqa: E402
 from snn.lottery.configured import configured_data  # noqa: E402
+from snn.lottery.pruner import round_seed  # noqa: E402
 from snn.lottery.round_tickets import load_ticket  # noqa: E402
-from snn.lottery.rounds import round_seed  # noqa: E402
 from snn.training.gradients import gradient_moments  # noqa: E402
 from snn.training.trainer import Trainer  # noqa: E402
 

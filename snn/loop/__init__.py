@@ -1,0 +1,1 @@
+"""Rounds of the lottery around a training loop of the user's own."""
