@@ -37,6 +37,7 @@ class Layout(NamedTuple):
     cell_pe: npt.NDArray[np.int32]
     fixed_load: IntArray | None = None
     input_blocks: IntArray | None = None
+    copy_pe: npt.NDArray[np.int32] | None = None
 
     @classmethod
     def of(
