@@ -10,7 +10,8 @@ under the `layer` barrier all groups are one stage), in bits:
   every group; read by every group once per output pixel and kernel position;
 - outputs: the spikes of all time steps, written to their buffer, then to DRAM;
 - membrane potentials: read and written between time blocks, ``2 * N * E * bits *
-  (blocks - 1)``, unless they stay in the PEs.
+  (blocks - 1)``, unless they stay in the PEs; and with them, as wide as they are, the
+  partial sums of output channels that several groups share, once per time step.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from balancer import PEMap
 from balancer.array_types import IntArray
 from hwmodel.accelerator import Accelerator
 from hwmodel.activity import Traffic, Transfers
+from hwmodel.group_reach import group_reach
 from hwmodel.workload import LayerWorkload
 
 
@@ -116,8 +118,8 @@ def layer_traffic(
         if memory is not None
     }
     dram = accelerator.dram is not None
-    # Membrane potentials are read as often as they are written.
-    output = int((moved.output + at_buffer // 2).sum()) if buffers.output else 0
+    # Membrane potentials and partial sums are read as often as they are written.
+    output = int(moved.output.sum() + at_buffer.sum() // 2) if buffers.output else 0
     traffic = Traffic(
         dram_weight=int(moved.weight.sum()) if dram else 0,
         dram_input=int(moved.input.sum()) if dram else 0,
@@ -157,16 +159,11 @@ def _group_bits(
 
     size = of_group(pe_map.cell_sizes())
     weight = weight_bits(accelerator, size, of_group(cell_loads), pe_map.group_sizes())
-    folds = -(-pixels // array.pixel_rows) * array.blocks_of(runs)
+    folds = -(-pixels // array.pixel_rows(pe_map)) * array.blocks_of(runs)
     reads = folds if array.mapping == "output_stationary" else 1
 
     between = array.blocks_of(runs) - 1
-
-    # Groups hold whole output channels, in order.
-    channels = size // workload.fan_in
-    last = np.cumsum(channels)
-    share = workload.outputs // workload.groups
-    conv_groups = (last - 1) // share - (last - channels) // share + 1
+    reach = group_reach(pe_map, workload.groups)
     input_bits = bits.activation_bits if workload.direct_coded else bits.spike_bits
     whole_input = prod(workload.image) * runs * input_bits
     buffer = accelerator.buffers.input
@@ -174,14 +171,15 @@ def _group_bits(
         fetched = np.zeros_like(weight)
         fetched[:1] = whole_input
     else:
-        fetched = conv_groups * (whole_input // workload.groups)
+        fetched = reach.input_channels * (whole_input // workload.image[0])
     return _GroupBits(
         weight=weight,
         weight_read=weight * reads,
         input=fetched,
-        input_read=conv_groups * workload.fan_in * pixels * runs * input_bits,
-        output=channels * pixels * workload.steps * bits.spike_bits,
-        membrane=2 * channels * pixels * bits.membrane_bits * between,
+        input_read=reach.inputs * pixels * runs * input_bits,
+        output=reach.finished * pixels * workload.steps * bits.spike_bits,
+        membrane=(2 * reach.finished * between + reach.partial * runs)
+        * (pixels * bits.membrane_bits),
     )
 
 
