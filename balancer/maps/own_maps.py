@@ -85,16 +85,16 @@ class OwnMap:
     ) -> None:
         given = {"group": group, "pe": pe, "copies": copies, "load": load}
         for name, formula in given.items():
-            made = None if formula is None else Formula(name, formula, NAMES[name])
+            left_out = formula is None and name in ("copies", "load")
+            made = None if left_out else Formula(name, formula, NAMES[name])  # type: ignore[arg-type]
             # A frozen dataclass sets its fields through its base.
             object.__setattr__(self, name, made)
-        for formula in (self.group, self.pe):
-            if not formula.names_an_axis and (formula.name, formula.text) != (
-                *("group", "0"),
-            ):
-                zero = ", or is 0" if formula.name == "group" else ""
+        for made in (self.group, self.pe):
+            one_group = (made.name, made.text) == ("group", "0")
+            if not made.names_an_axis and not one_group:
+                zero = ", or is 0" if made.name == "group" else ""
                 raise BalancerError(
-                    f"formula `{formula.name}` {formula.text!r} names no axis, so all "
+                    f"formula `{made.name}` {made.text!r} names no axis, so all "
                     f"weights get the same; accepted: one that names "
                     f"{', '.join(AXES)}{zero}"
                 )

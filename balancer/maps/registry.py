@@ -116,3 +116,42 @@ def find_kind(spec: str) -> tuple[MapKind, dict[str, int]]:
         f"unknown PE map {spec!r}; accepted: {accepted}, a YAML file with formulas for "
         "`group` and `pe`, or these as a text (group=out // 8; pe=out % 8)"
     )
+
+
+def settle_map(spec: str, pes: int | None = None) -> tuple[str, int | None]:
+    """Say all of a map in its text: formulas instead of their file, and their PEs.
+
+    Parameters
+    ----------
+    spec : str
+        As `PEMap.parse` reads it.
+    pes : int, optional
+        PEs that were asked for.
+
+    Returns
+    -------
+    spec : str
+        The same, unless the map is one in formulas.
+    pes : int or None
+        What the formulas say, else what was asked for.
+
+    Raises
+    ------
+    BalancerError
+        Formulas that cannot be read, or that say another number of PEs.
+
+    Examples
+    --------
+    >>> from balancer.maps.registry import settle_map
+    >>> settle_map("pes=8; group=out//8; pe=(out%8)")
+    ('pes=8; group=out // 8; pe=out % 8', 8)
+    """
+    own = own_map(spec)
+    if own is None:
+        return spec, pes
+    if None not in (own.pes, pes) and own.pes != pes:
+        raise BalancerError(
+            f"`pes` is {pes}, but the PE map {own.text!r} has {own.pes}; leave one of "
+            "them out"
+        )
+    return own.text, own.pes if pes is None else pes
