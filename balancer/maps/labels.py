@@ -11,6 +11,7 @@ import numpy.typing as npt
 from balancer.array_types import IntArray
 from balancer.errors import BalancerError
 from balancer.maps.cell_arrays import Gather
+from balancer.maps.exchange import find_exchange
 from balancer.maps.layout import (
     LayerShape,
     Layout,
@@ -129,4 +130,10 @@ def labelled(
         mine = np.flatnonzero(sizes == size)
         index = order[starts[mine][:, None] + np.arange(size)]
         parts.append(Part(Gather(index), cells[mine] // used, cells[mine] % used))
-    return layer, Layout.of(pes or used, len(names), parts)
+    found = find_exchange(
+        keys.reshape(layer.outputs, layer.inputs, layer.positions),
+        (keys // used).reshape(layer.outputs, layer.inputs, layer.positions),
+    )
+    layout = Layout.of(pes or used, len(names), parts)
+    axis = None if found is None else found.axis
+    return layer, layout._replace(order_axis=axis, exchange=found)

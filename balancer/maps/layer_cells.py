@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from balancer.array_types import AnyArray, BoolArray, IntArray
 from balancer.errors import BalancerError
 from balancer.maps.cell_arrays import CellMatrix, Gather
+from balancer.maps.exchange import Exchange
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -38,12 +40,15 @@ class LayerCells:
     order_axis : int or None
         Axis of the weights along which an order decides what shares a group or PE: 0
         where output channels form tiles (``output_channel``, ``grid``), 1 where input
-        channels form blocks (``input_channel``, n:m), None for all other maps.
+        channels form blocks (``input_channel``, n:m), that of `exchange` for maps of
+        one's own, None for all other maps.
     input_blocks : ndarray of int64 [blocks] or None
         Input channels of each block, where these form blocks.
     copy_pe : ndarray of int32 [copies, cells] or None
         Where several PEs of a group hold the weights of a cell: the PE of each copy,
         that of the first in `cell_pe`, too. The load counts on every one.
+    exchange : Exchange or None
+        Of labels, the channels that may change places.
     """
 
     name: str
@@ -57,6 +62,19 @@ class LayerCells:
     order_axis: int | None = None
     input_blocks: IntArray | None = None
     copy_pe: npt.NDArray[np.int32] | None = None
+    exchange: Exchange | None = None
+
+    @property
+    def order_kind(self) -> Literal["tiles", "blocks"] | None:
+        """What an order permutes: output channels between tiles, or blocks' channels.
+
+        Of tiles a channel fills a place by itself; what a block keeps depends on all
+        channels in it.
+        """
+        if self.order_axis is None:
+            return None
+        tiles = self.order_axis == 0 if self.exchange is None else self.exchange.tiles
+        return "tiles" if tiles else "blocks"
 
     @property
     def copies(self) -> int:

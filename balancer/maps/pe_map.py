@@ -321,7 +321,9 @@ class PEMap(LayerCells):
         layer = LayerShape.of(shape)
         numbers = {name: whole_number(name, value) for name, value in numbers.items()}
         layout = kind.cut(layer, **numbers)
-        fields = layout._asdict() | {"order_axis": kind.order_axis}
+        fields = layout._asdict()
+        if not kind.finds_order:
+            fields["order_axis"] = kind.order_axis
         return cls(kind.spec.format(**numbers), layer.shape, **fields)
 
     def schedule(self, order: npt.ArrayLike | None = None) -> Schedule:

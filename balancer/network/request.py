@@ -267,7 +267,7 @@ class BalanceRequest:
         floors = (self.channel_floor, self.min_load)
         if any(_of_layer(floor, name) for floor in floors):
             return False  # which weights they need is for the program to say
-        if order == "optimized" and pe_map.order_axis == 1:
+        if order == "optimized" and pe_map.order_kind == "blocks":
             return False  # such an order takes no previous mask
         budget = self.own_budget(name, arrays)
         return keeps_budget(arrays, pe_map, budget, order)
