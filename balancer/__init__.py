@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         PETime,
     )
     from balancer.maps.kinds import MapKind
+    from balancer.maps.own_maps import OwnMap
     from balancer.maps.pe_map import PEMap
     from balancer.maps.registry import map_kinds, register_map
     from balancer.maps.schedule import Schedule
@@ -105,6 +106,7 @@ __all__ = [
     "MapKind",
     "MaskCost",
     "NetworkSolution",
+    "OwnMap",
     "PEMap",
     "PETime",
     "PairProblem",
@@ -178,6 +180,7 @@ _HOMES = {
     "MaskCost": "balancer.hardware",
     "PETime": "balancer.hardware",
     "NetworkSolution": "balancer.network.network_solution",
+    "OwnMap": "balancer.maps.own_maps",
     "PEMap": "balancer.maps.pe_map",
     "PairProblem": "balancer.pair.problem",
     "PairSolution": "balancer.pair.solve",

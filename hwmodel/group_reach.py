@@ -115,5 +115,5 @@ class HeardInputs(NamedTuple):
         return cls(pairs % total, starts.astype(np.int64))
 
     def of_group(self, group: int) -> IntArray:
-        """Inputs of one group, ascending."""
+        """Return the inputs of one group, ascending."""
         return self.inputs[self.starts[group] : self.starts[group + 1]]

@@ -184,7 +184,9 @@ class PEArray(Section):
 
     def pixel_rows(self, pe_map: PEMap) -> int:
         """Count the output pixels that the array works on at once, on a `pe_map`."""
-        return (self.rows or 1) if self.mapping == "output_stationary" else pe_map.copies
+        return (
+            (self.rows or 1) if self.mapping == "output_stationary" else pe_map.copies
+        )
 
     def pe_of_rows(self, pe_map: PEMap) -> IntArray:
         """PE that works on each pixel row for each cell, [pixel rows, cells]."""

@@ -116,9 +116,7 @@ def _part(item: int, items: int, parts: int) -> int:
     return next(number for number, part in enumerate(split) if item in part)
 
 
-def _group(
-    output: int, position: int, workload: LayerWorkload, array: PEArray
-) -> int:
+def _group(output: int, position: int, workload: LayerWorkload, array: PEArray) -> int:
     """Find the group that a weight belongs to."""
     tiles = {
         "output_channel": array.pes,

@@ -9,7 +9,10 @@ FORMULAS = {
     "input_channel": ("out", "part(in, ins, pes)"),
     "interleaved": ("0", "out % pes"),
     "banked": ("out", "part(in * positions + position, ins * positions, pes)"),
-    "grid:{rows}x{cols}": ("out // {rows}", "out % {rows} * {cols} + part(in, ins, {cols})"),
+    "grid:{rows}x{cols}": (
+        "out // {rows}",
+        "out % {rows} * {cols} + part(in, ins, {cols})",
+    ),
     "kernel:{channels}": ("out // {channels}", "position % pes"),
     # A last block that cannot carry n is a group of its own.
     "{n}:{m}": (
@@ -40,4 +43,3 @@ def place_of(built_in: PEMap):
         return int(group[o, i, r * cols + c]), int(pe[o, i, r * cols + c])
 
     return place
-

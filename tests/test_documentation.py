@@ -296,6 +296,9 @@ def material(tmp_path_factory):
     folder = tmp_path_factory.mktemp("material")
     shipped = shipped_ticket()
     shutil.copy(shipped, folder / "net.safetensors")
+    (folder / "array.yaml").write_text(
+        "group: out // 8\npe: (out // 2 % 4) * 3 + row\npes: 12\n"
+    )
     arrays = load_file(shipped)
     np.savez(folder / "net.npz", **arrays)
     assert cli.main(["balance", "--out", str(folder / "runs" / "x")]) == 0

@@ -1,7 +1,7 @@
 """Which channels may change places without changing a map of one's own.
 
 Channels of one **block** lie in the same cells, weight for weight. If all blocks cut
-their channels into the same **parts**, and no two blocks or parts share a cell, then any
+their channels into the same **parts**, and no two blocks or parts share a cell, then a
 channel can take the place of any other: the cells are the same, and hold other weights.
 Otherwise there is no order to choose.
 """
@@ -41,7 +41,9 @@ class Exchange:
     def tiles(self) -> bool:
         """Whether output channels form tiles: a channel is a block, in one group."""
         alone = len(self.group) == len(self.block)
-        return self.axis == 0 and alone and bool((self.group == self.group[:, :1]).all())
+        return (
+            self.axis == 0 and alone and bool((self.group == self.group[:, :1]).all())
+        )
 
     @property
     def matters(self) -> bool:
@@ -49,12 +51,14 @@ class Exchange:
         blocks = len(self.group)
         if blocks < 2:
             return False
-        own = np.unique(np.arange(blocks)[:, None] * (self.group.max() + 1) + self.group)
+        own = np.unique(
+            np.arange(blocks)[:, None] * (self.group.max() + 1) + self.group
+        )
         shared = len(own) > len(np.unique(self.group))
         return shared or blocks < len(self.block)
 
     def components(self) -> IntArray:
-        """Number the sets of blocks that groups connect, [blocks]; by first block."""
+        """Tell which set of blocks, connected by groups, each belongs to, [blocks]."""
         component = np.arange(len(self.group))
         while True:
             least = np.full(int(self.group.max()) + 1, len(component))

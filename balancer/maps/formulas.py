@@ -186,6 +186,7 @@ class Formula:
         """Refuse a tree that holds anything but arithmetic, and collect its names."""
         if depth > MOST_NESTED:
             self._refuse(f"nested deeper than {MOST_NESTED}")
+        operators: list[ast.AST]
         match node:
             case ast.Constant(value=int(value)) if not isinstance(value, bool):
                 if value >= 2**31:
@@ -259,7 +260,9 @@ class Formula:
         if isinstance(operator, (ast.FloorDiv, ast.Mod)) and np.any(b == 0):
             self._refuse_value("divides by zero")
         if isinstance(operator, (ast.Add, ast.Sub, ast.Mult)):
-            sides = [max(-int(np.min(x)), int(np.max(x))) if x.size else 0 for x in (a, b)]
+            sides = [
+                max(-int(np.min(x)), int(np.max(x))) if x.size else 0 for x in (a, b)
+            ]
             both = sides[0] * sides[1] if isinstance(operator, ast.Mult) else sum(sides)
             if both > MOST_NUMBER:
                 self._refuse_value("grows beyond 2**62")

@@ -61,7 +61,8 @@ def placed(layer: LayerShape, place: Place) -> tuple[IntArray, IntArray]:
             pairs = np.array([(int(g), int(e)) for g, e in found], dtype=np.int64)
         except (TypeError, ValueError) as error:
             raise BalancerError(
-                f"place(o, i, r, c) must return two whole numbers, group and PE: {error}"
+                "place(o, i, r, c) must return two whole numbers, group and PE: "
+                f"{error}"
             ) from error
         return pairs.reshape(-1, 2).T
 

@@ -265,15 +265,13 @@ class OwnMap:
         number = int(self.copies.evaluate(values).max())
         if not 1 <= number <= pes:
             raise BalancerError(
-                f"formula `copies` {self.copies.text!r} is {number}; 1 to {pes} PEs can "
-                "hold a weight"
+                f"formula `copies` {self.copies.text!r} is {number}; 1 to {pes} PEs "
+                "can hold a weight"
             )
         return number
 
     @staticmethod
-    def _pe_of_cells(
-        layout: Layout, pe: IntArray, shape: tuple[int, ...]
-    ) -> IntArray:
+    def _pe_of_cells(layout: Layout, pe: IntArray, shape: tuple[int, ...]) -> IntArray:
         """PE of each cell under other labels, -1 where they tear it apart, [cells]."""
         flat = np.ascontiguousarray(np.broadcast_to(pe, shape)).reshape(-1)
         found = []

@@ -74,11 +74,10 @@ def register_map(
         raise BalancerError(f"the map {name!r} needs one of `labels` and `place`")
 
     def cut(layer: LayerShape, pes: int) -> Layout:
-        if labels is None:
-            group, pe = placed(layer, place)
-        else:
-            group, pe = labels(layer.shape, pes)
-        return labelled(group, pe, pes=pes, shape=layer.shape)[1]
+        if place is not None:
+            return labelled(*placed(layer, place), pes, layer.shape)[1]
+        assert labels is not None  # one of them is given
+        return labelled(*labels(layer.shape, pes), pes, layer.shape)[1]
 
     KINDS.append(MapKind(name, help, cut, finds_order=True, function=labels or place))
 

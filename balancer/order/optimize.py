@@ -220,7 +220,7 @@ def _rows_of_channels(problem: RetentionProblem) -> AnyArray:
 
 
 def _loads_of_rows(pe_map: PEMap, loads: IntArray, rows: int) -> IntArray:
-    """Loads of all blocks' rows, [rows], or of each block's, [blocks, rows]."""
+    """Take loads of all blocks' rows, [rows], or of each block's, [blocks, rows]."""
     exchange = pe_map.exchange
     return loads[:rows] if exchange is None else loads[exchange.group]
 

@@ -39,7 +39,8 @@ class StandIns:
         Their names; None for those of the configuration.
     fingerprint : str
         Differs where results would: initial weights, modules with their settings and
-        code, images, labels and their scale, the code of a score and what it uses.
+        code, images, labels and their scale, the code of a score or of a registered PE
+        map and what it uses.
     """
 
     network: str | None = None
@@ -52,8 +53,9 @@ class StandIns:
         network: nn.Module | None,
         data: ImageData | None,
         score: Callable[..., Any] | None = None,
+        pe_map: Callable[..., Any] | None = None,
     ) -> Self:
-        """Look at what was given."""
+        """Look at what was given; `pe_map` is the function behind a map's name."""
         prints = []
         if network is not None:
             prints.append(f"network {_digest(_of_network(network))}")
@@ -61,6 +63,8 @@ class StandIns:
             prints.append(f"data {data.name} {_digest(_of_data(data))}")
         if score is not None:
             prints.append(f"score {_digest(_of_callable(score, {}))}")
+        if pe_map is not None:
+            prints.append(f"map {_digest(_of_callable(pe_map, {}))}")
         return cls(
             None if network is None else type(network).__name__,
             None if data is None else data.name,

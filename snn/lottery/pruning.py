@@ -21,6 +21,7 @@ from balancer import (
     top_k_sum,
 )
 from balancer.array_types import AnyArray, BoolArray
+from balancer.defaults import DEFAULT_PES
 from balancer.metrics import fraction
 from balancer.network.guard import (
     refuse_hopeless,
@@ -136,10 +137,12 @@ class Pruned:
     schedules: Schedules
 
 
-def natural_schedules(layers: Mapping[str, AnyArray], pe_map: str) -> Schedules:
+def natural_schedules(
+    layers: Mapping[str, AnyArray], pe_map: str, pes: int = DEFAULT_PES
+) -> Schedules:
     """Take the channels of layers of given weights or masks as they are."""
     return {
-        name: PEMap.parse(pe_map, array.shape).schedule()
+        name: PEMap.parse(pe_map, array.shape, pes).schedule()
         for name, array in layers.items()
     }
 

@@ -17,7 +17,7 @@ from snn.lottery.configured import configured_data, configured_network
 from snn.lottery.examiner import Examiner
 from snn.lottery.hardware import RunArray
 from snn.lottery.live_paths import NetworkPaths
-from snn.lottery.methods import ROUNDED, get_method
+from snn.lottery.methods import ROUNDED, check_layer_maps, get_method
 from snn.lottery.neighbours import neighbours
 from snn.lottery.pruning import Pruned, Pruning, check_room, natural_schedules
 from snn.lottery.results import RoundOutcome
@@ -97,7 +97,11 @@ class Rounds:
             name: np.ones(layer.weight.shape, np.bool_)
             for name, layer in layers.items()
         }
-        self.dense = Pruned(dense, dense, natural_schedules(dense, config.map))
+        self.dense = Pruned(
+            dense, dense, natural_schedules(dense, config.map, config.pes)
+        )
+        maps = {name: self.array.map_of(mask) for name, mask in dense.items()}
+        check_layer_maps(config.method, maps)
         paths = NetworkPaths(network, example) if config.live_paths else None
         if paths is not None and "live_paths" in config.model_fields_set:
             paths.live(dense)  # or say at once that it cannot be done

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from torch import nn
 
+from balancer.maps.registry import find_kind
 from snn.data.image_data import ImageData
 from snn.lottery.config import LotteryConfig
 from snn.lottery.identity import StandIns
@@ -137,7 +138,8 @@ def run_lottery(
         nullcontext(processes) if processes else Processes.start() as processes,
         _restored_on_failure(network),
     ):
-        given = processes.broadcast(StandIns.of(network, data, score))
+        mapped = find_kind(config.map)[0].function
+        given = processes.broadcast(StandIns.of(network, data, score, mapped))
         folder = RunFolder.of(config, Path(root), given)
         with _owned(folder, processes):
             result = _finished(folder, processes, resume, restart)

@@ -85,7 +85,7 @@ def test_the_text_is_the_map(tmp_path):
 
 
 def test_pairs_of_channels_and_kernel_rows_are_balanced():
-    """Two channels and one kernel row make a cell, and all twelve of a tile are equal."""
+    """Two channels and a kernel row make a cell; all twelve of a tile are equal."""
     values = np.random.default_rng(0).random(SHAPE)
     pe_map = PEMap.from_formulas(SHAPE, **PAIRS)
     solution = solve(RetentionProblem(values, pe_map, sparsity=0.9))
@@ -185,7 +185,7 @@ def test_a_wrong_file_is_named(content, said, tmp_path):
     with pytest.raises(BalancerError, match=said) as caught:
         PEMap.parse(str(file), SHAPE)
     assert str(caught.value).startswith(f"{file}: ")
-    with pytest.raises(BalancerError, match="missing.yaml: no PE map: No such file"):
+    with pytest.raises(BalancerError, match=r"missing\.yaml: no PE map: No such file"):
         PEMap.parse("missing.yaml", SHAPE)
 
 

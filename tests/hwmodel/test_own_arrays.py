@@ -1,4 +1,4 @@
-"""Accelerators whose mapping is one's own: the cycles and energy of what they describe."""
+"""Accelerators whose mapping is one's own cost what the same array costs."""
 
 import numpy as np
 import pytest
@@ -58,7 +58,7 @@ built_in_maps = pe_maps(60, 1).filter(
 def test_formulas_and_labels_cost_what_the_built_in_map_costs(
     built_in, skip, barrier, base, seed
 ):
-    """Cycles, traffic and energy are those of the map that is described, on any array."""
+    """Cycles, traffic and energy are those of the map described, on any array."""
     if built_in.name == "labels":
         return
     rng = np.random.default_rng(seed)
@@ -178,6 +178,8 @@ def test_wrong_mappings_are_refused(array, said):
 def test_copies_have_no_barrier_at_every_activation():
     """Copies work on different pixels, so that no activation is broadcast to all."""
     mapping = {"group": "out // 2", "pe": "out % 2", "copies": 2}
-    own = on_array("u-ticket", skip="dual", barrier="activation", mapping=mapping, pes=4)
+    own = on_array(
+        "u-ticket", skip="dual", barrier="activation", mapping=mapping, pes=4
+    )
     with pytest.raises(AcceleratorError, match="holds 2 copies of a weight"):
         evaluate([LayerWorkload("linear", np.eye(4))], own)
