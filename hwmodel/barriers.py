@@ -20,11 +20,10 @@ from balancer import PEMap
 from balancer.array_types import AnyArray, BoolArray, IntArray
 from hwmodel.counts import CellCounts
 from hwmodel.fifo import queued_cycles
-from hwmodel.inputs import met_inputs, patches
+from hwmodel.inputs import CHUNK, met_inputs, patches
+from hwmodel.list_schedule import scheduled_cycles, scheduled_cycles_with_skipping
 from hwmodel.sections import Barrier, PEArray
 from hwmodel.workload import LayerWorkload
-
-CHUNK = 2**21  # elements of the largest temporary matrix, 8 MiB of 32-bit floats
 
 
 def cycles_without_skipping(
@@ -43,6 +42,8 @@ def cycles_without_skipping(
     loads : ndarray of int64 [cells]
         Weights of each cell that cost a cycle.
     """
+    if array.is_scheduled:
+        return scheduled_cycles(workload, array, loads)
     if array.barrier == "activation":
         return _all_activations(workload, array, pe_map)
     if array.barrier == "layer":
@@ -76,6 +77,8 @@ def cycles_with_skipping(
     # At a single pixel an input is met or not: no load is greater than its cell.
     narrow = exact and array.barrier == "pixel"
     counts = _counts(workload, array, pe_map, narrow)
+    if array.is_scheduled:
+        return scheduled_cycles_with_skipping(workload, array, pe_map, counts, images)
     of_barrier = _OF_BARRIER[array.barrier]
     overhead = _overhead(workload, array, pe_map)
     samples = (_Sample(workload, array, pe_map, counts, one) for one in images)

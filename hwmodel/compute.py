@@ -137,7 +137,7 @@ def _images_of_steps(workload: LayerWorkload) -> AnyArray:
 
 
 def _present(array: PEArray, pe_map: PEMap) -> IntArray:
-    if array.barrier == "layer":
+    if array.is_one_stage:
         return np.array([len(np.unique(array.pe_of_rows(pe_map)))])
     return pe_map.group_sizes() * array.pixel_rows(pe_map)
 

@@ -39,6 +39,9 @@ Source = Annotated[str, Field(min_length=1)]
 
 # Mappings that are two-dimensional arrays, with rows and columns.
 TWO_D = ("grid", "output_stationary")
+# Mappings in which PEs take tasks as they are free, and the group that a task is of:
+# every PE holds all weights.
+SCHEDULED = {"scheduled_pixels": "0", "scheduled_outputs": "out"}
 
 
 def _as_text(mapping: Any) -> Any:
@@ -54,7 +57,7 @@ def _as_text(mapping: Any) -> Any:
 
 def _known_mapping(mapping: str) -> str:
     """Refuse what names no PE map that an array can have."""
-    if mapping in TWO_D:
+    if mapping in (*TWO_D, *SCHEDULED):
         return mapping
     try:
         kind, _ = find_kind(mapping)
@@ -68,7 +71,8 @@ def _known_mapping(mapping: str) -> str:
         if kind.takes_pes and not kind.prescribes_loads
     )
     raise ValueError(
-        f"is {mapping!r}; it needs one of {', '.join((*of_arrays, *TWO_D))}, or "
+        f"is {mapping!r}; it needs one of "
+        f"{', '.join((*of_arrays, *TWO_D, *SCHEDULED))}, or "
         "formulas for `group` and `pe`"
     )
 
@@ -90,7 +94,9 @@ class PEArray(Section):
     mapping : str
         A PE map of `balancer.map_kinds` that takes the PEs beside its text, ``grid``
         with rows and columns, or ``output_stationary``: PE (r, c) computes the pixel
-        ``e % rows == r`` of the channel ``o % cols == c``. Or one of your own:
+        ``e % rows == r`` of the channel ``o % cols == c``. ``scheduled_pixels`` and
+        ``scheduled_outputs``: a PE that is free takes the next output pixel, with all
+        output channels or with one. Or one of your own:
         formulas for `group` and `pe` (`balancer.OwnMap`), as a section, as a text or
         as the name of their file; copies of a weight share the output pixels as the
         rows of an output-stationary array do.
@@ -134,7 +140,8 @@ class PEArray(Section):
     @model_validator(mode="after")
     def _sized(self) -> PEArray:
         """Take the PEs from formulas that say them."""
-        if self.mapping in TWO_D or (said := find_kind(self.mapping)[0].pes) is None:
+        known = self.mapping in (*TWO_D, *SCHEDULED)
+        if known or (said := find_kind(self.mapping)[0].pes) is None:
             return self
         if self.pes not in (None, said):
             raise ValueError(
@@ -156,6 +163,11 @@ class PEArray(Section):
             raise ValueError(
                 "mapping 'output_stationary' has no barrier 'activation'; "
                 "accepted: 'pixel', 'timestep', 'tile', 'layer'"
+            )
+        if self.is_scheduled and self.barrier in ("activation", "pixel"):
+            raise ValueError(
+                f"mapping {self.mapping!r} has no barrier {self.barrier!r}; accepted: "
+                "'timestep', 'tile', 'layer'"
             )
         if self.fifo_depth_activations > 1 and self.barrier != "activation":
             raise ValueError(
@@ -181,6 +193,16 @@ class PEArray(Section):
             return self.rows * self.cols
         assert self.pes is not None  # the validator saw to it
         return self.pes
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether PEs take tasks as they are free, and no map tells which."""
+        return self.mapping in SCHEDULED
+
+    @property
+    def is_one_stage(self) -> bool:
+        """Whether the PEs go through all groups without waiting in between."""
+        return self.barrier == "layer" or self.is_scheduled
 
     def pixel_rows(self, pe_map: PEMap) -> int:
         """Count the output pixels that the array works on at once, on a `pe_map`."""
@@ -229,6 +251,9 @@ class PEArray(Section):
             return f"grid:{self.rows}x{self.cols}", self.size
         if self.mapping == "output_stationary":
             return "output_channel", self.cols or 1
+        if self.is_scheduled:
+            copied = f"pes={self.size}; copies={self.size}"
+            return f"{copied}; group={SCHEDULED[self.mapping]}; pe=copy", self.size
         return self.mapping, self.size
 
     def blocks_of(self, timesteps: int) -> int:

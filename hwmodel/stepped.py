@@ -180,6 +180,9 @@ def _stages(
         holders = {pe for _, pes in mine for pe in pes}
         intervals = list(_intervals(workload, array, spikes, mine))
         stages.append(Stage(intervals, len(holders)))
+    if array.is_scheduled:
+        tasks = [part for stage in stages for part in stage.intervals]
+        return [Stage(_dispatched(tasks, len(stages), workload, array), array.size)]
     if array.barrier != "layer":
         return stages
     everyone = {pe for mine in weights.values() for _, pes in mine for pe in pes}
@@ -189,6 +192,34 @@ def _stages(
             for pe, work in enumerate(interval):
                 merged[pe] += work
     return [Stage([merged], len(everyone))]
+
+
+def _dispatched(
+    tasks: Sequence[Interval], groups: int, workload: LayerWorkload, array: PEArray
+) -> list[Interval]:
+    """Let free PEs take the tasks of each time block, or of all of them.
+
+    `tasks` are those of a group, in the order of blocks and pixels, group after group;
+    a task holds its operations as those of the first PE.
+    """
+    of_group = np.arange(len(tasks)).reshape(groups, -1)
+    order = of_group.T.reshape(-1).tolist()  # pixel by pixel, then group by group
+    waits = array.blocks_of(workload.runs) if array.barrier == "timestep" else 1
+    intervals = []
+    for part in range(waits):
+        share = len(order) // waits
+        waiting = order[part * share : (part + 1) * share][::-1]
+        taken: Interval = [[] for _ in range(array.size)]
+        left = [0] * array.size
+        while waiting or any(left):
+            for pe in range(array.size):
+                while waiting and not left[pe]:
+                    operations = tasks[waiting.pop()][0]
+                    taken[pe] += operations
+                    left[pe] = len(operations)
+            left = [max(0, operations - 1) for operations in left]
+        intervals.append(taken)
+    return intervals
 
 
 def _intervals(
@@ -217,18 +248,21 @@ def _intervals(
                         continue
                     if skips_weights and not weight.kept:
                         continue
-                    interval[pes[pixel % rows]].append(weight.kept and fires)
+                    worker = 0 if array.is_scheduled else pes[pixel % rows]
+                    interval[worker].append(weight.kept and fires)
                 if array.barrier == "activation":
                     yield interval
                     interval = [[] for _ in range(array.size)]
             fold_ends = (pixel + 1) % rows == 0 or pixel + 1 == height * width
-            if array.barrier == "pixel" and fold_ends:
+            if array.is_scheduled or (array.barrier == "pixel" and fold_ends):
                 yield interval
                 interval = [[] for _ in range(array.size)]
+        if array.is_scheduled:
+            continue
         if array.barrier == "timestep":
             yield interval
             interval = [[] for _ in range(array.size)]
-    if array.barrier in ("tile", "layer"):
+    if array.barrier in ("tile", "layer") and not array.is_scheduled:
         yield interval
 
 

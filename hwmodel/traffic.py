@@ -1,11 +1,12 @@
 """Memory traffic of a layer, stage by stage.
 
 One inference after another, for every group of PEs (the stages of `hwmodel.latency`;
-under the `layer` barrier all groups are one stage), in bits:
+under the `layer` barrier, and where PEs take tasks from a list, all groups are one
+stage), in bits:
 
 - weights: fetched once per inference in the sparse format, written to their buffer, and
   read from it once (they stay in the PEs), by an output-stationary array once per fold
-  of pixels and time block;
+  of pixels and time block, by a scheduled one for every task;
 - inputs: fetched once per inference if the layer's input fits the input buffer, else by
   every group; read by every group once per output pixel and kernel position;
 - outputs: the spikes of all time steps, written to their buffer, then to DRAM;
@@ -108,7 +109,7 @@ def layer_traffic(
         "input": (buffers.input, moved.input, moved.input_read, zero),
         "output": (buffers.output, zero, moved.output + at_buffer, moved.output),
     }
-    whole = accelerator.array.barrier == "layer"
+    whole = accelerator.array.is_one_stage
     ports = {
         name: Port(
             memory.bandwidth_bits_per_cycle,
@@ -161,7 +162,8 @@ def _group_bits(
     weight = weight_bits(accelerator, size, of_group(cell_loads), pe_map.group_sizes())
     folds = -(-pixels // array.pixel_rows(pe_map)) * array.blocks_of(runs)
     reads = folds if array.mapping == "output_stationary" else 1
-
+    if array.is_scheduled:
+        reads = pixels * array.blocks_of(runs)
     between = array.blocks_of(runs) - 1
     reach = group_reach(pe_map, workload.groups)
     input_bits = bits.activation_bits if workload.direct_coded else bits.spike_bits

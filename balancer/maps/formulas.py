@@ -163,7 +163,7 @@ class Formula:
     @property
     def names_an_axis(self) -> bool:
         """Whether it differs from weight to weight."""
-        return not self.uses.isdisjoint(AXES)
+        return not self.uses.isdisjoint((*AXES, COPY))
 
     def evaluate(self, values: Mapping[str, AnyArray]) -> AnyArray:
         """Evaluate it where its names have some values.

@@ -29,14 +29,16 @@ COPIED = (
     "pes=6; copies=3; group=out % 2; pe=in % 2 * 3 + copy",
     "pes=6; copies=2; group=out // 2; pe=(out % 2 * 2 + copy + out // 2) % pes",
 )
-MAPPINGS = (*EVEN_MAPPINGS, "kernel:2", *SPLIT, *COPIED)
+SCHEDULED = ("scheduled_pixels", "scheduled_outputs")
+MAPPINGS = (*EVEN_MAPPINGS, "kernel:2", *SPLIT, *COPIED, *SCHEDULED)
 SKIPS = ("none", "weight", "spike", "dual")
 BARRIERS = ("activation", "pixel", "timestep", "tile", "layer")
 COMBINATIONS = [
     combination
     for combination in product(MAPPINGS, SKIPS, BARRIERS)
     if combination[2] != "activation"
-    or combination[0] not in ("output_stationary", *COPIED)
+    or combination[0] not in ("output_stationary", *COPIED, *SCHEDULED)
+    if combination[2] != "pixel" or combination[0] not in SCHEDULED
 ]
 # All combinations together take about as many examples as a few single tests.
 FEW = settings(max_examples=max(4, settings.default.max_examples // 20), deadline=None)
