@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from own_maps import in_formulas
 
 from balancer import BalancerError, PEMap, RetentionProblem, Schedule, solve
+from balancer.order.sorting import sorted_schedule
 
 PAIRS = "pes=12; group=out // 8; pe=out // 2 % 4 * 3 + row"
 
@@ -172,3 +173,29 @@ def test_pairs_in_a_better_order_keep_more():
         for order in ("fixed", "sorted", "optimized")
     }
     assert kept["fixed"] * 1.1 < kept["sorted"] < kept["optimized"]
+
+
+def test_places_of_a_tile_may_lie_anywhere():
+    """Even and odd channels as two tiles keep what two tiles of neighbours keep."""
+    rng = np.random.default_rng(0)
+    values = rng.exponential(size=(16, 20)) * rng.lognormal(size=(16, 1))
+    dealt = PEMap.parse("pes=8; group=out % 2; pe=out // 2", values.shape)
+    found, expected = (
+        solve(RetentionProblem(values, pe_map, 64, order="optimized"))
+        for pe_map in (dealt, PEMap.output_channel(values.shape, 8))
+    )
+    assert (found.solver, found.fallback_reason) == (expected.solver, None)
+    assert found.kept == pytest.approx(expected.kept, rel=1e-12)
+    tiles = {frozenset(found.order[first::2].tolist()) for first in (0, 1)}
+    assert tiles == {frozenset(half.tolist()) for half in np.split(expected.order, 2)}
+
+
+def test_sorted_channels_fill_one_set_of_blocks_after_another():
+    """The densest eight channels share the first tile, dealt to its four pairs."""
+    pe_map = PEMap.parse(PAIRS, (16, 8, 3, 3))
+    nonzeros = np.random.default_rng(0).permutation(16)
+    order = sorted_schedule(pe_map, nonzeros).order
+    np.testing.assert_array_equal(
+        nonzeros[order[::2]], [*range(15, 11, -1), 7, 6, 5, 4]
+    )
+    np.testing.assert_array_equal(nonzeros[order[1::2]], [8, 9, 10, 11, 0, 1, 2, 3])

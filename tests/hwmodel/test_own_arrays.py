@@ -10,6 +10,7 @@ from own_maps import in_formulas, place_of
 
 from balancer import PEMap, register_map
 from hwmodel import Accelerator, AcceleratorError, Hardware, LayerWorkload, evaluate
+from hwmodel.group_reach import group_reach
 from hwmodel.sections import _pe_map
 
 SKIPS = ("none", "weight", "spike", "dual")
@@ -184,3 +185,14 @@ def test_copies_have_no_barrier_at_every_activation():
     )
     with pytest.raises(AcceleratorError, match="holds 2 copies of a weight"):
         evaluate([LayerWorkload("linear", np.eye(4))], own)
+
+
+def test_a_channel_is_finished_by_its_last_group():
+    """Inputs heard, channels finished and partial sums of each group, by hand."""
+    # Channel 0 lies in groups 0 and 2, channel 1 in group 1.
+    group = np.array([[0, 0, 2], [1, 1, 1]])
+    reach = group_reach(PEMap.from_labels(group, np.zeros_like(group)), 1)
+    assert reach.inputs.tolist() == [2, 3, 1]
+    assert reach.input_channels.tolist() == [2, 3, 1]
+    assert reach.finished.tolist() == [0, 1, 1]
+    assert reach.partial.tolist() == [1, 0, 1]
