@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         PETime,
     )
     from balancer.maps.kinds import MapKind
+    from balancer.maps.own_maps import OwnMap
     from balancer.maps.pe_map import PEMap
     from balancer.maps.registry import map_kinds, register_map
     from balancer.maps.schedule import Schedule
@@ -115,6 +116,7 @@ __all__ = [
     "MapKind",
     "MaskCost",
     "NetworkSolution",
+    "OwnMap",
     "PEMap",
     "PEStream",
     "PETime",
@@ -199,6 +201,7 @@ _HOMES = {
     "MapKind": "balancer.maps.kinds",
     "MaskCost": "balancer.hardware",
     "NetworkSolution": "balancer.network.network_solution",
+    "OwnMap": "balancer.maps.own_maps",
     "PEMap": "balancer.maps.pe_map",
     "PEStream": "balancer.export.layer_streams",
     "PETime": "balancer.hardware",

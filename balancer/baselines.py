@@ -93,8 +93,9 @@ def u_ticket_mask(
     """
     if rule not in ("paper", "ceil"):
         raise BalancerError(f"u-Ticket rule {rule!r}; accepted: paper, ceil")
-    loads = pe_map.loads(mask)
-    mean = loads.sum(axis=1) / np.maximum(1, pe_map.group_sizes())
+    loads = pe_map.cell_loads(mask)
+    of_group = np.bincount(pe_map.cell_group, loads, minlength=pe_map.groups)
+    mean = of_group / np.maximum(1, pe_map.group_sizes())
     target = np.ceil(mean) if rule == "ceil" else np.floor(mean + 0.5)
     cell_loads = np.minimum(
         target.astype(np.int64)[pe_map.cell_group], pe_map.cell_sizes()

@@ -24,7 +24,7 @@ class LoadMetrics:
     Attributes
     ----------
     nonzeros : int
-        Sum of all loads.
+        Weights kept: the sum of all loads, where no PEs hold copies.
     mu : float
         Utilization of the u-Ticket paper (arXiv 2302.06746), with the true mean load:
         ``1 - (T_max - T_avg) / T_max * n / (n - 1)`` over the n PEs that hold weights
@@ -77,15 +77,16 @@ class LoadMetrics:
     @classmethod
     def of_loads(cls, cell_loads: IntArray, pe_map: PEMap) -> LoadMetrics:
         """Measure loads that are counted already, [cells]."""
-        present = pe_map.group_sizes()
+        present = pe_map.group_sizes() * pe_map.copies
         largest = pe_map.largest_of_group(cell_loads)
         sums = np.bincount(pe_map.cell_group, cell_loads, minlength=pe_map.groups)
-        mean = sums / np.maximum(present, 1)
-        total = int(cell_loads.sum())
+        mean = sums * pe_map.copies / np.maximum(present, 1)
+        nonzeros = int(cell_loads.sum())
+        total = nonzeros * pe_map.copies
         slots = int(largest.sum()) * pe_map.pes
         held = int(present @ largest)
         return cls(
-            nonzeros=total,
+            nonzeros=nonzeros,
             mu=_mu(mean, largest, present),
             mu_ceil=_mu(np.ceil(mean), largest, present),
             eta=total / slots if slots else 1.0,
@@ -169,7 +170,8 @@ def network_eta(layers: Sequence[LoadMetrics]) -> float:
     0.75
     """
     slots = sum(layer.slots for layer in layers)
-    return sum(layer.nonzeros for layer in layers) / slots if slots else 1.0
+    idle = sum(layer.idle_unbalanced + layer.idle_structural for layer in layers)
+    return (slots - idle) / slots if slots else 1.0
 
 
 def top_k(scores: AnyArray, k: int) -> AnyArray:

@@ -167,8 +167,9 @@ def _or_natural(
     The search allocates the budget to tiles of unequal size greedily, which may cost
     more than the best order gains.
     """
-    sizes = problem.pe_map.group_sizes()
-    ragged = len(np.unique(sizes)) > 1 and problem.pe_map.order_axis == 0
+    sizes, pe_map = problem.pe_map.group_sizes(), problem.pe_map
+    equal = pe_map.order_kind == "blocks" and pe_map.exchange is None
+    ragged = len(np.unique(sizes)) > 1 and not equal
     if not ragged or answer.termination is not Termination.COMPLETED:
         return answer
     try:

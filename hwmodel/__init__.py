@@ -1,8 +1,8 @@
 """Cycles and energy of real masks and real spikes on a described array of PEs.
 
 >>> from hwmodel import Accelerator, LayerWorkload, evaluate
->>> Accelerator.names()
-('eie', 'generic-45nm', 'loas', 'sata', 'systolic', 'u-ticket')
+>>> Accelerator.names()[:4]
+('eie', 'generic-45nm', 'loas', 'loas-scheduled')
 
 Modules, from the ground up: `sections`, `accelerator`, `workload`, `inputs`, `counts`,
 `compute`, `traffic`, `latency`, `energy`, `report`, `evaluation`; `architecture`,

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from balancer.maps.own_maps import ENDINGS, own_map
 from hwmodel.errors import AcceleratorError, MixedNodesWarning
 from hwmodel.sections import (
     BitWidths,
@@ -137,11 +138,16 @@ class Accelerator(Section):
                     f"accelerator {given!r} is neither a preset "
                     f"({', '.join(cls.names())}) nor a readable YAML file: {error}"
                 ) from None
-        return cls.from_yaml(text, origin=given)
+        return cls.from_yaml(text, given, Path(given).parent)
 
     @classmethod
-    def from_yaml(cls, text: str, origin: str = "description") -> Accelerator:
-        """Read a description; errors name `origin`. Raises and warns as `load`."""
+    def from_yaml(
+        cls, text: str, origin: str = "description", folder: Path | None = None
+    ) -> Accelerator:
+        """Read a description; errors name `origin`. Raises and warns as `load`.
+
+        A mapping's file is looked for in `folder`, by default in the working folder.
+        """
         try:
             data = yaml.safe_load(text)
         except (yaml.YAMLError, RecursionError) as error:
@@ -152,6 +158,10 @@ class Accelerator(Section):
                 f"{origin}: a YAML mapping with the fields "
                 f"{', '.join(cls.model_fields)} is needed, not {type(data).__name__}"
             )
+        array = data.get("array")
+        mapping = array.get("mapping") if isinstance(array, dict) else None
+        if folder and isinstance(mapping, str) and mapping.endswith(ENDINGS):
+            data["array"]["mapping"] = str(folder / mapping)
         return cls.from_dict(data, origin)
 
     @classmethod
@@ -197,6 +207,8 @@ class Accelerator(Section):
         ------
         AcceleratorError
             An n:m map, which prescribes masks and no array.
+        BalancerError
+            A map in formulas that cannot be read.
 
         Examples
         --------
@@ -204,11 +216,14 @@ class Accelerator(Section):
         >>> Accelerator.load("u-ticket").on_map("grid:4x8", pes=16).array.map_spec
         ('grid:4x8', 32)
         """
+        own = own_map(spec)
         text = spec.strip().lower().replace("-", "_")
         name, _, size = text.partition(":")
         rows, _, cols = size.partition("x")
         mapped: dict[str, Any] = {"mapping": text, "pes": pes}
-        if name == "grid":
+        if own is not None:
+            mapped = {"mapping": own.text, "pes": own.pes or pes}
+        elif name == "grid":
             mapped = {"mapping": name, "rows": rows, "cols": cols}
         array = self.array.model_dump(exclude={"rows", "cols", "pes"})
         changed = {"array": array | mapped}

@@ -20,11 +20,10 @@ from balancer import PEMap
 from balancer.array_types import AnyArray, BoolArray, IntArray
 from hwmodel.counts import CellCounts
 from hwmodel.fifo import queued_cycles
-from hwmodel.inputs import met_inputs, patches
+from hwmodel.inputs import CHUNK, met_inputs, patches
+from hwmodel.list_schedule import scheduled_cycles, scheduled_cycles_with_skipping
 from hwmodel.sections import Barrier, PEArray
 from hwmodel.workload import LayerWorkload
-
-CHUNK = 2**21  # elements of the largest temporary matrix, 8 MiB of 32-bit floats
 
 
 def cycles_without_skipping(
@@ -43,15 +42,19 @@ def cycles_without_skipping(
     loads : ndarray of int64 [cells]
         Weights of each cell that cost a cycle.
     """
+    if array.is_scheduled:
+        return scheduled_cycles(workload, array, loads)
     if array.barrier == "activation":
         return _all_activations(workload, array, pe_map)
     if array.barrier == "layer":
-        of_pe = np.bincount(pe_map.cell_pe, weights=loads, minlength=1)
-        largest = np.array([of_pe.max()], dtype=np.int64)
+        rows = array.pixel_rows(pe_map)
+        pixels = -((np.arange(rows) - workload.pixels) // rows)  # of each row
+        passes = _of_pes(array, pe_map, loads[:, None] * pixels)
+        largest = np.array([passes.max()], dtype=np.int64)
     else:
-        largest = pe_map.largest_of_group(loads)
+        largest = pe_map.largest_of_group(loads) * _folds(workload, array, pe_map)
     blocks = array.blocks_of(workload.runs)
-    return largest * blocks * _folds(workload, array) + _overhead(workload, array)
+    return largest * blocks + _overhead(workload, array, pe_map)
 
 
 def cycles_with_skipping(
@@ -74,8 +77,11 @@ def cycles_with_skipping(
     # At a single pixel an input is met or not: no load is greater than its cell.
     narrow = exact and array.barrier == "pixel"
     counts = _counts(workload, array, pe_map, narrow)
-    of_barrier, overhead = _OF_BARRIER[array.barrier], _overhead(workload, array)
-    samples = (_Sample(workload, array, counts, one) for one in images)
+    if array.is_scheduled:
+        return scheduled_cycles_with_skipping(workload, array, pe_map, counts, images)
+    of_barrier = _OF_BARRIER[array.barrier]
+    overhead = _overhead(workload, array, pe_map)
+    samples = (_Sample(workload, array, pe_map, counts, one) for one in images)
     cycles = np.stack([of_barrier(sample) + overhead for sample in samples])
     return np.rint(cycles).astype(np.int64) if exact else cycles
 
@@ -90,15 +96,21 @@ def _counts(
     return CellCounts(mask.reshape(pe_map.shape), pe_map, workload.groups, narrow)
 
 
-def _folds(workload: LayerWorkload, array: PEArray) -> int:
+def _folds(workload: LayerWorkload, array: PEArray, pe_map: PEMap) -> int:
     """Count the passes over the output pixels."""
-    return -(-workload.pixels // array.pixel_rows)
+    return -(-workload.pixels // array.pixel_rows(pe_map))
 
 
-def _overhead(workload: LayerWorkload, array: PEArray) -> int:
+def _of_pes(array: PEArray, pe_map: PEMap, loads: AnyArray) -> AnyArray:
+    """Add up loads by PE, [PEs] of [cells, pixel rows]."""
+    pes = array.pe_of_rows(pe_map)
+    return np.bincount(pes.reshape(-1), weights=loads.T.reshape(-1), minlength=1)
+
+
+def _overhead(workload: LayerWorkload, array: PEArray, pe_map: PEMap) -> int:
     """Cycles that the barriers of one stage add; 0 for `activation`."""
     blocks = array.blocks_of(workload.runs)
-    of_pixels = blocks * _folds(workload, array)
+    of_pixels = blocks * _folds(workload, array, pe_map)
     barriers = {"pixel": of_pixels, "timestep": blocks}.get(array.barrier, 1)
     return barriers * array.barrier_overhead_cycles
 
@@ -148,6 +160,8 @@ class _Sample:
         The layer.
     array : PEArray
         The PE array.
+    pe_map : PEMap
+        ``array.pe_map`` of the layer.
     counts : CellCounts
         Weights that cost a cycle where they meet a spike.
     images : ndarray [blocks, channels, height, width]
@@ -156,8 +170,14 @@ class _Sample:
 
     workload: LayerWorkload
     array: PEArray
+    pe_map: PEMap
     counts: CellCounts
     images: AnyArray
+
+    @property
+    def pixel_rows(self) -> int:
+        """Output pixels that the array works on at once."""
+        return self.array.pixel_rows(self.pe_map)
 
     @property
     def exact(self) -> bool:
@@ -166,7 +186,7 @@ class _Sample:
 
     def met(self) -> AnyArray:
         """Count spikes by kernel position over the pixels, [inputs, blocks, rows]."""
-        return met_inputs(self.images, self.workload, self.array.pixel_rows)
+        return met_inputs(self.images, self.workload, self.pixel_rows)
 
 
 def _by_activation(sample: _Sample) -> AnyArray:
@@ -193,7 +213,7 @@ def _fired(sample: _Sample) -> Iterable[BoolArray]:
 def _by_pixel(sample: _Sample) -> AnyArray:
     """Wait after every output pixel, or after every fold of them."""
     counts, pixels = sample.counts, sample.workload.pixels
-    rows = sample.array.pixel_rows
+    rows = sample.pixel_rows
     cycles = np.zeros(len(counts.starts))
     most = CHUNK // max(counts.inputs, len(counts.groups))
     chunks = patches(
@@ -238,10 +258,10 @@ def _by_tile(sample: _Sample) -> AnyArray:
 def _by_layer(sample: _Sample) -> AnyArray:
     """Wait once, for the PE with most work in all groups together."""
     counts = sample.counts
-    loads = counts.loads(sample.met().sum(axis=1))  # [cells, pixel rows]
-    of_pe = np.zeros((counts.pes.max() + 1, sample.array.pixel_rows))
-    np.add.at(of_pe, counts.pes, loads)
-    return np.array([of_pe.max()])
+    loads = counts.loads(sample.met().sum(axis=1))  # [cells by group, pixel rows]
+    of_cell = np.empty_like(loads)
+    of_cell[counts.order] = loads
+    return np.array([_of_pes(sample.array, sample.pe_map, of_cell).max()])
 
 
 _OF_BARRIER: dict[Barrier, Callable[[_Sample], AnyArray]] = {

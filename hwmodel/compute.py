@@ -137,11 +137,9 @@ def _images_of_steps(workload: LayerWorkload) -> AnyArray:
 
 
 def _present(array: PEArray, pe_map: PEMap) -> IntArray:
-    if array.barrier == "layer":
-        sizes = np.array([len(np.unique(pe_map.cell_pe))])
-    else:
-        sizes = pe_map.group_sizes()
-    return sizes * array.pixel_rows
+    if array.is_one_stage:
+        return np.array([len(np.unique(array.pe_of_rows(pe_map)))])
+    return pe_map.group_sizes() * array.pixel_rows(pe_map)
 
 
 def _weights_at_inputs(workload: LayerWorkload) -> AnyArray:

@@ -8,6 +8,7 @@ part, so all matrices together are never larger than the weights.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 from balancer import PEMap
 from balancer.array_types import AnyArray, BoolArray, IntArray
+from hwmodel.group_reach import HeardInputs
 
 EXACT_FLOAT32 = 2**24  # whole numbers up to here are exact in 24 bits of significand
 
@@ -55,6 +57,8 @@ class CellCounts:
     ----------
     pieces : list of Piece
         Pieces share no (cell, input) pair.
+    order : ndarray of int64 [cells]
+        Sorted place -> cell of the map.
     groups, pes : ndarray of int64 [cells]
         Group and PE of each cell, in sorted order.
     starts : ndarray of int64 [groups]
@@ -64,7 +68,7 @@ class CellCounts:
     def __init__(
         self, mask: BoolArray, pe_map: PEMap, conv_groups: int, exact_float32: bool
     ) -> None:
-        order = np.argsort(pe_map.cell_group, kind="stable")
+        self.order = order = np.argsort(pe_map.cell_group, kind="stable")
         self.groups: IntArray = pe_map.cell_group[order].astype(np.int64)
         self.pes: IntArray = pe_map.cell_pe[order].astype(np.int64)
         self.starts: IntArray = np.searchsorted(self.groups, np.arange(pe_map.groups))
@@ -76,9 +80,7 @@ class CellCounts:
         outputs, fan_in = len(mask), mask[0].size
         self.one_channel = bool((pe_map.channels_of_cells() <= 1).all())
         labels = pe_map.cell_labels().reshape(outputs, fan_in)
-        # All maps of an array give one output channel to one group.
-        self.group_of_channel: IntArray = self.groups[place[labels[:, 0]]]
-        self.conv_groups = conv_groups
+        self._pe_map, self.conv_groups = pe_map, conv_groups
         self.inputs = conv_groups * fan_in
         self.pieces: list[Piece] = []
         share = outputs // conv_groups
@@ -87,6 +89,11 @@ class CellCounts:
             kept = np.flatnonzero(mask[mine])
             cell = place[labels[mine].reshape(-1)[kept]]
             self._cut(cell, kept % fan_in, group * fan_in)
+
+    @cached_property
+    def heard(self) -> HeardInputs:
+        """Inputs that each group's weights meet, those that do not count too."""
+        return HeardInputs.of(self._pe_map, self.conv_groups)
 
     def _cut(self, cell: IntArray, column: IntArray, first: int) -> None:
         """Cut weights into pieces where no PE's inputs straddle the cut.

@@ -31,7 +31,7 @@ def queued_cycles(
         Group of PEs.
     met : iterable of ndarray of bool [inputs, pixels]
         Inputs that are broadcast for each output pixel of each time block, in order;
-        only those that a channel of the group reads are.
+        only those that a weight of the group meets are.
     depth : int
         Depth of the queues; for 1, a sum over `CellCounts.largest_at_inputs` is faster.
 
@@ -41,8 +41,8 @@ def queued_cycles(
         Finding it takes a few microseconds for each activation.
     """
     table = counts.table(group)
-    mine = (counts.group_of_channel == group).reshape(counts.conv_groups, -1)
-    listened = np.repeat(mine.any(axis=1), counts.inputs // counts.conv_groups)
+    listened = np.zeros(counts.inputs, dtype=bool)
+    listened[counts.heard.of_group(group)] = True
     of_input = np.ascontiguousarray(table.T)
     finish = np.zeros(len(table))
     # Latest finish of each of the last `depth` activations.

@@ -12,6 +12,7 @@ import numpy as np
 from balancer.array_types import BoolArray
 from balancer.defaults import DEFAULT_MAP, DEFAULT_PES
 from balancer.hardware import LayerCost, MaskCost, PETime
+from balancer.maps.registry import settle_map
 from balancer.maps.schedule import Schedule
 from hwmodel.accelerator import Accelerator
 from hwmodel.defaults import DEFAULT_ACCELERATOR
@@ -121,10 +122,14 @@ class Hardware:
         ------
         AcceleratorError
             A wrong description, or a map that no array has (n:m).
+        BalancerError
+            A map that cannot be read.
         """
         if not isinstance(accelerator, Accelerator):
             accelerator = Accelerator.load(accelerator)
         own_map, own_pes = accelerator.array.map_spec
+        if pe_map is not None:
+            pe_map, pes = settle_map(pe_map, pes)
         asked = (pe_map or own_map, own_pes if pes is None else pes)
         if asked == (own_map, own_pes):
             return cls(accelerator)

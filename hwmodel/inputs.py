@@ -15,6 +15,8 @@ import numpy.typing as npt
 from balancer.array_types import AnyArray
 from hwmodel.workload import LayerWorkload
 
+CHUNK = 2**21  # elements of the largest temporary matrix, 8 MiB of 32-bit floats
+
 
 def block_images(workload: LayerWorkload, parallel: int) -> AnyArray | None:
     """Cut the input into time blocks, with zero padding around each image.

@@ -72,6 +72,11 @@ def slice_costs(
             f"{array.counting!r} cycles do not follow from the loads; slice costs need "
             "skip 'weight' and counting 'array'"
         )
+    if array.is_scheduled:
+        raise WorkloadError(
+            f"{accelerator.name}: with mapping {array.mapping!r} cycles follow from "
+            "the order of the tasks; slice costs need a PE map"
+        )
     if array.barrier not in BARRIERS:
         raise WorkloadError(
             f"{accelerator.name}: with barrier {array.barrier!r} the slices of a group "

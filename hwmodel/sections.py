@@ -9,18 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     model_validator,
 )
 
 from balancer import BalancerError, PEMap
+from balancer.array_types import IntArray
+from balancer.maps.own_maps import OwnMap, own_map
 from balancer.maps.registry import find_kind, map_kinds
 from hwmodel.errors import AcceleratorError
 
@@ -36,15 +39,29 @@ Source = Annotated[str, Field(min_length=1)]
 
 # Mappings that are two-dimensional arrays, with rows and columns.
 TWO_D = ("grid", "output_stationary")
+# Mappings in which PEs take tasks as they are free, and the group that a task is of:
+# every PE holds all weights.
+SCHEDULED = {"scheduled_pixels": "0", "scheduled_outputs": "out"}
+
+
+def _as_text(mapping: Any) -> Any:
+    """Write formulas for `group` and `pe`, or the file of some, as the text of a map.
+
+    A file's content counts, not where it lies.
+    """
+    if isinstance(mapping, dict):
+        return OwnMap.of(mapping).text
+    own = own_map(mapping) if isinstance(mapping, str) else None
+    return mapping if own is None else own.text
 
 
 def _known_mapping(mapping: str) -> str:
     """Refuse what names no PE map that an array can have."""
-    if mapping in TWO_D:
+    if mapping in (*TWO_D, *SCHEDULED):
         return mapping
     try:
         kind, _ = find_kind(mapping)
-        if kind.takes_pes and not kind.prescribes_loads:
+        if (kind.takes_pes or kind.pes) and not kind.prescribes_loads:
             return mapping
     except BalancerError:
         pass
@@ -54,11 +71,13 @@ def _known_mapping(mapping: str) -> str:
         if kind.takes_pes and not kind.prescribes_loads
     )
     raise ValueError(
-        f"is {mapping!r}; it needs one of {', '.join((*of_arrays, *TWO_D))}"
+        f"is {mapping!r}; it needs one of "
+        f"{', '.join((*of_arrays, *TWO_D, *SCHEDULED))}, or "
+        "formulas for `group` and `pe`"
     )
 
 
-MapName = Annotated[str, AfterValidator(_known_mapping)]
+MapName = Annotated[str, BeforeValidator(_as_text), AfterValidator(_known_mapping)]
 
 
 class Section(BaseModel):
@@ -75,9 +94,15 @@ class PEArray(Section):
     mapping : str
         A PE map of `balancer.map_kinds` that takes the PEs beside its text, ``grid``
         with rows and columns, or ``output_stationary``: PE (r, c) computes the pixel
-        ``e % rows == r`` of the channel ``o % cols == c``.
+        ``e % rows == r`` of the channel ``o % cols == c``. ``scheduled_pixels`` and
+        ``scheduled_outputs``: a PE that is free takes the next output pixel, with all
+        output channels or with one. Or one of your own:
+        formulas for `group` and `pe` (`balancer.OwnMap`), as a section, as a text or
+        as the name of their file; copies of a weight share the output pixels as the
+        rows of an output-stationary array do.
     pes : int
-        PEs of the array, for the mappings without rows and columns.
+        PEs of the array, for the mappings without rows and columns; not needed where
+        the formulas say it.
     rows, cols : int
         The array, for ``grid`` and ``output_stationary``.
     skip : str
@@ -113,6 +138,20 @@ class PEArray(Section):
     source: Source
 
     @model_validator(mode="after")
+    def _sized(self) -> PEArray:
+        """Take the PEs from formulas that say them."""
+        known = self.mapping in (*TWO_D, *SCHEDULED)
+        if known or (said := find_kind(self.mapping)[0].pes) is None:
+            return self
+        if self.pes not in (None, said):
+            raise ValueError(
+                f"mapping has {said} PEs and `pes` is {self.pes}; leave one of them out"
+            )
+        # A frozen model sets what it derives through its base.
+        object.__setattr__(self, "pes", said)
+        return self
+
+    @model_validator(mode="after")
     def _consistent(self) -> PEArray:
         two_d = self.mapping in TWO_D
         if two_d != (self.rows is not None and self.cols is not None) or (
@@ -124,6 +163,11 @@ class PEArray(Section):
             raise ValueError(
                 "mapping 'output_stationary' has no barrier 'activation'; "
                 "accepted: 'pixel', 'timestep', 'tile', 'layer'"
+            )
+        if self.is_scheduled and self.barrier in ("activation", "pixel"):
+            raise ValueError(
+                f"mapping {self.mapping!r} has no barrier {self.barrier!r}; accepted: "
+                "'timestep', 'tile', 'layer'"
             )
         if self.fifo_depth_activations > 1 and self.barrier != "activation":
             raise ValueError(
@@ -151,9 +195,27 @@ class PEArray(Section):
         return self.pes
 
     @property
-    def pixel_rows(self) -> int:
-        """Output pixels that the array works on at once."""
-        return (self.rows or 1) if self.mapping == "output_stationary" else 1
+    def is_scheduled(self) -> bool:
+        """Whether PEs take tasks as they are free, and no map tells which."""
+        return self.mapping in SCHEDULED
+
+    @property
+    def is_one_stage(self) -> bool:
+        """Whether the PEs go through all groups without waiting in between."""
+        return self.barrier == "layer" or self.is_scheduled
+
+    def pixel_rows(self, pe_map: PEMap) -> int:
+        """Count the output pixels that the array works on at once, on a `pe_map`."""
+        return (
+            (self.rows or 1) if self.mapping == "output_stationary" else pe_map.copies
+        )
+
+    def pe_of_rows(self, pe_map: PEMap) -> IntArray:
+        """PE that works on each pixel row for each cell, [pixel rows, cells]."""
+        if self.mapping == "output_stationary":
+            row = np.arange(self.rows or 1)[:, None]
+            return row * (self.cols or 1) + pe_map.cell_pe
+        return pe_map.pe_of_copies.astype(np.int64)
 
     def pe_map(self, shape: Sequence[int]) -> PEMap:
         """Map the weights of a layer to the PEs.
@@ -167,8 +229,20 @@ class PEArray(Section):
         -------
         PEMap
             For ``output_stationary``: the map of the columns, shared by all rows.
+
+        Raises
+        ------
+        AcceleratorError
+            Copies of weights and a barrier at every activation.
         """
-        return _pe_map(*self.map_spec, tuple(shape))
+        pe_map = _pe_map(*self.map_spec, tuple(shape))
+        if pe_map.copies > 1 and self.barrier == "activation":
+            raise AcceleratorError(
+                f"the PE map {self.mapping} holds {pe_map.copies} copies of a weight, "
+                "which share the output pixels, so there is no barrier 'activation'; "
+                "accepted: 'pixel', 'timestep', 'tile', 'layer'"
+            )
+        return pe_map
 
     @property
     def map_spec(self) -> tuple[str, int]:
@@ -177,6 +251,9 @@ class PEArray(Section):
             return f"grid:{self.rows}x{self.cols}", self.size
         if self.mapping == "output_stationary":
             return "output_channel", self.cols or 1
+        if self.is_scheduled:
+            copied = f"pes={self.size}; copies={self.size}"
+            return f"{copied}; group={SCHEDULED[self.mapping]}; pe=copy", self.size
         return self.mapping, self.size
 
     def blocks_of(self, timesteps: int) -> int:
@@ -191,23 +268,8 @@ class PEArray(Section):
 
 @lru_cache(maxsize=64)
 def _pe_map(spec: str, pes: int, shape: tuple[int, ...]) -> PEMap:
-    """Make a map once: networks repeat shapes, and masks of one are compared.
-
-    Raises
-    ------
-    AcceleratorError
-        A map of labels whose groups are not tiles of output channels.
-    """
-    pe_map = PEMap.parse(spec, shape, pes)
-    if pe_map.is_gathered:
-        group = pe_map.labels()[0].reshape(pe_map.channels, -1)
-        if (group != group[:, :1]).any() or (np.diff(group[:, 0]) < 0).any():
-            raise AcceleratorError(
-                f"the PE map {spec} splits an output channel among lock-step groups, "
-                "or takes channels out of order; the hardware model needs groups that "
-                "are tiles of whole output channels, in their order"
-            )
-    return pe_map
+    """Make a map once: networks repeat shapes, and masks of one are compared."""
+    return PEMap.parse(spec, shape, pes)
 
 
 class BitWidths(Section):

@@ -77,9 +77,9 @@ def simulate(workload: LayerWorkload, accelerator: Accelerator) -> Cycles:
 
 
 def place(
-    weight: Weight, position: int, workload: LayerWorkload, array: PEArray
+    weight: Weight, position: int, workload: LayerWorkload, array: PEArray, row: int = 0
 ) -> int:
-    """Find the PE (or column of an output-stationary array) that holds a weight.
+    """Find the PE that holds a weight, or works on some pixels with a copy of it.
 
     Parameters
     ----------
@@ -91,22 +91,23 @@ def place(
         The layer.
     array : PEArray
         The PE array.
+    row : int
+        Row of an output-stationary array, or copy of the weight.
     """
     inputs = workload.image[0] // workload.groups
     channel = weight.input % inputs
     if array.mapping in ("output_channel", "interleaved"):
         return weight.output % array.size
     if array.mapping == "output_stationary":
-        return weight.output % (array.cols or 1)
+        return row * (array.cols or 1) + weight.output % (array.cols or 1)
     if array.mapping == "input_channel":
         return _part(channel, inputs, array.size)
     if array.mapping == "banked":
         return _part(position, workload.fan_in, array.size)
     if array.mapping != "grid":  # any other map is what its labels say
-        return _label(workload, array, 1, weight.output, position)
+        return _label(workload, array, 1, weight.output, position, row)
     cols = array.cols or 1
-    row = weight.output % (array.rows or 1)
-    return row * cols + _part(channel, inputs, cols)
+    return weight.output % (array.rows or 1) * cols + _part(channel, inputs, cols)
 
 
 def _part(item: int, items: int, parts: int) -> int:
@@ -115,8 +116,8 @@ def _part(item: int, items: int, parts: int) -> int:
     return next(number for number, part in enumerate(split) if item in part)
 
 
-def _group(output: int, workload: LayerWorkload, array: PEArray) -> int:
-    """Find the group that an output channel belongs to."""
+def _group(output: int, position: int, workload: LayerWorkload, array: PEArray) -> int:
+    """Find the group that a weight belongs to."""
     tiles = {
         "output_channel": array.pes,
         "grid": array.rows,
@@ -126,16 +127,24 @@ def _group(output: int, workload: LayerWorkload, array: PEArray) -> int:
         "interleaved": workload.outputs,
     }
     if array.mapping not in tiles:
-        return _label(workload, array, 0, output, 0)
+        return _label(workload, array, 0, output, position)
     return output // (tiles[array.mapping] or 1)
 
 
 def _label(
-    workload: LayerWorkload, array: PEArray, kind: int, output: int, position: int
+    workload: LayerWorkload,
+    array: PEArray,
+    kind: int,
+    output: int,
+    position: int,
+    copy: int = 0,
 ) -> int:
     """Read the group (kind 0) or the PE (1) of a weight from the labels of its map."""
-    pe_map = array.pe_map(workload.weight_shape)
-    return int(pe_map.labels()[kind].reshape(workload.outputs, -1)[output, position])
+    labels = array.pe_map(workload.weight_shape).labels(copy)[kind]
+    return int(labels.reshape(workload.outputs, -1)[output, position])
+
+
+Held = tuple[Weight, list[int]]  # a weight, and its PE for each of the pixel rows
 
 
 class Stage(NamedTuple):
@@ -149,7 +158,8 @@ def _stages(
     workload: LayerWorkload, array: PEArray, spikes: npt.NDArray[np.uint8]
 ) -> list[Stage]:
     """List the operations of every PE, interval by interval."""
-    weights: dict[int, list[tuple[Weight, int]]] = {}
+    weights: dict[int, list[Held]] = {}
+    rows = array.pixel_rows(array.pe_map(workload.weight_shape))
     mask = workload.mask.reshape(workload.weight_shape)
     share, inputs = workload.outputs // workload.groups, mask.shape[1]
     for output in range(workload.outputs):
@@ -161,39 +171,67 @@ def _stages(
                 row=row,
                 column=column,
             )
-            pe = place(weight, position, workload, array)
-            weights.setdefault(_group(output, workload, array), []).append((weight, pe))
+            pes = [place(weight, position, workload, array, row) for row in range(rows)]
+            group = _group(output, position, workload, array)
+            weights.setdefault(group, []).append((weight, pes))
     stages = []
     for group in sorted(weights):
         mine = weights[group]
-        holders = {pe for _, pe in mine}
-        stages.append(
-            Stage(
-                list(_intervals(workload, array, spikes, mine)),
-                len(holders) * array.pixel_rows,
-            )
-        )
+        holders = {pe for _, pes in mine for pe in pes}
+        intervals = list(_intervals(workload, array, spikes, mine))
+        stages.append(Stage(intervals, len(holders)))
+    if array.is_scheduled:
+        tasks = [part for stage in stages for part in stage.intervals]
+        return [Stage(_dispatched(tasks, len(stages), workload, array), array.size)]
     if array.barrier != "layer":
         return stages
-    everyone = {pe for mine in weights.values() for _, pe in mine}
+    everyone = {pe for mine in weights.values() for _, pes in mine for pe in pes}
     merged: Interval = [[] for _ in range(array.size)]
     for stage in stages:
         for interval in stage.intervals:
             for pe, work in enumerate(interval):
                 merged[pe] += work
-    return [Stage([merged], len(everyone) * array.pixel_rows)]
+    return [Stage([merged], len(everyone))]
+
+
+def _dispatched(
+    tasks: Sequence[Interval], groups: int, workload: LayerWorkload, array: PEArray
+) -> list[Interval]:
+    """Let free PEs take the tasks of each time block, or of all of them.
+
+    `tasks` are those of a group, in the order of blocks and pixels, group after group;
+    a task holds its operations as those of the first PE.
+    """
+    of_group = np.arange(len(tasks)).reshape(groups, -1)
+    order = of_group.T.reshape(-1).tolist()  # pixel by pixel, then group by group
+    waits = array.blocks_of(workload.runs) if array.barrier == "timestep" else 1
+    intervals = []
+    for part in range(waits):
+        share = len(order) // waits
+        waiting = order[part * share : (part + 1) * share][::-1]
+        taken: Interval = [[] for _ in range(array.size)]
+        left = [0] * array.size
+        while waiting or any(left):
+            for pe in range(array.size):
+                while waiting and not left[pe]:
+                    operations = tasks[waiting.pop()][0]
+                    taken[pe] += operations
+                    left[pe] = len(operations)
+            left = [max(0, operations - 1) for operations in left]
+        intervals.append(taken)
+    return intervals
 
 
 def _intervals(
     workload: LayerWorkload,
     array: PEArray,
     spikes: npt.NDArray[np.uint8],
-    weights: Sequence[tuple[Weight, int]],
+    weights: Sequence[Held],
 ) -> Iterator[Interval]:
     """Yield the operations of one group between its barriers."""
     together = array.parallel(workload.runs)
     height, width = workload.output_size
-    rows = array.pixel_rows
+    rows = len(weights[0][1])
     skips_spikes = array.skip in ("spike", "dual")
     skips_weights = array.skip in ("weight", "dual")
     heard = sorted({(each.input, each.row, each.column) for each, _ in weights})
@@ -205,24 +243,26 @@ def _intervals(
                 fires = _fires(workload, block, source, y, x)
                 if skips_spikes and not fires:
                     continue
-                for weight, pe in weights:
+                for weight, pes in weights:
                     if (weight.input, weight.row, weight.column) != source:
                         continue
                     if skips_weights and not weight.kept:
                         continue
-                    worker = pixel % rows * (array.cols or 0) + pe if rows > 1 else pe
+                    worker = 0 if array.is_scheduled else pes[pixel % rows]
                     interval[worker].append(weight.kept and fires)
                 if array.barrier == "activation":
                     yield interval
                     interval = [[] for _ in range(array.size)]
             fold_ends = (pixel + 1) % rows == 0 or pixel + 1 == height * width
-            if array.barrier == "pixel" and fold_ends:
+            if array.is_scheduled or (array.barrier == "pixel" and fold_ends):
                 yield interval
                 interval = [[] for _ in range(array.size)]
+        if array.is_scheduled:
+            continue
         if array.barrier == "timestep":
             yield interval
             interval = [[] for _ in range(array.size)]
-    if array.barrier in ("tile", "layer"):
+    if array.barrier in ("tile", "layer") and not array.is_scheduled:
         yield interval
 
 

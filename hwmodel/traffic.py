@@ -1,16 +1,18 @@
 """Memory traffic of a layer, stage by stage.
 
 One inference after another, for every group of PEs (the stages of `hwmodel.latency`;
-under the `layer` barrier all groups are one stage), in bits:
+under the `layer` barrier, and where PEs take tasks from a list, all groups are one
+stage), in bits:
 
 - weights: fetched once per inference in the sparse format, written to their buffer, and
   read from it once (they stay in the PEs), by an output-stationary array once per fold
-  of pixels and time block;
+  of pixels and time block, by a scheduled one for every task;
 - inputs: fetched once per inference if the layer's input fits the input buffer, else by
   every group; read by every group once per output pixel and kernel position;
 - outputs: the spikes of all time steps, written to their buffer, then to DRAM;
 - membrane potentials: read and written between time blocks, ``2 * N * E * bits *
-  (blocks - 1)``, unless they stay in the PEs.
+  (blocks - 1)``, unless they stay in the PEs; and with them, as wide as they are, the
+  partial sums of output channels that several groups share, once per time step.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from balancer import PEMap
 from balancer.array_types import IntArray
 from hwmodel.accelerator import Accelerator
 from hwmodel.activity import Traffic, Transfers
+from hwmodel.group_reach import group_reach
 from hwmodel.workload import LayerWorkload
 
 
@@ -106,7 +109,7 @@ def layer_traffic(
         "input": (buffers.input, moved.input, moved.input_read, zero),
         "output": (buffers.output, zero, moved.output + at_buffer, moved.output),
     }
-    whole = accelerator.array.barrier == "layer"
+    whole = accelerator.array.is_one_stage
     ports = {
         name: Port(
             memory.bandwidth_bits_per_cycle,
@@ -116,8 +119,8 @@ def layer_traffic(
         if memory is not None
     }
     dram = accelerator.dram is not None
-    # Membrane potentials are read as often as they are written.
-    output = int((moved.output + at_buffer // 2).sum()) if buffers.output else 0
+    # Membrane potentials and partial sums are read as often as they are written.
+    output = int(moved.output.sum() + at_buffer.sum() // 2) if buffers.output else 0
     traffic = Traffic(
         dram_weight=int(moved.weight.sum()) if dram else 0,
         dram_input=int(moved.input.sum()) if dram else 0,
@@ -157,16 +160,12 @@ def _group_bits(
 
     size = of_group(pe_map.cell_sizes())
     weight = weight_bits(accelerator, size, of_group(cell_loads), pe_map.group_sizes())
-    folds = -(-pixels // array.pixel_rows) * array.blocks_of(runs)
+    folds = -(-pixels // array.pixel_rows(pe_map)) * array.blocks_of(runs)
     reads = folds if array.mapping == "output_stationary" else 1
-
+    if array.is_scheduled:
+        reads = pixels * array.blocks_of(runs)
     between = array.blocks_of(runs) - 1
-
-    # Groups hold whole output channels, in order.
-    channels = size // workload.fan_in
-    last = np.cumsum(channels)
-    share = workload.outputs // workload.groups
-    conv_groups = (last - 1) // share - (last - channels) // share + 1
+    reach = group_reach(pe_map, workload.groups)
     input_bits = bits.activation_bits if workload.direct_coded else bits.spike_bits
     whole_input = prod(workload.image) * runs * input_bits
     buffer = accelerator.buffers.input
@@ -174,14 +173,15 @@ def _group_bits(
         fetched = np.zeros_like(weight)
         fetched[:1] = whole_input
     else:
-        fetched = conv_groups * (whole_input // workload.groups)
+        fetched = reach.input_channels * (whole_input // workload.image[0])
     return _GroupBits(
         weight=weight,
         weight_read=weight * reads,
         input=fetched,
-        input_read=conv_groups * workload.fan_in * pixels * runs * input_bits,
-        output=channels * pixels * workload.steps * bits.spike_bits,
-        membrane=2 * channels * pixels * bits.membrane_bits * between,
+        input_read=reach.inputs * pixels * runs * input_bits,
+        output=reach.finished * pixels * workload.steps * bits.spike_bits,
+        membrane=(2 * reach.finished * between + reach.partial * runs)
+        * (pixels * bits.membrane_bits),
     )
 
 

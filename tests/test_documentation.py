@@ -318,6 +318,9 @@ def material(tmp_path_factory):
     (folder / "design.toml").write_text(
         next(b.text for b in DOCUMENTS[ROOT / "docs" / "sweeps.md"])
     )
+    (folder / "array.yaml").write_text(
+        "group: out // 8\npe: (out // 2 % 4) * 3 + row\npes: 12\n"
+    )
     arrays = load_file(shipped)
     np.savez(folder / "net.npz", **arrays)
     assert cli.main(["balance", "--out", str(folder / "runs" / "x")]) == 0

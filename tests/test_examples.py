@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,20 @@ def test_an_example_runs(example, tmp_path):
     if "from snn" in example.read_text():
         pytest.importorskip("torch")
     assert run(example, tmp_path)
+
+
+def test_an_array_of_ones_own_takes_less_than_forty_lines(tmp_path):
+    """The example says one array twice, and stands in its document."""
+    example = ROOT / "examples" / "own_accelerator.py"
+    text = example.read_text()
+    assert len(text.splitlines()) < 40
+    assert f"```python\n{text}```" in (ROOT / "docs/own-accelerator.md").read_text()
+    fixed, optimized, layer = run(example, tmp_path).splitlines()
+    kept = [float(said.split()[-4].rstrip("%")) for said in (fixed, optimized)]
+    assert kept[0] < kept[1] <= 100
+    # 64 output pixels and 4 time steps; PEs of a group have equal loads.
+    cycles, loads = re.fullmatch(r"(\d+) cycles for \[(.*)\]", layer).groups()
+    assert int(cycles) == 64 * 4 * sum(map(int, loads.split()))
 
 
 def test_the_latency_budget_is_kept_in_ten_lines(tmp_path):

@@ -218,8 +218,6 @@ def _loads(mask: BoolArray, work: FloatArray, pe_map: PEMap) -> FloatArray:
     """Add up the work of each PE in each group, [groups, pes]."""
     kept = mask.reshape(-1)
     cell = pe_map.cell_labels().reshape(-1)[kept]
-    table = np.zeros((pe_map.groups, pe_map.pes))
-    table[pe_map.cell_group, pe_map.cell_pe] = np.bincount(
-        cell, work.reshape(-1)[kept], minlength=pe_map.n_cells
-    )
+    of_cell = np.bincount(cell, work.reshape(-1)[kept], minlength=pe_map.n_cells)
+    table: FloatArray = pe_map.by_pe(of_cell.astype(np.float64))
     return table

@@ -11,6 +11,7 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from balancer.maps.layout import Layout
 
@@ -33,6 +34,12 @@ class MapKind:
     prescribes_loads : bool
         The text says how many weights every PE keeps, so it is a pattern of masks; the
         array that runs it is described by another map.
+    pes : int or None
+        PEs of the array, where a map of your own says them.
+    finds_order : bool
+        Which channels an order may permute is found layer by layer, from the labels.
+    function : callable or None
+        What a user registered, for those who must tell two of one name apart.
     takes_pes : bool
         The PEs of the array are said beside the text.
     """
@@ -42,15 +49,20 @@ class MapKind:
     cut: Callable[..., Layout]
     order_axis: int | None = None
     prescribes_loads: bool = False
+    pes: int | None = None
+    finds_order: bool = False
+    function: Callable[..., Any] | None = None
     takes_pes: bool = field(init=False)
     _pattern: re.Pattern[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>\\d+)", self.spec)
+        pieces = re.split(r"\{(\w+)\}", self.spec)
+        pieces[::2] = map(re.escape, pieces[::2])
+        pieces[1::2] = (rf"(?P<{name}>\d+)" for name in pieces[1::2])
         takes_pes = "pes" in inspect.signature(self.cut).parameters
         # A frozen dataclass sets what it derives through its base.
         object.__setattr__(self, "takes_pes", takes_pes)
-        object.__setattr__(self, "_pattern", re.compile(pattern))
+        object.__setattr__(self, "_pattern", re.compile("".join(pieces)))
 
     @property
     def shown(self) -> str:

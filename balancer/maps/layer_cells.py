@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from balancer.array_types import BoolArray, IntArray
+from balancer.array_types import AnyArray, BoolArray, IntArray
 from balancer.errors import BalancerError
 from balancer.maps.cell_arrays import CellMatrix, Gather
+from balancer.maps.exchange import Exchange
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -38,9 +40,15 @@ class LayerCells:
     order_axis : int or None
         Axis of the weights along which an order decides what shares a group or PE: 0
         where output channels form tiles (``output_channel``, ``grid``), 1 where input
-        channels form blocks (``input_channel``, n:m), None for all other maps.
+        channels form blocks (``input_channel``, n:m), that of `exchange` for maps of
+        one's own, None for all other maps.
     input_blocks : ndarray of int64 [blocks] or None
         Input channels of each block, where these form blocks.
+    copy_pe : ndarray of int32 [copies, cells] or None
+        Where several PEs of a group hold the weights of a cell: the PE of each copy,
+        that of the first in `cell_pe`, too. The load counts on every one.
+    exchange : Exchange or None
+        Of labels, the channels that may change places.
     """
 
     name: str
@@ -53,6 +61,30 @@ class LayerCells:
     fixed_load: IntArray | None = None
     order_axis: int | None = None
     input_blocks: IntArray | None = None
+    copy_pe: npt.NDArray[np.int32] | None = None
+    exchange: Exchange | None = None
+
+    @property
+    def order_kind(self) -> Literal["tiles", "blocks"] | None:
+        """What an order permutes: output channels between tiles, or blocks' channels.
+
+        Of tiles a channel fills a place by itself; what a block keeps depends on all
+        channels in it.
+        """
+        if self.order_axis is None:
+            return None
+        tiles = self.order_axis == 0 if self.exchange is None else self.exchange.tiles
+        return "tiles" if tiles else "blocks"
+
+    @property
+    def copies(self) -> int:
+        """PEs that hold each weight."""
+        return 1 if self.copy_pe is None else len(self.copy_pe)
+
+    @property
+    def pe_of_copies(self) -> npt.NDArray[np.int32]:
+        """PE of every copy of each cell, [copies, cells]."""
+        return self.cell_pe[None] if self.copy_pe is None else self.copy_pe
 
     @property
     def weights(self) -> int:
@@ -96,7 +128,10 @@ class LayerCells:
         )
 
     def group_sizes(self) -> IntArray:
-        """PEs that hold weights in each group (P_g of the program), [groups]."""
+        """Cells of each group (P_g of the program), [groups].
+
+        These are its PEs that hold weights, those of copies aside.
+        """
         return np.bincount(self.cell_group, minlength=self.groups).astype(np.int64)
 
     def least_of_group(self, cell_values: IntArray) -> IntArray:
@@ -113,14 +148,19 @@ class LayerCells:
 
     def present(self) -> BoolArray:
         """Whether a PE holds weights in a group, [groups, pes]."""
-        table = np.zeros((self.groups, self.pes), dtype=bool)
-        table[self.cell_group, self.cell_pe] = True
+        return self.by_pe(np.ones(self.n_cells, dtype=bool))
+
+    def by_pe(self, cell_values: AnyArray) -> AnyArray:
+        """Lay values of cells out by PE, copies included, [groups, pes] of [cells]."""
+        table = np.zeros((self.groups, self.pes), dtype=cell_values.dtype)
+        table[self.cell_group, self.pe_of_copies] = cell_values
         return table
 
     @property
     def occupancy(self) -> float:
         """PEs that hold weights / all PEs, over the groups; 1.0 for an empty layer."""
-        return self.n_cells / (self.groups * self.pes) if self.groups else 1.0
+        held = self.copies * self.n_cells
+        return held / (self.groups * self.pes) if self.groups else 1.0
 
     def cell_loads(self, mask: BoolArray) -> IntArray:
         """Count the non-zeros of each cell.
@@ -164,8 +204,7 @@ class LayerCells:
         ndarray of int64 [groups, pes]
             0 where a PE holds no weights. Raises as `cell_loads`.
         """
-        table = np.zeros((self.groups, self.pes), dtype=np.int64)
-        table[self.cell_group, self.cell_pe] = self.cell_loads(mask)
+        table: IntArray = self.by_pe(self.cell_loads(mask))
         return table
 
     def cell_labels(self) -> npt.NDArray[np.int32]:
@@ -177,7 +216,9 @@ class LayerCells:
             matrix.write(labels, row)
         return labels.reshape(self.shape)
 
-    def labels(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-        """Group and PE of every weight, each in the shape of the weights."""
+    def labels(
+        self, copy: int = 0
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """Group and PE of every weight or its copy, each in the weights' shape."""
         cells = self.cell_labels()
-        return self.cell_group[cells], self.cell_pe[cells]
+        return self.cell_group[cells], self.pe_of_copies[copy][cells]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from balancer.array_types import AnyArray, IntArray
 from balancer.errors import BalancerError
 from balancer.maps.cell_arrays import CellMatrix
+from balancer.maps.exchange import Exchange
 
 # A table of loads has groups x PEs entries; labels that are not compact would fill the
 # memory with zeros long before they describe an accelerator.
@@ -37,6 +38,9 @@ class Layout(NamedTuple):
     cell_pe: npt.NDArray[np.int32]
     fixed_load: IntArray | None = None
     input_blocks: IntArray | None = None
+    copy_pe: npt.NDArray[np.int32] | None = None
+    order_axis: int | None = None
+    exchange: Exchange | None = None
 
     @classmethod
     def of(

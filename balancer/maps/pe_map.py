@@ -19,9 +19,10 @@ import numpy.typing as npt
 
 from balancer.errors import BalancerError
 from balancer.maps.kinds import MapKind
-from balancer.maps.labels import labelled
+from balancer.maps.labels import Place, labelled, placed
 from balancer.maps.layer_cells import LayerCells
 from balancer.maps.layout import LayerShape, whole_number
+from balancer.maps.own_maps import OwnMap
 from balancer.maps.registry import find_kind, map_kinds
 from balancer.maps.schedule import Schedule
 
@@ -207,6 +208,76 @@ class PEMap(LayerCells):
         return cls("labels", layer.shape, **layout._asdict())
 
     @classmethod
+    def from_place(
+        cls, shape: Sequence[int], place: Place, pes: int | None = None
+    ) -> PEMap:
+        """Any accelerator: give a function from a weight to its group and PE.
+
+        Parameters
+        ----------
+        shape : sequence of int
+            Shape of the weights, two or more dimensions.
+        place : callable
+            ``place(o, i, r, c) -> (group, pe)`` of the weight at output channel o,
+            input channel i, kernel row r and column c. Arithmetic is done on all
+            weights at once; anything else is called weight by weight.
+        pes : int, optional
+            PEs of the array; default: the largest PE plus one.
+
+        Raises
+        ------
+        BalancerError
+            A function that does not return two whole numbers from 0.
+
+        Examples
+        --------
+        >>> from balancer import PEMap
+        >>> def place(o, i, r, c):
+        ...     return o // 8, (o // 2 % 4) * 3 + r
+        >>> PEMap.from_place((16, 8, 3, 3), place).pes
+        12
+        """
+        layer = LayerShape.of(shape)
+        return cls.from_labels(*placed(layer, place), pes)
+
+    @classmethod
+    def from_formulas(
+        cls,
+        shape: Sequence[int],
+        group: str | int,
+        pe: str | int,
+        pes: int,
+        copies: str | int | None = None,
+        load: str | int | None = None,
+    ) -> PEMap:
+        """Any accelerator: give group and PE as formulas over the axes of a layer.
+
+        Parameters
+        ----------
+        shape : sequence of int
+            Shape of the weights, two or more dimensions.
+        group, pe, copies, load : str or int
+            See `OwnMap`, as the YAML files of ``--map`` hold them.
+        pes : int
+            PEs of the array.
+
+        Raises
+        ------
+        BalancerError
+            Formulas that cannot be read, or that leave weights without a PE.
+
+        Examples
+        --------
+        >>> from balancer import PEMap
+        >>> shape = (16, 8, 3, 3)
+        >>> pe_map = PEMap.from_formulas(shape, "out // 4", "row * 4 + out % 4", pes=12)
+        >>> pe_map.groups, pe_map.n_cells
+        (4, 48)
+        """
+        kind = OwnMap(group, pe, pes, copies, load).kind()
+        return cls._made(kind, shape, {})
+
+    @classmethod
     def parse(cls, spec: str, shape: Sequence[int], pes: int = 16) -> PEMap:
         """Make the map that a short text names.
 
@@ -214,8 +285,9 @@ class PEMap(LayerCells):
         ----------
         spec : str
             One of `balancer.map_kinds` (``output_channel``, ``grid:4x8``, ``2:4``, …),
-            of the package or registered with `balancer.register_map`; hyphens may stand
-            for underscores.
+            of the package or registered with `balancer.register_map` (hyphens may stand
+            for underscores), a map in formulas (``group=out // 8; pe=out % 8``), or the
+            YAML file of one.
         shape : sequence of int
             Shape of the weights.
         pes : int
@@ -249,7 +321,9 @@ class PEMap(LayerCells):
         layer = LayerShape.of(shape)
         numbers = {name: whole_number(name, value) for name, value in numbers.items()}
         layout = kind.cut(layer, **numbers)
-        fields = layout._asdict() | {"order_axis": kind.order_axis}
+        fields = layout._asdict()
+        if not kind.finds_order:
+            fields["order_axis"] = kind.order_axis
         return cls(kind.spec.format(**numbers), layer.shape, **fields)
 
     def schedule(self, order: npt.ArrayLike | None = None) -> Schedule:

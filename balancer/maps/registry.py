@@ -11,8 +11,9 @@ import numpy.typing as npt
 from balancer.errors import BalancerError
 from balancer.maps import layouts  # noqa: F401 (its maps are registered there)
 from balancer.maps.kinds import KINDS, MapKind
-from balancer.maps.labels import labelled
+from balancer.maps.labels import Place, labelled, placed
 from balancer.maps.layout import LayerShape, Layout
+from balancer.maps.own_maps import own_map
 
 Labels: TypeAlias = tuple[npt.ArrayLike, npt.ArrayLike]
 """Group and PE of every weight, as `PEMap.from_labels` takes them."""
@@ -20,8 +21,10 @@ Labels: TypeAlias = tuple[npt.ArrayLike, npt.ArrayLike]
 
 def register_map(
     name: str,
-    labels: Callable[[tuple[int, ...], int], Labels],
+    labels: Callable[[tuple[int, ...], int], Labels] | None = None,
     help: str = "a map of your own",
+    *,
+    place: Place | None = None,
 ) -> None:
     """Give a name to a PE map of your own.
 
@@ -37,11 +40,14 @@ def register_map(
         every weight, as `PEMap.from_labels` takes them.
     help : str
         What it means, in a few words.
+    place : callable
+        Instead of `labels`: ``place(o, i, r, c) -> (group, pe)`` of one weight, as
+        `PEMap.from_place` takes it.
 
     Raises
     ------
     BalancerError
-        A name that is taken or no name.
+        A name that is taken or no name, or not one of `labels` and `place`.
 
     Examples
     --------
@@ -64,10 +70,16 @@ def register_map(
     if any(kind.numbers(name) is not None for kind in KINDS):
         raise BalancerError(f"a PE map named {name!r} exists already")
 
-    def cut(layer: LayerShape, pes: int) -> Layout:
-        return labelled(*labels(layer.shape, pes), pes=pes, shape=layer.shape)[1]
+    if (labels is None) == (place is None):
+        raise BalancerError(f"the map {name!r} needs one of `labels` and `place`")
 
-    KINDS.append(MapKind(name, help, cut))
+    def cut(layer: LayerShape, pes: int) -> Layout:
+        if place is not None:
+            return labelled(*placed(layer, place), pes, layer.shape)[1]
+        assert labels is not None  # one of them is given
+        return labelled(*labels(layer.shape, pes), pes, layer.shape)[1]
+
+    KINDS.append(MapKind(name, help, cut, finds_order=True, function=labels or place))
 
 
 def map_kinds() -> tuple[MapKind, ...]:
@@ -88,12 +100,57 @@ def find_kind(spec: str) -> tuple[MapKind, dict[str, int]]:
     Raises
     ------
     BalancerError
-        A text that names no map.
+        A text that names no map, or a map in formulas that is none.
     """
+    own = own_map(spec)
+    if own is not None:
+        return own.kind(), {}
     text = spec.strip().lower().replace("-", "_")
     for kind in KINDS:
         numbers = kind.numbers(text)
         if numbers is not None:
             return kind, numbers
     accepted = ", ".join(kind.shown for kind in KINDS)
-    raise BalancerError(f"unknown PE map {spec!r}; accepted: {accepted}")
+    raise BalancerError(
+        f"unknown PE map {spec!r}; accepted: {accepted}, a YAML file with formulas for "
+        "`group` and `pe`, or these as a text (group=out // 8; pe=out % 8)"
+    )
+
+
+def settle_map(spec: str, pes: int | None = None) -> tuple[str, int | None]:
+    """Say all of a map in its text: formulas instead of their file, and their PEs.
+
+    Parameters
+    ----------
+    spec : str
+        As `PEMap.parse` reads it.
+    pes : int, optional
+        PEs that were asked for.
+
+    Returns
+    -------
+    spec : str
+        The same, unless the map is one in formulas.
+    pes : int or None
+        What the formulas say, else what was asked for.
+
+    Raises
+    ------
+    BalancerError
+        Formulas that cannot be read, or that say another number of PEs.
+
+    Examples
+    --------
+    >>> from balancer.maps.registry import settle_map
+    >>> settle_map("pes=8; group=out//8; pe=(out%8)")
+    ('pes=8; group=out // 8; pe=out % 8', 8)
+    """
+    own = own_map(spec)
+    if own is None:
+        return spec, pes
+    if None not in (own.pes, pes) and own.pes != pes:
+        raise BalancerError(
+            f"`pes` is {pes}, but the PE map {own.text!r} has {own.pes}; leave one of "
+            "them out"
+        )
+    return own.text, own.pes if pes is None else pes

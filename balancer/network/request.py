@@ -13,6 +13,7 @@ from balancer.errors import BalancerError
 from balancer.files.ticket_layer import LayerArrays
 from balancer.hardware import Resource
 from balancer.maps.pe_map import PEMap
+from balancer.maps.registry import find_kind, settle_map
 from balancer.network.layer_counts import RULES, Budgets
 from balancer.network.revival import keeps_budget
 from balancer.program.problem import ORDERS, Order, RetentionProblem
@@ -45,7 +46,7 @@ class BalanceRequest:
         hardware. No layer gets less than its smallest slice, and all together get
         what there is, but for less than a slice. Default: each layer has its own.
     pe_map : str or callable, optional
-        A text for `PEMap.parse`, or a function from a weight shape to a PE map.
+        A text or file for `PEMap.parse`, or a function from a weight shape to a PE map.
         Default: that of the hardware, else ``"output_channel"``.
     pes : int, optional
         PEs of the array, where `pe_map` is a text that does not say it. Default: those
@@ -120,8 +121,17 @@ class BalanceRequest:
             )
         if self.scope != "global":
             self.refuse_limits()
-        if not callable(self.pe_map):
-            self.make_map((1, 1))  # a wrong text fails now, not at the first layer
+        if callable(self.pe_map):
+            return
+        if self.pe_map is not None:
+            text, pes = settle_map(self.pe_map, self.pes)
+            # A frozen dataclass sets its fields through its base.
+            object.__setattr__(self, "pe_map", text)
+            object.__setattr__(self, "pes", pes)
+        # A wrong text fails now, not at the first layer. Formulas are read by now, and
+        # what they say of a layer of one weight tells nothing.
+        if not find_kind(self.pe_map or DEFAULT_MAP)[0].finds_order:
+            self.make_map((1, 1))
 
     def _check_rule(self) -> None:
         """Refuse a rule that is unknown, or has no budget of all layers to share."""
@@ -257,7 +267,7 @@ class BalanceRequest:
         floors = (self.channel_floor, self.min_load)
         if any(_of_layer(floor, name) for floor in floors):
             return False  # which weights they need is for the program to say
-        if order == "optimized" and pe_map.order_axis == 1:
+        if order == "optimized" and pe_map.order_kind == "blocks":
             return False  # such an order takes no previous mask
         budget = self.own_budget(name, arrays)
         return keeps_budget(arrays, pe_map, budget, order)

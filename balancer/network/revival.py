@@ -48,7 +48,7 @@ def keeps_budget(
         return False  # nothing was pruned, as far as is known
     if order == "sorted" and budget != present:
         return False  # sorted by what is kept in the end
-    if order == "optimized" and pe_map.order_axis == 1:
+    if order == "optimized" and pe_map.order_kind == "blocks":
         return False  # blocks of input channels are not searched for within a mask
     masks = [arrays.mask] if order != "sorted" else []
     schedule = arrays.schedule_along(pe_map.order_axis)

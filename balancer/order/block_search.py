@@ -72,7 +72,7 @@ class BlockSearch:
         Block of each schedule position, never decreasing.
     order : ndarray of int64 [channels]
         Schedule position -> channel, to begin with.
-    loads : ndarray of int64 [rows]
+    loads : ndarray of int64 [rows] or [blocks, rows]
         Weights that each row keeps of each block (or all, of a block with fewer).
     clock : SearchClock
         Limits of the search.
@@ -95,13 +95,14 @@ class BlockSearch:
     ) -> None:
         self._clock = clock
         self._rng = np.random.default_rng(clock.search.limits.seed)
-        self._used = loads > 0
-        self._loads = loads[self._used]
         self._given = weights
         channels = len(weights)
         self._members = np.split(order, np.flatnonzero(np.diff(block)) + 1)
         self._block = np.empty(channels, dtype=np.int64)
         self._block[order] = np.unique(block, return_inverse=True)[1]
+        loads = np.broadcast_to(loads, (len(self._members), weights.shape[1]))
+        self._used = loads.any(axis=0)
+        self._loads = loads[:, self._used]
         self._worth = np.zeros(len(self._members))
         self._all = np.arange(len(self._members))
         self._exponent = 0
@@ -279,7 +280,7 @@ class BlockSearch:
 
     def _read(self) -> None:
         """Read the weights: the best of each channel in each row, as many as count."""
-        weights, rows = self._given, len(self._loads)
+        weights, rows = self._given, self._loads.shape[1]
         channels, _, positions = weights.shape
         depth = min(positions, int(self._loads.max()))
         largest = math.frexp(float(weights.max(initial=0.0)))[1]
@@ -312,7 +313,7 @@ class BlockSearch:
 
     def _pieces(self, number: int, size: int) -> Iterator[slice]:
         """Cut so many sets of `size` channels into pieces of work, time permitting."""
-        weights = len(self._loads) * size * self._weights.shape[2]
+        weights = self._loads.shape[1] * size * self._weights.shape[2]
         piece = max(1, CHUNK_ENTRIES // max(1, weights))
         for first in range(0, number, piece):
             self._clock.check()
@@ -323,7 +324,7 @@ class BlockSearch:
         for mine, members in self._alike(blocks):
             for part in self._pieces(*members.shape):
                 best = _sorted(self._exact, members[part])
-                kept = np.arange(best.shape[-1]) < self._loads[:, None]
+                kept = np.arange(best.shape[-1]) < self._loads[mine[part], :, None]
                 best = np.where(kept, best, 0)
                 self._worth[mine[part]] = best.sum(axis=(1, 2), dtype=np.float64)
 
@@ -336,13 +337,16 @@ class BlockSearch:
             rest = members[:, others].reshape(members.size, size - 1)  # of each channel
             channels = members.reshape(-1)
             for part in self._pieces(members.size, size):
-                sums = self._rest_sums(rest[part])
+                loads = self._loads[self._block[channels[part]]]
+                sums = self._rest_sums(rest[part], loads)
                 self._replaced[channels[part]] = self._replacements(sums)
 
-    def _rest_sums(self, rest: IntArray) -> Floats:
+    def _rest_sums(self, rest: IntArray, loads: IntArray) -> Floats:
         """Compute T_i(s) of channels whose blocks hold the `rest`: [s, channels, rows].
 
-        `rest` is [channels, size of their blocks - 1].
+        `rest` is [channels, size of their blocks - 1], `loads` [channels, rows]. Where
+        a row keeps nothing of a block, T_i(1) is so small that no X_j(1) makes up for
+        it, and finite: then T_i(0), which is 0, counts.
         """
         best = _sorted(self._weights, rest)
         *shape, width = best.shape
@@ -350,15 +354,17 @@ class BlockSearch:
         np.cumsum(best, axis=-1, out=sums[..., 1:])
         table = np.full((len(self._sums) + 1, *shape), -np.inf, dtype=np.float32)
         for s, left in enumerate(table):
-            rows = np.flatnonzero(self._loads >= s)  # the others do not keep s weights
-            kept = np.minimum(self._loads[rows] - s, width)
-            left[:, rows] = sums[:, rows, kept]
+            kept = np.clip(loads - s, 0, width)[..., None]
+            some = np.take_along_axis(sums, kept, axis=-1)[..., 0]
+            np.copyto(left, some, where=loads >= s)  # the others do not keep s weights
+        if not loads.all():
+            np.copyto(table[1], -self._sums[0].max(axis=0), where=loads == 0)
         return table
 
     def _replacements(self, rest: Floats) -> Floats:
         """Compute the rows of V from their T_i(s).
 
-        Every row keeps a weight, so T_i(1) is finite, and
+        T_i(1) is finite, and
         V_ij = sum_r T_i(1) + sum_r max_s (T_i(s) - T_i(1) + X_j(s)).
         Of the terms in the second sum that of s = 0 does not depend on j (X_j(0) = 0)
         and that of s = 1 is X_j(1): where channels have one weight in a row, V takes no

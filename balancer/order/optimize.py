@@ -14,8 +14,11 @@ What is permuted depends on the map:
   tile takes a channel changes nothing. See `tile_search`.
 * ``input_channel`` and n:m: input channels into blocks, the same for all output
   channels. See `block_search`.
+* Maps of one's own: whichever of the two `balancer.maps.exchange` finds, of output or
+  input channels. Blocks may lie in several groups, and keep as many as these.
 
-In all other maps (``interleaved``, ``banked``, labels) the order is fixed.
+In all other maps (``interleaved``, ``banked``, labels in which no channel can take the
+place of another) the order is fixed.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ import numpy as np
 
 from balancer.array_types import AnyArray, BoolArray, IntArray
 from balancer.errors import BalancerError, SolverUnavailableError
+from balancer.maps.pe_map import PEMap
 from balancer.maps.schedule import Schedule
 from balancer.metrics import top_k, top_k_sum
 from balancer.order.block_search import BlockSearch
@@ -87,7 +91,7 @@ def optimize(problem: RetentionProblem, search: Search) -> Answer:
         raise SolverUnavailableError(reason)
     if problem.pe_map.n_cells == 0:
         return _nothing(problem)
-    if problem.pe_map.order_axis == 0:
+    if problem.pe_map.order_kind == "tiles":
         return _optimize_tiles(problem, search)
     return _optimize_blocks(problem, search)
 
@@ -98,7 +102,7 @@ def _check(problem: RetentionProblem) -> None:
         "forced": problem.forced is not None,
         "channel_floor": not problem.floors_in_any_order,
         "previous_mask": problem.previous_mask is not None
-        and problem.pe_map.order_axis == 1,
+        and problem.pe_map.order_kind == "blocks",
     }
     for name in (name for name, present in refused.items() if present):
         raise BalancerError(
@@ -131,7 +135,7 @@ def _optimize_tiles(problem: RetentionProblem, search: Search) -> Answer:
         program.mask(tiles.best),
         tiles.bound,
         clock.ending(tiles.best.kept, tiles.bound),
-        pe_map.schedule(tiles.best.order),
+        pe_map.schedule(program.order_of(tiles.best.tile)),
     )
 
 
@@ -162,23 +166,23 @@ def _better_orders(
     search never keeps less.
     """
     pe_map = problem.pe_map
-    per_input = np.moveaxis(problem.scores.reshape(*pe_map.shape[:2], -1), 1, 0)
-    if pe_map.fixed_load is not None:  # every kernel position is a row of its own
-        per_input = per_input.reshape(pe_map.shape[1], -1, 1)
+    per_channel = _rows_of_channels(problem)
+    block = block_of_position(pe_map)
+    place = np.argsort(block, kind="stable")  # positions, block by block
     cycle, more = 0, True
     while more and not (clock.interrupted or clock.near_enough(best.kept, bound)):
         loads = best.loads
         blocks = BlockSearch(
-            per_input,
-            block_of_position(pe_map),
-            best.schedule.order.astype(np.int64),
-            loads[: per_input.shape[1]],
+            per_channel,
+            block[place],
+            best.schedule.order[place].astype(np.int64),
+            _loads_of_rows(pe_map, loads, per_channel.shape[1]),
             clock,
         )
         with _cancelled_by_ctrl_c(clock):
             blocks.descend()
         while True:
-            schedule = pe_map.schedule(blocks.order)
+            schedule = pe_map.schedule(blocks.order[np.argsort(place)])
             if clock.interrupted or pe_map.fixed_load is not None:
                 found = _InOrder(schedule, loads, blocks.best)
             else:
@@ -191,6 +195,34 @@ def _better_orders(
             with _cancelled_by_ctrl_c(clock):
                 more = blocks.anneal(cycle, bound)
             cycle += 1
+
+
+def _rows_of_channels(problem: RetentionProblem) -> AnyArray:
+    """Lay out the scores by channel and part of it, [channels, rows, positions].
+
+    Parts with fewer weights than others are filled up with zeros.
+    """
+    pe_map, exchange = problem.pe_map, problem.pe_map.exchange
+    scores = problem.scores.reshape(*pe_map.shape[:2], -1)
+    if exchange is None:
+        per_input = np.moveaxis(scores, 1, 0)
+        if pe_map.fixed_load is None:
+            return per_input
+        # Every kernel position is a row of its own.
+        return per_input.reshape(pe_map.shape[1], -1, 1)
+    of_channel = np.moveaxis(scores, exchange.axis, 0).reshape(len(exchange.block), -1)
+    sizes = np.bincount(exchange.part)
+    by_part = np.argsort(exchange.part, kind="stable")
+    place = np.arange(len(by_part)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    rows = np.zeros((len(of_channel), len(sizes), sizes.max()), of_channel.dtype)
+    rows[:, exchange.part[by_part], place] = of_channel[:, by_part]
+    return rows
+
+
+def _loads_of_rows(pe_map: PEMap, loads: IntArray, rows: int) -> IntArray:
+    """Take loads of all blocks' rows, [rows], or of each block's, [blocks, rows]."""
+    exchange = pe_map.exchange
+    return loads[:rows] if exchange is None else loads[exchange.group]
 
 
 @contextmanager
@@ -206,7 +238,7 @@ def _cancelled_by_ctrl_c(clock: SearchClock) -> Iterator[None]:
 class _InOrder:
     """One order of the input channels, its loads, and what they keep.
 
-    Its groups are all of one size, or of fixed load: slice-greedy is optimal.
+    Where its groups are all of one size, or of fixed load, slice-greedy is optimal.
     """
 
     schedule: Schedule
@@ -240,7 +272,8 @@ def _block_bound(problem: RetentionProblem, clock: SearchClock) -> float:
     of unstructured pruning where there is no time to sort the rows.
     """
     pe_map, blocks = problem.pe_map, problem.pe_map.input_blocks
-    assert blocks is not None  # only such maps come here
+    if blocks is None:  # blocks may lie in several groups, whose loads differ
+        return unstructured_bound(problem)
     rows = problem.scores.reshape(*pe_map.shape[:2], -1)
     step = max(1, BOUND_ENTRIES // max(1, rows[0].size))
     pieces = [slice(first, first + step) for first in range(0, len(rows), step)]

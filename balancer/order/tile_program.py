@@ -49,11 +49,6 @@ class Tiling:
     loads: IntArray
     kept: float
 
-    @property
-    def order(self) -> IntArray:
-        """Schedule position -> channel."""
-        return np.argsort(self.tile, kind="stable")
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TileProgram:
@@ -68,6 +63,8 @@ class TileProgram:
         Sums of the first 0, 1, … slices: F_c(k).
     capacity : ndarray of int64 [channels]
         Greatest load that each channel can carry, at most the depth.
+    place : ndarray of int64 [channels]
+        Tile of each schedule position.
     sizes : ndarray of int64 [tiles]
         Channels of each tile.
     lower, upper : ndarray of int64 [tiles]
@@ -85,6 +82,7 @@ class TileProgram:
     values: FloatArray
     totals: FloatArray
     capacity: IntArray
+    place: IntArray
     sizes: IntArray
     lower: IntArray
     upper: IntArray
@@ -104,8 +102,15 @@ class TileProgram:
         """
         pe_map = problem.pe_map
         parts = pe_map.n_cells // pe_map.channels
-        channel_map = PEMap.grid(pe_map.shape, 1, parts)
         sizes = pe_map.group_sizes() // parts
+        if pe_map.exchange is None:
+            channel_map = PEMap.grid(pe_map.shape, 1, parts)
+            place = np.repeat(np.arange(len(sizes)), sizes)
+        else:
+            part = pe_map.exchange.part.reshape(1, *pe_map.shape[1:])
+            channel = np.arange(pe_map.channels).reshape(-1, *[1] * (part.ndim - 1))
+            channel_map = PEMap.from_labels(channel, part)
+            place = pe_map.exchange.group[pe_map.exchange.block, 0]
         budget = problem.budget // parts
         keys = mark(problem.scores, problem.previous_mask, None)
         # What no tile can afford must neither loosen the bound nor deepen the ranking.
@@ -136,6 +141,7 @@ class TileProgram:
             values=values,
             totals=totals,
             capacity=capacity,
+            place=place,
             sizes=sizes,
             lower=problem.lower,
             upper=np.minimum(upper, depth),
@@ -157,8 +163,14 @@ class TileProgram:
     def tiles_of(self, order: IntArray) -> IntArray:
         """Tile of each channel if they are taken in this order, [channels]."""
         tile = np.empty(len(order), dtype=np.int64)
-        tile[order] = np.repeat(np.arange(len(self.sizes)), self.sizes)
+        tile[order] = self.place
         return tile
+
+    def order_of(self, tile: IntArray) -> IntArray:
+        """Schedule position -> channel, such that channels lie in these tiles."""
+        order = np.empty(len(tile), dtype=np.int64)
+        order[np.argsort(self.place, kind="stable")] = np.argsort(tile, kind="stable")
+        return order
 
     def value(self, tile: IntArray, loads: IntArray) -> float:
         """Total score of a tiling."""

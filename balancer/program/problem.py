@@ -222,9 +222,9 @@ class RetentionProblem:
         """
         if self.order == "fixed" or not self.channel_floor.any():
             return True
-        if self.pe_map.order_axis == 0:
+        if self.pe_map.order_kind == "tiles":
             return bool((self.channel_floor == self.channel_floor[0]).all())
-        return self.pe_map.fixed_load is None
+        return self.pe_map.fixed_load is None and self.pe_map.exchange is None
 
     def scheduled(self, schedule: Schedule) -> RetentionProblem:
         """Return the problem of fixed order whose weights a schedule hands out.
@@ -289,6 +289,7 @@ def _checked_order(order: Order, pe_map: PEMap) -> Order:
         able = (kind.shown for kind in map_kinds() if kind.order_axis is not None)
         raise BalancerError(
             f"`order` is {order!r}; the map {pe_map.name!r} takes only 'fixed' "
-            f"(order is for {', '.join(able)})"
+            f"(order is for {', '.join(able)}, and maps of your own in which whole "
+            "channels can change places)"
         )
     return order

@@ -172,7 +172,7 @@ class Solution(ProvenSolution):
     @property
     def nonzeros(self) -> int:
         """Number of kept weights."""
-        return int(self.loads.sum())
+        return int(np.count_nonzero(self.mask))
 
     def verify(self, problem: RetentionProblem) -> None:
         """Recompute everything from the mask.
@@ -188,7 +188,7 @@ class Solution(ProvenSolution):
         if not np.array_equal(self.loads, check.loads):
             raise VerificationError("`loads` are not the loads of the mask")
         self._verify_claims(check.kept)
-        if self.remainder != problem.budget - int(check.loads.sum()):
+        if self.remainder != problem.budget - check.nonzeros:
             raise VerificationError(
                 f"`remainder` is {self.remainder}, not the mask's part of the budget"
             )
@@ -236,7 +236,7 @@ def conclude(
         solver=solver,
         fallback_reason=fallback_reason,
         seconds=time.perf_counter() - begun,
-        remainder=problem.budget - int(check.loads.sum()),
+        remainder=problem.budget - check.nonzeros,
         dead_channels=check.dead_channels,
     )
 
@@ -260,6 +260,7 @@ class MaskCheck:
             )
         self.loads = pe_map.loads(schedule.apply(mask))
         positions = np.flatnonzero(mask)  # few: looking for them is all that takes time
+        self.nonzeros = len(positions)
         self.kept = total_at(problem.scores, positions)
         channels = pe_map.channels
         fan_in = pe_map.weights // channels if channels else 0
@@ -285,10 +286,9 @@ class MaskCheck:
             "output channel",
             "is below its `channel_floor`",
         )
-        nonzeros = int(held.sum())
-        if nonzeros > problem.budget:
+        if self.nonzeros > problem.budget:
             raise VerificationError(
-                f"{nonzeros} non-zeros exceed the budget of {problem.budget}"
+                f"{self.nonzeros} non-zeros exceed the budget of {problem.budget}"
             )
         if (
             problem.previous_mask is not None

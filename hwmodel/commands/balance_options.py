@@ -30,6 +30,8 @@ examples:
       95 %% of the whole network pruned, most where layers can do without
   %(prog)s net.npz --sparsity 0.9 --axes 'up*=iohw' --input-shape 3,32,32
       a network whose file says neither its transposed convolutions nor its sizes
+  %(prog)s net.npz --sparsity 0.9 --map mine.yaml
+      the PE array that formulas in mine.yaml describe
   %(prog)s net.pt --layer-wise --map 2:4 --skip 'features.0' --json
       two of four input channels everywhere but in the first layer, as JSON
 """
@@ -75,9 +77,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     array.add_argument(
         "--map",
-        metavar="MAP",
-        help=f"which PE holds which weight: {maps} (default: {DEFAULT_MAP}, or the "
-        "accelerator's)",
+        metavar="MAP|YAML",
+        help=f"which PE holds which weight: {maps}; or a YAML file with formulas of "
+        "your own, as `group: out // 8` and `pe: out %% 8` (see "
+        f"docs/own-accelerator.md; default: {DEFAULT_MAP}, or the accelerator's)",
     )
     array.add_argument(
         "--accelerator",
@@ -246,18 +249,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def array_of(args: argparse.Namespace) -> tuple[Hardware | None, tuple[str, int]]:
     """Settle PE map and PEs with the accelerator; None if no array has the map."""
-    from balancer import PEMap
+    from balancer import BalanceRequest
+    from balancer.maps.registry import settle_map
     from hwmodel import Hardware
 
-    if args.accelerator is None:
-        array = (args.map or DEFAULT_MAP, DEFAULT_PES if args.pes is None else args.pes)
-        with usage_errors():
-            PEMap.parse(array[0], (1, 1), array[1])
-        return Hardware.if_possible(DEFAULT_ACCELERATOR, *array), array
+    asked, pes = args.map, args.pes
+    with usage_errors():
+        if asked is not None:
+            asked, pes = settle_map(asked, pes)
+        if args.accelerator is None:
+            array = (asked or DEFAULT_MAP, DEFAULT_PES if pes is None else pes)
+            BalanceRequest(pe_map=array[0], pes=array[1])
+            return Hardware.if_possible(DEFAULT_ACCELERATOR, *array), array
     hardware = Hardware.of(args.accelerator)
     for option, given, own in (
-        ("map", args.map, hardware.pe_map),
-        ("pes", args.pes, hardware.pes),
+        ("map", asked, hardware.pe_map),
+        ("pes", pes, hardware.pes),
     ):
         if given is not None and given != own:
             raise UsageError(

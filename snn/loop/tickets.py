@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 import torch
 from torch import nn
 
-from balancer.defaults import DEFAULT_MAP, DEFAULT_PES
+from balancer.defaults import DEFAULT_MAP
 from snn.data.batch_split import check_batches
 from snn.loop.compared_tickets import ComparedTickets, FinishedLoop, compared
 from snn.loop.loop_config import (
@@ -72,7 +72,7 @@ class Tickets:
         Sparsity after each round but the dense one. Default: by `rounds` and
         `prune_rate`, as in `LotteryConfig`.
     pe_map, pes : str, int
-        The array, as in `balancer.PEMap.parse`.
+        The array, as in `LotteryConfig`.
     score : str or callable, optional
         What ranks weights, as in `run_lottery`. Default: as in `LotteryConfig` if there
         are batches to measure gradients with, else ``"magnitude"``.
@@ -124,7 +124,7 @@ class Tickets:
         method: str | Method | Sequence[str | Method] = "optimal-order",
         sparsities: Sequence[float] | None = None,
         pe_map: str = DEFAULT_MAP,
-        pes: int = DEFAULT_PES,
+        pes: int | None = None,
         score: str | Score | None = None,
         batches: Batches | None = None,
         loss: Loss | None = None,
@@ -140,7 +140,9 @@ class Tickets:
         self._initial = self._network.state()
         self._rewind: State | None = None
         self._checkpoint_seconds = checkpoint_seconds
-        common = {**accepted_fields(fields), "map": pe_map, "pes": pes}
+        common = {**accepted_fields(fields), "map": pe_map}
+        if pes is not None:
+            common["pes"] = pes
         if sparsities is not None:
             common["sparsities"] = tuple(sparsities)
         if isinstance(score, str):
@@ -280,7 +282,7 @@ class Tickets:
 
     def _folder(self, config: LotteryConfig, method: Method | None) -> RunFolder:
         """Name the folder of a method's run."""
-        own = StandIns.of(None, None, self._score, method)
+        own = StandIns.of(None, None, self._score, method, config.map)
         given = replace(
             own,
             network=self._network.about["architecture"],

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from balancer.defaults import DEFAULT_MAP, DEFAULT_PES
 from balancer.errors import BalancerError
+from balancer.maps.registry import settle_map
 from balancer.network.layer_counts import Budgets
 from hwmodel.defaults import DEFAULT_ACCELERATOR
 from snn.training.config import TrainingConfig
@@ -125,7 +126,11 @@ class LotteryConfig(TrainingConfig):
     early_time_threshold: float = Field(
         0.6, gt=0, description="divergence that auto accepts, relative to one step's"
     )
-    map: str = Field(DEFAULT_MAP, description="PE map, as in the command balance")
+    map: str = Field(
+        DEFAULT_MAP,
+        description="PE map, as in the command balance; of a YAML file the content "
+        "counts",
+    )
     pes: int = Field(DEFAULT_PES, ge=1, description="PEs of the array")
     accelerator: str = Field(
         DEFAULT_ACCELERATOR, description="preset or YAML file for cycles and energy"
@@ -159,6 +164,12 @@ class LotteryConfig(TrainingConfig):
         from snn.lottery.methods import check_map, get_method
 
         get_method(self.method)
+        text, pes = settle_map(
+            self.map, self.pes if "pes" in self.model_fields_set else None
+        )
+        # Past the frozen model. Whoever reads the configuration again needs no file.
+        object.__setattr__(self, "map", text)
+        object.__setattr__(self, "pes", self.pes if pes is None else pes)
         check_map(self.method, self.map)
         if self.rewind > 1 and self.rewind != int(self.rewind):
             raise ValueError(

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from balancer.maps.registry import find_kind
 from snn.data.batch_split import BatchSplit
 from snn.data.image_data import ImageData
 from snn.lottery.function_names import function_name
@@ -41,8 +42,8 @@ class StandIns:
         Their names; None for those of the configuration.
     fingerprint : str
         Differs where results would: initial weights, modules with their settings and
-        code, images, labels and their scale, the code of a score or method and what it
-        uses.
+        code, images, labels and their scale, the code of a score, a method or a
+        registered PE map and what it uses.
     """
 
     network: str | None = None
@@ -57,8 +58,9 @@ class StandIns:
         data: ImageData | None,
         score: Callable[..., Any] | None = None,
         method: Callable[..., Any] | None = None,
+        pe_map: str | None = None,
     ) -> Self:
-        """Look at what was given."""
+        """Look at what was given, and at the code behind the name of a PE map."""
         prints = []
         if network is not None:
             prints.append(f"network {_digest(_of_network(network))}")
@@ -68,6 +70,9 @@ class StandIns:
             prints.append(f"score {_digest(_of_callable(score, {}))}")
         if method is not None:
             prints.append(f"method {_digest(_of_callable(method, {}))}")
+        mapped = None if pe_map is None else find_kind(pe_map)[0].function
+        if mapped is not None:
+            prints.append(f"map {_digest(_of_callable(mapped, {}))}")
         return cls(
             None if network is None else type(network).__name__,
             None if data is None else data.name,

@@ -129,22 +129,46 @@ def validated_method(method: Method) -> Method:
 def check_map(method: str, pe_map: str) -> None:
     """Check that a method can prune for a PE map.
 
+    Of maps of one's own this is known layer by layer: see `check_layer_maps`.
+
     Raises
     ------
     BalancerError
         A text that names no map, or a map whose channels the method cannot order.
     """
-    axis = find_kind(pe_map)[0].order_axis
-    axes, instead = _ORDERED_AXES.get(method, ((axis,), ""))
-    if axis not in axes:
+    kind = find_kind(pe_map)[0]
+    axes, instead = _ORDERED_AXES.get(method, ((kind.order_axis,), ""))
+    if kind.order_axis not in axes and not kind.finds_order:
         raise BalancerError(
             f"`method` is {method!r}, which cannot order the channels of the PE map "
             f"{pe_map}; use {instead!r}"
         )
 
 
+def check_layer_maps(method: str, pe_maps: Mapping[str, PEMap]) -> None:
+    """Check that a method can order the channels of every layer, as far as it does.
+
+    Raises
+    ------
+    BalancerError
+        A layer whose channels it cannot order.
+    """
+    if method not in _ORDERED_AXES:
+        return
+    axes, instead = _ORDERED_AXES[method]
+    wanted = ("tiles", "blocks") if 1 in axes else ("tiles",)
+    for name, pe_map in pe_maps.items():
+        if pe_map.order_kind not in wanted:
+            raise BalancerError(
+                f"`method` is {method!r}, which cannot order the channels of layer "
+                f"{name} on the PE map {pe_map.name}; use {instead!r}"
+            )
+
+
 def _in_natural_order(pruning: Pruning, masks: Masks) -> Pruned:
-    return Pruned(masks, masks, natural_schedules(pruning.scores, pruning.pe_map))
+    return Pruned(
+        masks, masks, natural_schedules(pruning.scores, pruning.pe_map, pruning.pes)
+    )
 
 
 def lth(pruning: Pruning) -> Pruned:
@@ -202,7 +226,9 @@ def u_ticket_code(pruning: Pruning) -> Pruned:
         else mask
         for position, (name, mask) in enumerate(carried.items())
     }
-    return Pruned(masks, carried, natural_schedules(pruning.scores, pruning.pe_map))
+    return Pruned(
+        masks, carried, natural_schedules(pruning.scores, pruning.pe_map, pruning.pes)
+    )
 
 
 def top_k_per_pe(pruning: Pruning) -> Pruned:

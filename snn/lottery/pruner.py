@@ -18,7 +18,13 @@ from snn.array_types import Masks
 from snn.lottery.config import LotteryConfig
 from snn.lottery.hardware import RunArray
 from snn.lottery.live_paths import NetworkPaths, effective_weights
-from snn.lottery.methods import ROUNDED, Method, get_method, validated_method
+from snn.lottery.methods import (
+    ROUNDED,
+    Method,
+    check_layer_maps,
+    get_method,
+    validated_method,
+)
 from snn.lottery.neighbours import neighbours
 from snn.lottery.pruning import Pruned, Pruning, check_room, natural_schedules
 from snn.lottery.round_tickets import RoundTicket
@@ -78,7 +84,11 @@ class Pruner:
             name: np.ones(layer.weight.shape, np.bool_)
             for name, layer in layers.items()
         }
-        self.dense = Pruned(dense, dense, natural_schedules(dense, config.map))
+        schedules = natural_schedules(dense, config.map, config.pes)
+        self.dense = Pruned(dense, dense, schedules)
+        if named:
+            maps = {name: array.map_of(mask) for name, mask in dense.items()}
+            check_layer_maps(config.method, maps)
         paths = NetworkPaths(network, example) if config.live_paths else None
         if paths is not None and "live_paths" in config.model_fields_set:
             paths.live(dense)  # or say at once that it cannot be done

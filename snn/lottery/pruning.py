@@ -22,6 +22,7 @@ from balancer import (
     top_k_sum,
 )
 from balancer.array_types import AnyArray, BoolArray
+from balancer.defaults import DEFAULT_PES
 from balancer.metrics import fraction
 from balancer.network.guard import (
     refuse_hopeless,
@@ -173,10 +174,12 @@ def check_pruned(made: Pruned, pruning: Pruning) -> None:
             )
 
 
-def natural_schedules(layers: Mapping[str, AnyArray], pe_map: str) -> Schedules:
+def natural_schedules(
+    layers: Mapping[str, AnyArray], pe_map: str, pes: int = DEFAULT_PES
+) -> Schedules:
     """Take the channels of layers of given weights or masks as they are."""
     return {
-        name: PEMap.parse(pe_map, array.shape).schedule()
+        name: PEMap.parse(pe_map, array.shape, pes).schedule()
         for name, array in layers.items()
     }
 

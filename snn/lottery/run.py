@@ -147,7 +147,9 @@ def run_lottery(
         nullcontext(processes) if processes else Processes.start() as processes,
         _restored_on_failure(network),
     ):
-        given = processes.broadcast(StandIns.of(network, images, score, method))
+        given = processes.broadcast(
+            StandIns.of(network, images, score, method, config.map)
+        )
         folder = RunFolder.of(config, Path(root), given)
         with _owned(folder, processes):
             result = _finished(folder, processes, resume, restart)

@@ -45,7 +45,7 @@ class _PlannedRun(NamedTuple):
         return self.label, self.config.seed
 
     def folder(self, root: Path) -> RunFolder:
-        given = StandIns.of(self.network, self.data, None, self.method)
+        given = StandIns.of(self.network, self.data, None, self.method, self.config.map)
         return RunFolder.of(self.config, root, given)
 
 

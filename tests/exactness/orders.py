@@ -15,6 +15,16 @@ MOST_CHANNELS = 5
 WORK_LIMIT = 0.01  # of a search for an order that is not proven
 
 
+# Maps of one's own: tiles dealt in turn, channels that share PEs, groups of inputs.
+OWN = (
+    "pes=9; group=out % 2; pe=out // 2",
+    "pes=9; group=out // 4; pe=out % 4 // 2",
+    "pes=2; group=0; pe=out % 2",
+    "pes=9; group=in // 2; pe=in % 2",
+    "pes=9; group=out; pe=in % 2",
+)
+
+
 @dataclass
 class Ordered:
     """A layer whose channels may be permuted."""
@@ -38,16 +48,21 @@ class Ordered:
             n, m = sorted(rng.integers(1, 4, 2).tolist())
             spec = "input_channel" if rng.random() < 0.5 else f"{n}:{m}"
         pe_map = PEMap.parse(spec, shape, pes)
+        if rng.random() < 0.3:
+            own = PEMap.parse(str(rng.choice(OWN)), shape)
+            pe_map = pe_map if own.order_axis is None else own
+        channels = shape[pe_map.order_axis or 0]
+        tiles = pe_map.order_kind == "tiles"
         options: dict[str, Any] = {}
         if pe_map.fixed_load is None:
-            options["budget"] = int(rng.integers(0, channels * others + 1))
+            options["budget"] = int(rng.integers(0, pe_map.weights + 1))
             if rng.random() < 0.2:
                 options["min_load"] = 1
             if rng.random() < 0.2:
                 options["max_load"] = int(rng.integers(1, 3))
         if tiles and rng.random() < 0.2:
             options["previous_mask"] = rng.random(shape) < 0.8
-        scores = draw_scores(rng, channels * others).reshape(shape)
+        scores = draw_scores(rng, pe_map.weights).reshape(shape)
         return cls(scores, pe_map, options)
 
     def best(self) -> int | None:
@@ -70,7 +85,7 @@ class Ordered:
         cell = self.pe_map.cell_labels()
         # Positions of the schedule whose weights lie in the same cells (or, of output
         # channels, in the same group) are interchangeable.
-        label = self.pe_map.labels()[0] if axis == 0 else cell
+        label = self.pe_map.labels()[0] if self.pe_map.order_kind == "tiles" else cell
         rows = np.moveaxis(label, axis, 0).reshape(label.shape[axis], -1)
         _, place = np.unique(rows, axis=0, return_inverse=True)
         place = place.reshape(-1)

@@ -6,7 +6,10 @@ import pytest
 
 from hwmodel import Accelerator, AcceleratorError, MixedNodesWarning
 
-PRESETS = ("eie", "generic-45nm", "loas", "sata", "systolic", "u-ticket")
+PRESETS = (
+    *("eie", "generic-45nm", "loas", "loas-scheduled", "sata", "sato"),
+    *("systolic", "u-ticket"),
+)
 
 
 def described(preset="sata"):
@@ -33,7 +36,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
 
 
 def test_presets_are_those_promised():
-    """All six presets are shipped under their names."""
+    """All presets are shipped under their names."""
     assert Accelerator.names() == PRESETS
 
 
@@ -152,5 +155,7 @@ def test_hostile_yaml_is_refused_in_a_short_line(tmp_path, text):
 
 def test_an_unknown_name_lists_the_presets():
     """What is neither preset nor file is answered with the presets' names."""
-    with pytest.raises(AcceleratorError, match="eie, generic-45nm, loas, sata"):
+    with pytest.raises(
+        AcceleratorError, match="eie, generic-45nm, loas, loas-scheduled, sata"
+    ):
         Accelerator.load("no-such-accelerator")

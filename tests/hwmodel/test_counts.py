@@ -97,9 +97,9 @@ def test_channels_have_one_group():
     """The group of a channel is that of its weights."""
     mask = np.ones((5, 2, 1, 1), dtype=bool)
     tiles = CellCounts(mask, PEMap.output_channel(mask.shape, 2), 1, True)
-    np.testing.assert_array_equal(tiles.group_of_channel, [0, 0, 1, 1, 2])
+    np.testing.assert_array_equal(tiles.heard.starts, np.arange(4) * mask[0].size)
     rows = CellCounts(mask, PEMap.banked(mask.shape, 2), 1, True)
-    np.testing.assert_array_equal(rows.group_of_channel, np.arange(5))
+    np.testing.assert_array_equal(rows.heard.starts, np.arange(6) * mask[0].size)
 
 
 def test_narrow_floats_hold_cells_of_this_size():

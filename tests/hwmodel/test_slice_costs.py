@@ -9,6 +9,10 @@ from balancer import balance_network
 from hwmodel import Accelerator, LayerWorkload, WorkloadError, evaluate, slice_costs
 
 BOUND = "bandwidth_bits_per_cycle"
+OWN = (
+    "group=in % 2; pe=(out + row) % pes",
+    "pes=6; copies=2; group=out // 3; pe=out % 3 * 2 + copy",
+)
 
 
 @st.composite
@@ -18,10 +22,15 @@ def accelerators(draw):
     data = Accelerator.load(name).model_dump(exclude_unset=True)
     mapping = draw(
         st.sampled_from(
-            ["output_channel", "input_channel", "banked", "grid", "output_stationary"]
+            [
+                *("output_channel", "input_channel", "banked", "grid"),
+                *("output_stationary", *OWN),
+            ]
         )
     )
     sides = ("rows", "cols") if mapping in ("grid", "output_stationary") else ("pes",)
+    if "pes=" in mapping:
+        sides = ()
     data["array"] = {
         "mapping": mapping,
         **{side: draw(st.integers(1, 5)) for side in sides},

@@ -19,13 +19,26 @@ EVEN_MAPPINGS = (
     "grid",
     "output_stationary",
 )
-MAPPINGS = (*EVEN_MAPPINGS, "kernel:2")
+# Maps of one's own: groups that share output channels, or hold them out of order, and
+# PEs with copies, whose copies are other PEs in other groups.
+SPLIT = (
+    "group=in % 2; pe=(out + row) % pes",
+    "group=(out + in) % 3; pe=position % pes",
+)
+COPIED = (
+    "pes=6; copies=3; group=out % 2; pe=in % 2 * 3 + copy",
+    "pes=6; copies=2; group=out // 2; pe=(out % 2 * 2 + copy + out // 2) % pes",
+)
+SCHEDULED = ("scheduled_pixels", "scheduled_outputs")
+MAPPINGS = (*EVEN_MAPPINGS, "kernel:2", *SPLIT, *COPIED, *SCHEDULED)
 SKIPS = ("none", "weight", "spike", "dual")
 BARRIERS = ("activation", "pixel", "timestep", "tile", "layer")
 COMBINATIONS = [
     combination
     for combination in product(MAPPINGS, SKIPS, BARRIERS)
-    if combination[::2] != ("output_stationary", "activation")
+    if combination[2] != "activation"
+    or combination[0] not in ("output_stationary", *COPIED, *SCHEDULED)
+    if combination[2] != "pixel" or combination[0] not in SCHEDULED
 ]
 # All combinations together take about as many examples as a few single tests.
 FEW = settings(max_examples=max(4, settings.default.max_examples // 20), deadline=None)
@@ -64,7 +77,7 @@ def accelerators(draw, mapping=None, skip=None, barrier=None):
     array = {"mapping": mapping, "skip": skip, "barrier": barrier, "source": "drawn"}
     if mapping in ("grid", "output_stationary"):
         array |= {"rows": draw(st.integers(1, 3)), "cols": draw(st.integers(1, 4))}
-    else:
+    elif "pes=" not in mapping:
         array["pes"] = draw(st.integers(1, 6))
     if barrier == "activation":
         array["fifo_depth_activations"] = draw(st.integers(1, 4))
