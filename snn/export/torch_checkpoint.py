@@ -17,7 +17,6 @@ from balancer.errors import ExportError
 from balancer.files.atomic import replacing
 from snn.array_types import Masks
 from snn.channels.apply_order import apply_order
-from snn.channels.graph import channel_graph
 from snn.export.masked_network import MaskedNetwork
 
 Form = Literal["dense", "prune"]
@@ -150,12 +149,7 @@ def _with_prune_keys(state: dict[str, Any], source: MaskedNetwork) -> dict[str, 
 
 def _permuted(source: MaskedNetwork) -> Permuted:
     orders = {name: one for name, one in source.schedules.items() if one.axis == 0}
-    # Layers that share their channels take the order of the first of them.
-    groups = channel_graph(source.network).groups()
-    asked = [[name for name in group if name in orders] for group in groups]
-    applied = apply_order(
-        source.network, orders, leaders=[names[0] for names in asked if names]
-    )
+    applied = apply_order(source.network, orders)
     masks: Masks = {
         name: mask[applied.layers[name].outputs][:, applied.layers[name].inputs]
         if name in applied.layers
