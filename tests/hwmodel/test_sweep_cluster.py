@@ -142,9 +142,11 @@ def test_a_scheduler_that_is_not_there_is_one_line(tmp_path, monkeypatch):
 
 
 SBATCH = """#!/bin/sh
-# Stands in for Slurm's: runs the job here, behind the caller's back.
+# Stands in for Slurm's: runs the job here, behind the caller's back. It keeps a copy, as
+# Slurm does: the script is gone as soon as it is submitted.
 for script; do :; done
-sh "$script" > job.log 2>&1 &
+cp "$script" job.sh
+sh job.sh > job.log 2>&1 &
 echo "Submitted batch job $!"
 """
 
