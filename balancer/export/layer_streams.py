@@ -248,7 +248,8 @@ def layer_streams(
         pe_map=pe_map.name,
         pes=pe_map.pes,
         groups=pe_map.groups,
-        by_text=not pe_map.is_gathered,
+        # Without weights, labels gather nothing, and no text tells them all the same.
+        by_text=bool(pe_map.matrices) and not pe_map.is_gathered,
         cells=cells,
         values=form,
         codes=form.encode(values),

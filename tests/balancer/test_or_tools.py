@@ -2,6 +2,7 @@
 
 import importlib.util
 import threading
+from fractions import Fraction
 from types import SimpleNamespace
 
 import numpy as np
@@ -26,8 +27,9 @@ def test_whole_values_stand_for_real_ones(values, bits):
     lost = exact.sum() - scaled.real(total)
     rounding = 1e-14 * exact.sum()
     assert lost == pytest.approx(scaled.real(scaled.slack), rel=1e-6, abs=rounding)
+    unit = Fraction(2) ** -scaled.exponent  # as floats, denormal ones would be equal
     for one, whole in zip(exact, scaled.values, strict=True):
-        assert scaled.real(whole) <= one < scaled.real(whole + 1)
+        assert whole * unit <= Fraction(float(one)) < (whole + 1) * unit
 
 
 def test_a_bound_carries_what_scaling_took_away():

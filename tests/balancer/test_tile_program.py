@@ -97,7 +97,7 @@ def test_loads_are_the_best_for_their_tiles(problem, random):
     assert found.loads.tolist() in loads.tolist()
     if len(set(program.sizes.tolist())) == 1:
         assert found.kept == pytest.approx(max(every))
-    np.testing.assert_array_equal(tile[found.order], expected)
+    np.testing.assert_array_equal(tile[program.order_of(found.tile)], program.place)
     mask = program.mask(found)
     assert problem.scores[mask].sum() == pytest.approx(found.kept)
     cols = problem.pe_map.n_cells // problem.pe_map.channels

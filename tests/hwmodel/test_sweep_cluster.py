@@ -142,8 +142,8 @@ def test_a_scheduler_that_is_not_there_is_one_line(tmp_path, monkeypatch):
 
 
 SBATCH = """#!/bin/sh
-# Stands in for Slurm's: runs the job here, behind the caller's back. It keeps a copy, as
-# Slurm does: the script is gone as soon as it is submitted.
+# Stands in for Slurm's: runs the job here, behind the caller's back. It keeps a copy,
+# as Slurm does: the script is gone as soon as it is submitted.
 for script; do :; done
 cp "$script" job.sh
 sh job.sh > job.log 2>&1 &
