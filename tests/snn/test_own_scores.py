@@ -45,6 +45,7 @@ def run(score, root, **more):
         pes=4,
         precision="float32",
         method="optimal",
+        budgets="layer",  # each of them loses some
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
