@@ -28,6 +28,10 @@ WIDTH, HEIGHT = 4.3, 3.7  # of a panel, in inches
 VALUES = {"accuracy": "test accuracy (%)", "kept_share": "magnitude kept (% of all)"}
 
 
+# Costs that are closer together than this factor stand on a linear axis.
+NARROW = 5
+
+
 class SweepPanel(NamedTuple):
     """What a panel shows: one column below, one upwards, and whose front."""
 
@@ -101,7 +105,7 @@ def panels_of(rows: Sequence[Mapping[str, Any]], value: str) -> list[SweepPanel]
 def _draw(
     axes: Axes, panel: SweepPanel, kinds: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> None:
-    from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
+    from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
     for place, (name, rows) in enumerate(kinds.items()):
         shown = [row for row in rows if panel.unit in (None, row["energy_unit"])]
@@ -117,8 +121,13 @@ def _draw(
             markersize=5,
             alpha=0.85,
         )
-    axes.set(xscale="log", xlabel=panel.x_label, ylabel=panel.y_label)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.set(xlabel=panel.x_label, ylabel=panel.y_label)
+    costs = [cost for rows in kinds.values() for cost in _costs(rows, panel) if cost]
+    if costs and max(costs) >= NARROW * min(costs):
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    else:  # on a logarithmic axis there would be a single tick, or none
+        axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.grid(alpha=0.25)
