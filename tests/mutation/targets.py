@@ -64,6 +64,19 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/balancer/test_solving.py",
         "tests/balancer/test_order.py",
     ),
+    # Maps of one's own
+    "balancer/maps/{exchange,formulas,labels,own_maps}.py": (
+        "tests/balancer/test_exchange.py",
+        "tests/balancer/test_own_maps.py",
+        "tests/balancer/test_pe_map.py",
+        "tests/hwmodel/test_own_arrays.py",
+    ),
+    "hwmodel/{group_reach,list_schedule}.py": (
+        "tests/hwmodel/test_list_schedule.py",
+        "tests/hwmodel/test_own_arrays.py",
+        "tests/hwmodel/test_counts.py",
+        "tests/hwmodel/test_stepped.py",
+    ),
     # Exports
     "balancer/export/*.py": (
         "tests/balancer/test_streams.py",
