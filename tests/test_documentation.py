@@ -418,7 +418,7 @@ def obey(command, shell):
             return check_dask(command, options)
         case ["python", "-m", "pip", "install", "-e", target]:
             return check_install(target)
-        case ["python", "-m", "pytest"]:
+        case ["python", "-m", "pytest", "-n", "auto"]:
             return None
         case ["python", "-m", "venv", ".venv"] | [".", ".venv/bin/activate"]:
             return None
