@@ -46,15 +46,17 @@ def positions_of_runs(runs: IntArray, pointers: IntArray) -> IntArray:
 
 def bitmap_of(streams: LayerStreams) -> BoolArray:
     """Say of every weight of the cells, zeros included, whether a stream holds it."""
-    bitmap = np.zeros(len(streams.cells.weights), np.bool_)
-    starts = np.repeat(streams.cells.pointers[:-1], np.diff(streams.pointers))
+    cells = streams.cells
+    bitmap = np.zeros(len(cells.weights), np.bool_)
+    starts = np.repeat(cells.pointers[:-1], np.diff(streams.pointers))
     bitmap[starts + streams.positions] = True
     return bitmap
 
 
 def positions_of_bitmap(bitmap: AnyArray, cells: CellTable) -> IntArray:
     """Return the positions that a bitmap marks."""
-    return cells.positions[bitmap.astype(np.bool_)]
+    _, positions, _ = cells.pick(bitmap.astype(np.bool_))
+    return positions
 
 
 def _firsts(pointers: IntArray) -> IntArray:

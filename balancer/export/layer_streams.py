@@ -20,6 +20,7 @@ from balancer.array_types import AnyArray, BoolArray, IntArray
 from balancer.errors import BalancerError, ExportError
 from balancer.export.value_format import ValueFormat
 from balancer.maps.layer_cells import LayerCells
+from balancer.maps.pe_map import PEMap
 from balancer.maps.schedule import Schedule
 
 
@@ -42,16 +43,19 @@ class CellTable(NamedTuple):
     @classmethod
     def of(cls, pe_map: LayerCells) -> CellTable:
         """List the weights of a map's cells."""
-        index = np.arange(pe_map.weights)
-        held = [np.sort(one.read(index), axis=1).reshape(-1) for one in pe_map.matrices]
-        weights = np.concatenate([np.empty(0, np.int64), *held])
         stream = pe_map.cell_pe.astype(np.int64) * pe_map.groups + pe_map.cell_group
-        owner = np.repeat(stream, pe_map.cell_sizes())
-        sizes = np.bincount(owner, minlength=pe_map.pes * pe_map.groups)
-        return cls(
-            weights[np.argsort(owner, kind="stable")],
-            np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-        )
+        cell_sizes = pe_map.cell_sizes().astype(np.int64)
+        in_order = np.argsort(stream, kind="stable")
+        starts = np.empty_like(cell_sizes)
+        starts[in_order] = np.cumsum(cell_sizes[in_order]) - cell_sizes[in_order]
+        weights = np.empty(int(cell_sizes.sum()), np.int64)
+        index = np.arange(pe_map.weights)
+        for cells, matrix in pe_map.numbered_matrices():
+            held = np.sort(matrix.read(index), axis=1)
+            weights[starts[cells, None] + np.arange(held.shape[1])] = held
+        pointers = np.zeros(pe_map.pes * pe_map.groups + 1, np.int64)
+        np.add.at(pointers, stream + 1, cell_sizes)
+        return cls(weights, np.cumsum(pointers))
 
     @property
     def sizes(self) -> IntArray:
@@ -59,12 +63,27 @@ class CellTable(NamedTuple):
         sizes: IntArray = np.diff(self.pointers)
         return sizes
 
-    @property
-    def positions(self) -> IntArray:
-        """Position of each weight in its stream."""
-        starts = np.repeat(self.pointers[:-1], self.sizes)
-        positions: IntArray = np.arange(len(self.weights)) - starts
-        return positions
+    def pick(self, kept: BoolArray) -> tuple[IntArray, IntArray, IntArray]:
+        """Find the weights that streams hold.
+
+        Parameters
+        ----------
+        kept : ndarray of bool
+            For every entry of `weights`, whether its stream holds it.
+
+        Returns
+        -------
+        places : ndarray of int64
+            Where they stand in `weights`, in their order.
+        positions : ndarray of int64
+            Their positions in their streams.
+        pointers : ndarray of int64 [pes * groups + 1]
+            Where the streams begin among them.
+        """
+        places = np.flatnonzero(kept)
+        pointers = np.searchsorted(places, self.pointers)
+        starts = np.repeat(self.pointers[:-1], np.diff(pointers))
+        return places, places - starts, pointers
 
 
 class PEStream(NamedTuple):
@@ -94,10 +113,8 @@ class LayerStreams:
         Text of the PE map; ``labels`` for one of labels.
     pes, groups : int
         Of the map.
-    by_text : bool
-        The text tells which weights the PEs hold; if not, only `cells` do.
-    cells : CellTable
-        The weights that positions count.
+    table : CellTable or None
+        `cells`, where no text tells which weights the PEs hold.
     values : ValueFormat
         What the codes mean.
     codes : ndarray of int64
@@ -117,14 +134,25 @@ class LayerStreams:
     pe_map: str
     pes: int
     groups: int
-    by_text: bool
-    cells: CellTable
+    table: CellTable | None
     values: ValueFormat
     codes: IntArray
     positions: IntArray
     pointers: IntArray
     schedules: tuple[Schedule, ...] = ()
     bias: npt.NDArray[np.float32] | None = None
+
+    @property
+    def by_text(self) -> bool:
+        """Whether the text of the map tells which weights the PEs hold."""
+        return self.table is None
+
+    @property
+    def cells(self) -> CellTable:
+        """The weights that positions count; of a text they are worked out anew."""
+        if self.table is not None:
+            return self.table
+        return CellTable.of(PEMap.parse(self.pe_map, self.shape, self.pes))
 
     @property
     def lengths(self) -> IntArray:
@@ -160,8 +188,9 @@ class LayerStreams:
         return self._natural(layer)
 
     def _places(self) -> IntArray:
-        starts = np.repeat(self.cells.pointers[:-1], np.diff(self.pointers))
-        places: IntArray = self.cells.weights[starts + self.positions]
+        cells = self.cells
+        starts = np.repeat(cells.pointers[:-1], np.diff(self.pointers))
+        places: IntArray = cells.weights[starts + self.positions]
         return places
 
     def _natural(self, flat: AnyArray) -> AnyArray:
@@ -239,22 +268,23 @@ def layer_streams(
     for schedule in schedules:
         layer, kept = schedule.apply(layer), schedule.apply(kept)
     cells = CellTable.of(pe_map)
-    chosen = np.ascontiguousarray(kept).reshape(-1)[cells.weights]
-    values = np.ascontiguousarray(layer).reshape(-1)[cells.weights][chosen]
+    places, positions, pointers = cells.pick(
+        np.ascontiguousarray(kept).reshape(-1)[cells.weights]
+    )
+    values = np.ascontiguousarray(layer).reshape(-1)[cells.weights[places]]
     form = ValueFormat.of(values, bits)
-    counted = np.concatenate([[0], np.cumsum(chosen)])
+    # Without weights, labels gather nothing, and no text tells them all the same.
+    by_text = bool(pe_map.matrices) and not pe_map.is_gathered
     return LayerStreams(
         shape=pe_map.shape,
         pe_map=pe_map.name,
         pes=pe_map.pes,
         groups=pe_map.groups,
-        # Without weights, labels gather nothing, and no text tells them all the same.
-        by_text=bool(pe_map.matrices) and not pe_map.is_gathered,
-        cells=cells,
+        table=None if by_text else cells,
         values=form,
         codes=form.encode(values),
-        positions=cells.positions[chosen],
-        pointers=counted[cells.pointers],
+        positions=positions,
+        pointers=pointers,
         schedules=schedules,
         bias=_checked_bias(bias, pe_map.channels),
     )

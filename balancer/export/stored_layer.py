@@ -53,7 +53,8 @@ class StoredLayer:
         check_index_kind(index)
         encoded: AnyArray = streams.positions
         # Positions are as wide as the largest cell needs, whatever is kept of it.
-        most = int(streams.cells.sizes.max(initial=1)) - 1
+        cells = streams.cells
+        most = int(cells.sizes.max(initial=1)) - 1
         if index == "runs":
             encoded = runs_of(streams)
             most = int(encoded.max(initial=0))
@@ -69,8 +70,8 @@ class StoredLayer:
         if streams.bias is not None:
             arrays["bias"] = streams.bias
         if not streams.by_text:
-            arrays["cells"] = streams.cells.weights
-            arrays["cell_pointers"] = streams.cells.pointers
+            arrays["cells"] = cells.weights
+            arrays["cell_pointers"] = cells.pointers
         about = {
             "name": name,
             "shape": list(streams.shape),
@@ -102,8 +103,7 @@ class StoredLayer:
                 pe_map=about["map"],
                 pes=about["pes"],
                 groups=about["groups"],
-                by_text="cells" not in arrays,
-                cells=cells,
+                table=cells if "cells" in arrays else None,
                 values=ValueFormat.from_json(about["values"]),
                 codes=arrays["values"].astype(np.int64),
                 positions=self._positions(cells, pointers),
@@ -116,7 +116,7 @@ class StoredLayer:
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise self._damaged(str(error)) from error
-        self._check(streams)
+        self._check(streams, cells.sizes)
         return streams
 
     def cells(self) -> CellTable:
@@ -136,9 +136,9 @@ class StoredLayer:
         check_index_kind(kind)
         return index.astype(np.int64)
 
-    def _check(self, streams: LayerStreams) -> None:
-        """Refuse streams that hold what no layer has."""
-        lengths, sizes = np.diff(streams.pointers), streams.cells.sizes
+    def _check(self, streams: LayerStreams, sizes: IntArray) -> None:
+        """Refuse streams that hold what no layer has; sizes are those of the cells."""
+        lengths = np.diff(streams.pointers)
         counts = {
             len(streams.codes),
             len(streams.positions),

@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hwmodel.commands.console import say, show
 from hwmodel.commands.contract import Command, UsageError
-from hwmodel.commands.ticket_options import add_ticket_options, open_as_asked
+from hwmodel.commands.ticket_options import (
+    add_spike_options,
+    add_ticket_options,
+    open_as_asked,
+)
 from hwmodel.defaults import DEFAULT_ACCELERATOR
 
 if TYPE_CHECKING:
@@ -154,29 +158,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     add_ticket_options(parser)
     spikes = parser.add_argument_group("input of the layers")
-    known = spikes.add_mutually_exclusive_group()
-    known.add_argument(
-        "--spikes",
-        type=Path,
-        metavar="FILE",
-        help="recorded spikes of the layers' inputs: .npz, bit-packed or with an array "
-        "[timesteps, batch, ...] of zeros and ones for each layer",
-    )
-    known.add_argument(
-        "--spike-rate",
-        type=float,
-        metavar="R",
-        help="probability of a spike at each input and time step; results are bounds "
-        "or expectations (default: the ticket's spike_rates, if any)",
-    )
-    spikes.add_argument(
-        "--timesteps", type=int, metavar="T", help="default: those of spikes or ticket"
-    )
-    spikes.add_argument(
-        "--spiking-input",
-        action="store_true",
-        help="the first layer, too, gets spikes (default: analog input, as MACs)",
-    )
+    add_spike_options(spikes, "analog input, as MACs")
     output = parser.add_argument_group("output")
     written = output.add_mutually_exclusive_group()
     written.add_argument("--json", action="store_true", help="print one JSON document")

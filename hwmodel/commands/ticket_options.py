@@ -1,4 +1,4 @@
-"""The options that say how a file of weights is to be read, and reading it so."""
+"""The options of files of weights and of what their layers see, and reading them so."""
 
 from __future__ import annotations
 
@@ -38,6 +38,41 @@ def add_ticket_options(parser: argparse.ArgumentParser) -> None:
         metavar="YAML",
         help="strides, paddings, poolings and input sizes of layers (see "
         "docs/hardware-model.md)",
+    )
+
+
+def add_spike_options(group: argparse._ActionsContainer, analog: str) -> None:
+    """Add what is known of the spikes that layers see.
+
+    Parameters
+    ----------
+    group : group of arguments
+        Where the options go.
+    analog : str
+        What becomes of the first layer, which sees no spikes.
+    """
+    known = group.add_mutually_exclusive_group()
+    known.add_argument(
+        "--spikes",
+        type=Path,
+        metavar="FILE",
+        help="recorded spikes of the layers' inputs: .npz, bit-packed or with an array "
+        "[timesteps, batch, ...] of zeros and ones for each layer",
+    )
+    known.add_argument(
+        "--spike-rate",
+        type=float,
+        metavar="R",
+        help="probability of a spike at each input and time step; results are bounds "
+        "or expectations (default: the ticket's spike_rates, if any)",
+    )
+    group.add_argument(
+        "--timesteps", type=int, metavar="T", help="default: those of spikes or ticket"
+    )
+    group.add_argument(
+        "--spiking-input",
+        action="store_true",
+        help=f"the first layer, too, gets spikes (default: {analog})",
     )
 
 

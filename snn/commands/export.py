@@ -11,7 +11,11 @@ from typing import Any, NamedTuple
 from hwmodel.commands.console import say, show
 from hwmodel.commands.contract import Command
 from hwmodel.commands.text_tables import TextTable
-from hwmodel.commands.ticket_options import add_ticket_options, said_of_the_file
+from hwmodel.commands.ticket_options import (
+    add_spike_options,
+    add_ticket_options,
+    said_of_the_file,
+)
 from snn.commands.export_formats import FORMATS, Exported, refuse_other_options
 
 EXAMPLES = """\
@@ -177,28 +181,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="run SANA-FE, and show its cycles beside ours",
     )
-    known = sanafe.add_mutually_exclusive_group()
-    known.add_argument(
-        "--spikes",
-        type=Path,
-        metavar="FILE",
-        help="recorded spikes of the layers' inputs, as in evaluate",
-    )
-    known.add_argument(
-        "--spike-rate",
-        type=float,
-        metavar="R",
-        help="probability of a spike at each input and time step (default: the "
-        "ticket's spike_rates)",
-    )
-    sanafe.add_argument(
-        "--timesteps", type=int, metavar="T", help="default: those of spikes or ticket"
-    )
-    sanafe.add_argument(
-        "--spiking-input",
-        action="store_true",
-        help="the first layer, too, gets spikes (default: left out, being analog)",
-    )
+    add_spike_options(sanafe, "left out, being analog")
     add_ticket_options(parser)
     output = parser.add_argument_group("output")
     output.add_argument(
