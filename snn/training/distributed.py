@@ -71,6 +71,10 @@ class Processes:
         dist.init_process_group("nccl" if kind == "cuda" else "gloo", timeout=WAIT)
         try:
             yield cls(dist.get_rank(), size, here)
+            # A module under DistributedDataParallel keeps Gloo's threads alive, and one
+            # that still holds a tensor of the last exchange when the interpreter ends
+            # aborts the process. Here they let go of it.
+            dist.barrier()
         finally:
             dist.destroy_process_group()
 

@@ -397,6 +397,7 @@ for _ in range(3):
 both = [None, None]
 dist.all_gather_object(both, [one.tolist() for one in network.state_dict().values()])
 assert both[0] == both[1]
+dist.barrier()  # for the reason in `Processes.start`
 dist.destroy_process_group()
 """
 
