@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hwmodel.commands.console import say, show
+from hwmodel.commands.asides import tell
+from hwmodel.commands.completers import accelerator_names, offer
+from hwmodel.commands.console import remark, say, show
 from hwmodel.commands.contract import Command, UsageError
 from hwmodel.commands.ticket_options import (
     add_spike_options,
@@ -105,15 +106,16 @@ class Evaluate(Command[Evaluated]):
         elif args.csv:
             print(result.to_csv(), end="")
             for note in notes:  # rows have no place for them
-                print(note, file=sys.stderr)
+                tell(note)
         else:
             if isinstance(result, Report):
                 show(report_table(result))
-                notes = [*report_notes(result), *notes]
+                for line in report_notes(result):
+                    say(line)
             else:
                 show(comparison_table(result))
             for note in notes:
-                say(note)
+                remark(note)
 
 
 def _workloads(
@@ -143,13 +145,14 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "checkpoint in shards, or a torch state dict (.pt, .pth); default: the ticket "
         "that comes with the package",
     )
-    parser.add_argument(
+    preset = parser.add_argument(
         "--accelerator",
         action="append",
         metavar="NAME|YAML",
         help="a preset (see the command accelerators) or a description of your own; "
         f"several are compared (default: {DEFAULT_ACCELERATOR})",
     )
+    offer(preset, accelerator_names)
     parser.add_argument(
         "--compare",
         type=Path,
