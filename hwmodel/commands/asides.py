@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 def complain(kind: str, message: str) -> None:
-    """Print an error or a warning in one line; with ``--quiet`` no warning.
+    """Print an error or a warning; with ``--quiet`` no warning.
 
     Parameters
     ----------
@@ -44,7 +44,9 @@ def complain(kind: str, message: str) -> None:
     from rich.text import Text
 
     line = Text.assemble(f"{PROGRAM}: ", (f"{kind}: ", STYLES[kind]), text)
-    Console(stderr=True, highlight=False).print(line, soft_wrap=True)
+    # A terminal gets it broken between words, a pipe in one line.
+    out = Console(stderr=True, highlight=False)
+    out.print(line, soft_wrap=not sys.stderr.isatty())
 
 
 def tell(message: str) -> None:

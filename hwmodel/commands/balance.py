@@ -98,6 +98,13 @@ class Balance(Command[Balanced]):
             ticket = open_as_asked(source, args)
         with usage_errors():
             chosen = ticket.select(args.layers, args.skip)
+        logger.info(
+            "%s: %s layers, on %s (%s, %s PEs)",
+            source,
+            len(chosen.layers),
+            "no accelerator" if hardware is None else hardware.name,
+            *array,
+        )
         settings = {name: getattr(args, name) for name in OF_THE_NAME}
         settings["scores"] = None if args.scores is None else str(args.scores)
         settings |= said_of_the_file(args)
@@ -207,6 +214,9 @@ def _print_tables(outcome: Balanced, args: argparse.Namespace) -> None:
         remark(note)
     if report.retrainable:
         ticket = "" if args.ticket is None else f" --ticket {args.ticket}"
-        remark(f"train them: python cli.py retrain {outcome.files.masks}{ticket}")
+        remark(
+            f"train them: python cli.py retrain {outcome.files.masks}{ticket}",
+            whole=True,
+        )
     say(f"masks: {outcome.files.masks}")
     say(f"report: {outcome.files.report}")

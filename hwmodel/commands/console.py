@@ -43,20 +43,28 @@ def left_out_at(width: int, names: Sequence[str]) -> str:
     return f"Left out at {width} columns: {', '.join(names)} (--json has all)."
 
 
-def say(text: str) -> None:
-    """Print text of a result, as it is; a terminal gets it broken between words."""
+def say(text: str, *, whole: bool = False) -> None:
+    """Print text of a result.
+
+    Parameters
+    ----------
+    text : str
+        One or more lines; a terminal gets them broken between words.
+    whole : bool
+        Leave the lines as they are: commands, to be copied.
+    """
     out = console()
     for line in printable(text).split("\n"):
         fitted = shorten(line, LONGEST)
-        if sys.stdout.isatty():
+        if sys.stdout.isatty() and not whole:
             fitted = _fitted(fitted, out.width)
         out.print(fitted, highlight=False, markup=False, soft_wrap=True)
 
 
-def remark(text: str) -> None:
-    """Print a note beside a result; with ``--quiet`` none."""
+def remark(text: str, *, whole: bool = False) -> None:
+    """Print a note beside a result, as `say` does; with ``--quiet`` none."""
     if not is_quiet():
-        say(text)
+        say(text, whole=whole)
 
 
 def console() -> Console:
@@ -85,4 +93,10 @@ def _fitted(line: str, width: int) -> str:
 
     if cell_len(line) <= width:
         return line
-    return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(
+        line,
+        width,
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from balancer import Ticket
     from hwmodel import Report, ReportComparison
     from hwmodel.ticket_workloads import NetworkWorkloads
+
+logger = logging.getLogger(__name__)
 
 EXAMPLES = """\
 examples:
@@ -79,9 +82,11 @@ class Evaluate(Command[Evaluated]):
                 ticket = open_as_asked(path, args)
                 network = _workloads(ticket, args, spikes)
                 effective = count_effective(ticket)(None)
+                logger.info("%s: %s layers", path, len(network.workloads))
                 for accelerator in described:
                     report = evaluate(network.workloads, accelerator, effective)
                     reports.append(report)
+                    logger.info("on %s: %s", accelerator.name, ", ".join(report.basis))
                     labels.append(path.name if args.compare else accelerator.name)
             if network.assumption:
                 notes.append(f"{path.name}: {network.assumption}.")
