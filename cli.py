@@ -20,7 +20,7 @@ from hwmodel.commands.contract import (
 )
 from hwmodel.commands.evaluate import Evaluate
 from hwmodel.commands.help_pages import HelpPage
-from hwmodel.commands.streams import give_up_stdout, open_streams
+from hwmodel.commands.streams import drop_unwritten, open_streams
 from hwmodel.commands.sweep import Sweep
 from snn.commands.accuracy import accuracy_of_ticket
 from snn.commands.export import Export
@@ -71,21 +71,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     open_streams()
     warnings.showwarning = lambda message, *_: complain("warning", str(message))
     debug = "--debug" in (sys.argv[1:] if argv is None else argv)
-    left = "nothing was done"  # by Ctrl-C
+    done_so_far = ["nothing was done"]  # by Ctrl-C
     try:
-        args = _parser().parse_args(argv)
-        command: Command[Any] = args.command
-        left = command.interrupted(args)
-        with speaking(args):
-            outcome = command.run(args)
-            left = "the work was done, only its output is cut off"
-            command.print(outcome, args)
-        sys.stdout.flush()
+        _run(argv, done_so_far)
     except BrokenPipeError:  # the reader of our output has seen enough
-        give_up_stdout()
+        drop_unwritten()
         return UNREAD
     except KeyboardInterrupt:
-        return _fail(f"cancelled: {left}", CANCELLED)
+        return _fail(f"cancelled: {done_so_far[-1]}", CANCELLED)
     except CancelledError as error:
         return _fail(str(error), CANCELLED)
     except UsageError as error:
@@ -95,6 +88,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _fail(str(error), 1)
     return 0
+
+
+def _run(argv: Sequence[str] | None, done_so_far: list[str]) -> None:
+    try:
+        args = _parser().parse_args(argv)
+        command: Command[Any] = args.command
+        done_so_far.append(command.interrupted(args))
+        with speaking(args):
+            outcome = command.run(args)
+            done_so_far.append("the work was done, only its output is cut off")
+            command.print(outcome, args)
+    finally:
+        sys.stdout.flush()  # where it may fail, and not when the interpreter ends
 
 
 def _parser() -> Parser:
@@ -121,6 +127,7 @@ def _parser() -> Parser:
 
 
 def _fail(message: str, status: int) -> int:
+    drop_unwritten()
     complain("error", message)
     return status
 

@@ -102,7 +102,10 @@ def completed(request, tmp_path_factory):
     for name in FILES:
         (folder / name).touch()
     (folder / "inside.zsh").write_text(INSIDE_ZSH)
-    with open(folder / "completions", "w") as out, pytest.MonkeyPatch.context() as patch:
+    with (
+        open(folder / "completions", "w") as out,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         patch.setattr("sys.stdout", out)
         assert cli.main(["completion", shell]) == 0
     (folder / "ask").write_text(PROGRAMS[shell])
@@ -130,8 +133,6 @@ def completed(request, tmp_path_factory):
 def test_a_shell_offers_what_fits(completed, line):
     """Names and files that the place of the cursor takes are offered, others not."""
     wanted, others = LINES[line]
-    if line.startswith("lottery --method"):
-        pytest.importorskip("pydantic")
     assert wanted <= completed[line]
     assert not others & completed[line]
 

@@ -71,10 +71,15 @@ def console() -> Console:
     """Return the console of stdout as it is now: a terminal, COLUMNS, or 160 wide."""
     from rich.console import Console
 
+    class OutConsole(Console):
+        def on_broken_pipe(self) -> None:
+            raise  # whoever called the command knows what it means
+
     if sys.stdout.isatty():
-        return Console()
+        return OutConsole()
     asked = os.environ.get("COLUMNS", "")
-    return Console(width=int(asked) if asked.isdecimal() and int(asked) else PIPE_WIDTH)
+    width = int(asked) if asked.isdecimal() and int(asked) else PIPE_WIDTH
+    return OutConsole(width=width)
 
 
 def percent(value: float | None) -> str:

@@ -21,15 +21,14 @@ def open_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def give_up_stdout() -> None:
-    """Let stdout lead nowhere, after it has refused to be written to.
+def drop_unwritten() -> None:
+    """Let stdout lead nowhere if it refuses to be written to.
 
-    Otherwise the interpreter would try again to write what is left, and complain.
+    Otherwise the interpreter would try again at its end, and complain.
     """
     try:
-        number = sys.stdout.fileno()
-    except (OSError, ValueError):  # a test's, in memory
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, number)
-    os.close(nowhere)
+        sys.stdout.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
