@@ -93,15 +93,16 @@ def whole(value: float | None) -> str:
 
 
 def _fitted(line: str, width: int) -> str:
-    """Break a line between words; names of files stay whole, to be copied."""
+    """Break a line between words; names of files and ``a → b`` stay whole."""
     from rich.cells import cell_len
 
     if cell_len(line) <= width:
         return line
+    together = line.replace(" → ", "\N{NO-BREAK SPACE}→\N{NO-BREAK SPACE}")
     return textwrap.fill(
-        line,
+        together,
         width,
         subsequent_indent="  ",
         break_long_words=False,
         break_on_hyphens=False,
-    )
+    ).replace("\N{NO-BREAK SPACE}→\N{NO-BREAK SPACE}", " → ")

@@ -32,6 +32,9 @@ class HelpPage(argparse.HelpFormatter):
             return "".join(map(super()._format_action, action._get_subactions()))
         return super()._format_action(action)
 
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
+
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return "\n".join(
             line

@@ -47,6 +47,10 @@ def add_field(
     text = (field.description or "").replace("%", "%%")
     known: dict[str, Any] = {"dest": f"field_{name}"}
     if field.annotation is bool:
+        if default is None and "default" not in text:
+            default = "yes" if field.default else "no"
+        if default is not None:
+            text += f" (default: {default})"
         parser.add_argument(
             *options, action=argparse.BooleanOptionalAction, help=text, **known
         )
