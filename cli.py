@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from hwmodel.commands.accelerators import Accelerators
+from hwmodel.commands.asides import PROGRAM, complain, speaking
 from hwmodel.commands.balance import Balance
-from hwmodel.commands.console import printable
+from hwmodel.commands.completion import Completion
 from hwmodel.commands.contract import (
     CancelledError,
     Command,
@@ -18,6 +19,8 @@ from hwmodel.commands.contract import (
     WorkFailedError,
 )
 from hwmodel.commands.evaluate import Evaluate
+from hwmodel.commands.help_pages import HelpPage
+from hwmodel.commands.streams import drop_unwritten, open_streams
 from hwmodel.commands.sweep import Sweep
 from snn.commands.accuracy import accuracy_of_ticket
 from snn.commands.export import Export
@@ -25,8 +28,29 @@ from snn.commands.lottery import Lottery
 from snn.commands.retrain import Retrain
 from snn.commands.sweep_training import lottery_trainer
 
-PROGRAM = "balanced-sparsity"
 CANCELLED = 130  # as shells tell that SIGINT ended a program
+UNREAD = 141  # and SIGPIPE
+EPILOG = """\
+examples:
+  %(prog)s balance
+      balance a ticket that comes with the package, and say what it saves
+  %(prog)s balance --help
+      what a command does, its options and their defaults
+  %(prog)s evaluate --quiet --csv | head -1
+      tables alone, or CSV and JSON for other programs
+
+exit status:
+    0    it is done
+    1    the work failed
+    2    wrong options, or values that are not accepted
+    130  cancelled by Ctrl-C; what is kept is said
+    141  the reader of the output closed it before its end
+
+environment:
+    NO_COLOR     no colors, if it is set to anything
+    FORCE_COLOR  colors and bold headers in pipes, too
+    COLUMNS      columns of tables and help (default: of the terminal, or 160)
+"""
 COMMANDS: tuple[Command[Any], ...] = (
     Balance(accuracy_of_ticket),
     Retrain(),
@@ -35,29 +59,26 @@ COMMANDS: tuple[Command[Any], ...] = (
     Lottery(),
     Sweep(lottery_trainer),
     Export(),
+    Completion(lambda: _parser()),
 )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status.
 
-    0, 1 (work failed), 2 (bad usage) or 130 (cancelled by Ctrl-C).
+    0, 1 (work failed), 2 (bad usage), 130 (cancelled by Ctrl-C) or 141 (nobody reads).
     """
+    open_streams()
+    warnings.showwarning = lambda message, *_: complain("warning", str(message))
     debug = "--debug" in (sys.argv[1:] if argv is None else argv)
-    warnings.showwarning = lambda message, *_: _warn(str(message))
-    left = "nothing was done"  # by Ctrl-C
+    done_so_far = ["nothing was done"]  # by Ctrl-C
     try:
-        args = _parser().parse_args(argv)
-        command: Command[Any] = args.command
-        left = command.interrupted(args)
-        outcome = command.run(args)
-        left = "the work was done, only its output is cut off"
-        command.print(outcome, args)
+        _run(argv, done_so_far)
     except BrokenPipeError:  # the reader of our output has seen enough
-        sys.stderr.close()
-        return 1
+        drop_unwritten()
+        return UNREAD
     except KeyboardInterrupt:
-        return _fail(f"cancelled: {left}", CANCELLED)
+        return _fail(f"cancelled: {done_so_far[-1]}", CANCELLED)
     except CancelledError as error:
         return _fail(str(error), CANCELLED)
     except UsageError as error:
@@ -69,28 +90,45 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _run(argv: Sequence[str] | None, done_so_far: list[str]) -> None:
+    try:
+        args = _parser().parse_args(argv)
+        command: Command[Any] = args.command
+        done_so_far.append(command.interrupted(args))
+        with speaking(args):
+            outcome = command.run(args)
+            done_so_far.append("the work was done, only its output is cut off")
+            command.print(outcome, args)
+    finally:
+        sys.stdout.flush()  # where it may fail, and not when the interpreter ends
+
+
 def _parser() -> Parser:
     parser = Parser(
         prog=PROGRAM,
+        usage="%(prog)s [options] COMMAND ...",
         description="Prune networks so that every processing element (PE) of a sparse "
         "accelerator gets exactly the same work.",
+        epilog=EPILOG,
+        formatter_class=HelpPage,
+        add_help=False,
     )
     commands = parser.add_subparsers(
-        metavar="COMMAND", required=True, parser_class=Parser
+        title="commands",
+        metavar="COMMAND",
+        required=True,
+        prog=PROGRAM,
+        parser_class=Parser,
     )
     for command in COMMANDS:
         Parser.of(commands, command)
+    parser.add_common("options, before or after the name of a command")
     return parser
 
 
-def _warn(message: str) -> None:
-    text = printable(" ".join(message.split()))
-    print(f"{PROGRAM}: warning: {text}", file=sys.stderr)
-
-
 def _fail(message: str, status: int) -> int:
-    text = printable(" ".join(message.split()))
-    print(f"{PROGRAM}: error: {text}", file=sys.stderr)
+    drop_unwritten()
+    complain("error", message)
     return status
 
 

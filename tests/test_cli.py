@@ -617,7 +617,7 @@ def test_help_has_examples_and_needs_no_packages(args):
         "import sys, cli\n"
         "try:\n    cli.main(sys.argv[1:])\n"
         "finally:\n"
-        "    heavy = {'numpy', 'ortools', 'torch', 'rich', 'pydantic'}\n"
+        "    heavy = {'numpy', 'ortools', 'torch', 'rich', 'pydantic', 'shtab'}\n"
         "    heavy &= set(sys.modules)\n"
         "    heavy -= {'numpy'} if 'balance' in sys.argv else set()\n"
         "    assert not heavy, heavy"

@@ -7,11 +7,20 @@ import json
 import textwrap
 from typing import TYPE_CHECKING
 
+from hwmodel.commands.completers import accelerator_names, offer
 from hwmodel.commands.console import console, say
 from hwmodel.commands.contract import Command
 
 if TYPE_CHECKING:
     from hwmodel import Accelerator
+
+EXAMPLES = """\
+examples:
+  %(prog)s
+      names, and what they stand for
+  %(prog)s u-ticket > mine.yaml
+      a description to edit, for --accelerator mine.yaml of other commands
+"""
 
 
 class Accelerators(Command["list[Accelerator]"]):
@@ -20,11 +29,22 @@ class Accelerators(Command["list[Accelerator]"]):
     name = "accelerators"
     help = "list the accelerators that come with the package, or print one"
     description = "List the presets, or print one as YAML to copy and edit."
+    examples = EXAMPLES
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of `accelerators`."""
-        parser.add_argument("name", nargs="?", metavar="NAME")
-        parser.add_argument("--json", action="store_true", help="print JSON")
+        preset = parser.add_argument(
+            "name",
+            nargs="?",
+            metavar="NAME|YAML",
+            help="a preset, or a YAML file to print with all its defaults (default: "
+            "list the presets)",
+        )
+        offer(preset, accelerator_names)
+        output = parser.add_argument_group("output")
+        output.add_argument(
+            "--json", action="store_true", help="print one JSON document"
+        )
 
     def run(self, args: argparse.Namespace) -> list[Accelerator]:
         """Load the preset that is asked for, or all."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import sys
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hwmodel.commands.asides import progress_bar
 from hwmodel.commands.balance_options import (
     EXAMPLES,
     add_options,
@@ -19,12 +20,15 @@ from hwmodel.commands.balance_options import (
     limits_of,
     request_of,
 )
-from hwmodel.commands.console import printable, say, show
+from hwmodel.commands.console import remark, say, show
 from hwmodel.commands.contract import CancelledError, Command, usage_errors
+from hwmodel.commands.safe_text import in_one_line
 from hwmodel.commands.ticket_options import open_as_asked, said_of_the_file
 
 if TYPE_CHECKING:
     from balancer import AccuracyMeter, BalanceFiles, BalanceReport, LayerResult
+
+logger = logging.getLogger(__name__)
 
 OF_THE_NAME = (  # options that name the output folder, since the result depends on them
     *("scope", "pes", "map", "sparsity", "budget", "latency_budget", "energy_budget"),
@@ -94,6 +98,13 @@ class Balance(Command[Balanced]):
             ticket = open_as_asked(source, args)
         with usage_errors():
             chosen = ticket.select(args.layers, args.skip)
+        logger.info(
+            "%s: %s layers, on %s (%s, %s PEs)",
+            source,
+            len(chosen.layers),
+            "no accelerator" if hardware is None else hardware.name,
+            *array,
+        )
         settings = {name: getattr(args, name) for name in OF_THE_NAME}
         settings["scores"] = None if args.scores is None else str(args.scores)
         settings |= said_of_the_file(args)
@@ -107,7 +118,7 @@ class Balance(Command[Balanced]):
         if args.evaluate:
             accuracy = self._accuracy_of(source, args.data_folder)
         with replacing(files.masks, files.report) as written:
-            with naming(source), _progress_bar(len(chosen.layers)) as advance:
+            with naming(source), _following(len(chosen.layers)) as advance:
                 report = balance_ticket(
                     ticket,
                     request,
@@ -148,20 +159,23 @@ def _default_folder(source: Path, settings: dict[str, Any]) -> Path:
 
 
 @contextmanager
-def _progress_bar(total: int) -> Iterator[Callable[[LayerResult], None]]:
-    """Yield what to call after each layer; without a terminal there is no bar."""
-    if not sys.stderr.isatty():
-        yield lambda result: None
-        return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("balancing", total=total)
+def _following(total: int) -> Iterator[Callable[[LayerResult], None]]:
+    """Yield what to call after each layer: it moves a bar, where there is one."""
+    with progress_bar() as bar:
+        task = bar.add_task("balancing", total=total)
 
         def advance(result: LayerResult) -> None:
-            progress.update(task, advance=1, description=escape(printable(result.name)))
+            bar.update(task, advance=1, description=in_one_line(result.name))
+            one = result.solution
+            logger.info(
+                "%s: %s by %s in %.1f ms, gap %.2g%s",
+                result.name,
+                one.status,
+                one.solver,
+                one.seconds * 1e3,
+                one.gap,
+                "" if one.fallback_reason is None else f" ({one.fallback_reason})",
+            )
 
         yield advance
 
@@ -178,8 +192,8 @@ def _print_tables(outcome: Balanced, args: argparse.Namespace) -> None:
     budgets = "each layer its own budget" if args.scope == "layer" else "one budget"
     if args.budgets is not None:
         budgets = f"budgets of layers by {args.budgets}"
-    say(f"{report.source}: {request.pe_map} map, {request.pes} PEs, {budgets}")
-    say(f"ranked by {report.ranked_by}")
+    remark(f"{report.source}: {request.pe_map} map, {request.pes} PEs, {budgets}")
+    remark(f"ranked by {report.ranked_by}")
     show(network_table(document))
     if args.compare:
         say("\nbeside other methods")
@@ -195,11 +209,14 @@ def _print_tables(outcome: Balanced, args: argparse.Namespace) -> None:
             f"{report.energy:,.0f} {use.energy_unit}."
         )
     if report.hardware_note:
-        say(f"Cycles and energy: {report.hardware_note}.")
+        remark(f"Cycles and energy: {report.hardware_note}.")
     for note in report.notes:
-        say(note)
+        remark(note)
     if report.retrainable:
         ticket = "" if args.ticket is None else f" --ticket {args.ticket}"
-        say(f"train them: python cli.py retrain {outcome.files.masks}{ticket}")
+        remark(
+            f"train them: python cli.py retrain {outcome.files.masks}{ticket}",
+            whole=True,
+        )
     say(f"masks: {outcome.files.masks}")
     say(f"report: {outcome.files.report}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from balancer.defaults import DEFAULT_MAP, DEFAULT_PES
+from hwmodel.commands.completers import accelerator_names, map_texts, offer
 from hwmodel.commands.contract import UsageError, usage_errors
 from hwmodel.commands.ticket_options import add_ticket_options
 from hwmodel.defaults import DEFAULT_ACCELERATOR
@@ -39,7 +40,7 @@ examples:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the arguments and options of `balance`."""
-    from balancer import map_kinds
+    from balancer import map_kinds, solver_names
     from balancer.network.layer_counts import RULES
 
     parser.add_argument(
@@ -51,7 +52,32 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "checkpoint in shards, or a torch state dict (.pt, .pth); default: the ticket "
         "that comes with the package",
     )
-    scope = parser.add_mutually_exclusive_group()
+    maps = "; ".join(f"{kind.shown}, {kind.help}" for kind in map_kinds())
+    array = parser.add_argument_group("accelerator")
+    array.add_argument(
+        "--pes",
+        type=int,
+        metavar="P",
+        help=f"PEs (default: {DEFAULT_PES}, or the accelerator's)",
+    )
+    which = array.add_argument(
+        "--map",
+        metavar="MAP|YAML",
+        help=f"which PE holds which weight: {maps}; or a YAML file with formulas of "
+        "your own, as `group: out // 8` and `pe: out %% 8` (see "
+        f"docs/own-accelerator.md; default: {DEFAULT_MAP}, or the accelerator's)",
+    )
+    offer(which, map_texts)
+    preset = array.add_argument(
+        "--accelerator",
+        metavar="NAME|YAML",
+        help="what cycles and energy are calculated for: a preset (see the command "
+        "accelerators) or a description of your own (default: "
+        f"{DEFAULT_ACCELERATOR}, with the map and the PEs asked for)",
+    )
+    offer(preset, accelerator_names)
+    budget = parser.add_argument_group("what to keep")
+    scope = budget.add_mutually_exclusive_group()
     scope.add_argument(
         "--layer-wise",
         dest="scope",
@@ -67,29 +93,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         const="global",
         help="all layers share one budget",
     )
-    maps = "; ".join(f"{kind.shown}, {kind.help}" for kind in map_kinds())
-    array = parser.add_argument_group("accelerator")
-    array.add_argument(
-        "--pes",
-        type=int,
-        metavar="P",
-        help=f"PEs (default: {DEFAULT_PES}, or the accelerator's)",
-    )
-    array.add_argument(
-        "--map",
-        metavar="MAP|YAML",
-        help=f"which PE holds which weight: {maps}; or a YAML file with formulas of "
-        "your own, as `group: out // 8` and `pe: out %% 8` (see "
-        f"docs/own-accelerator.md; default: {DEFAULT_MAP}, or the accelerator's)",
-    )
-    array.add_argument(
-        "--accelerator",
-        metavar="NAME|YAML",
-        help="what cycles and energy are calculated for: a preset (see the command "
-        "accelerators) or a description of your own (default: "
-        f"{DEFAULT_ACCELERATOR}, with the map and the PEs asked for)",
-    )
-    budget = parser.add_argument_group("what to keep")
     amount = budget.add_mutually_exclusive_group()
     amount.add_argument(
         "--sparsity",
@@ -186,13 +189,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="G",
         help="gap at which the search for an order may stop (default: %(default)s)",
     )
-    solving.add_argument(
+    solver = solving.add_argument(
         "--solver",
         default="auto",
         metavar="NAME",
         help="cp-sat (presolve, then OR-Tools), greedy, or binary (the literal "
         "program, for small layers); default: cp-sat",
     )
+    offer(solver, lambda: ("auto", *solver_names()))
     solving.add_argument(
         "--time-limit",
         type=float,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
-HELP_WIDTH = 78
+from balancer import __version__
+from hwmodel.commands.help_pages import HelpPage, usage_of
+from hwmodel.commands.verbosity import add_verbosity
+
 Outcome = TypeVar("Outcome")
 
 
@@ -87,7 +89,10 @@ class Command(ABC, Generic[Outcome]):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors take one line, and which asks a command when it begins."""
+    """A parser whose errors take one line, and which asks a command when it begins.
+
+    Its last group of options is the same for the program and for all its commands.
+    """
 
     command: Command[Any] | None = None
 
@@ -97,22 +102,45 @@ class Parser(argparse.ArgumentParser):
         parser: Parser = commands.add_parser(
             command.name,
             help=command.help,
-            description=textwrap.fill(command.description, HELP_WIDTH),
+            description=command.description,
             epilog=command.examples,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=HelpPage,
+            add_help=False,
         )
         parser.command = command
         parser.set_defaults(command=command)
         return parser
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse, once the command has added its arguments."""
+    def fill(self) -> None:
+        """Let the command add its arguments, if it has not done so."""
         command, self.command = self.command, None
         if command is not None:
+            self._positionals.title = "arguments"
             command.arguments(self)
-            self.add_argument(
-                "--debug", action="store_true", help="show the traceback of an error"
-            )
+            self.add_common("options of every command")
+            self.usage = usage_of(self)
+
+    def add_common(self, title: str) -> None:
+        """Add the options that the program and all its commands have."""
+        group = self.add_argument_group(title)
+        group.add_argument("-h", "--help", action="help", help="show this and exit")
+        group.add_argument(
+            "--version",
+            action="version",
+            version=f"{self.prog.split()[0]} {__version__}",
+            help="show the version and exit",
+        )
+        add_verbosity(group)
+        group.add_argument(
+            "--debug",
+            action="store_true",
+            default=argparse.SUPPRESS,
+            help="show the traceback of an error",
+        )
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, once the command has added its arguments."""
+        self.fill()
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hwmodel.commands.console import say, show
+from hwmodel.commands.asides import tell
+from hwmodel.commands.completers import accelerator_names, offer
+from hwmodel.commands.console import remark, say, show
 from hwmodel.commands.contract import Command, UsageError
 from hwmodel.commands.ticket_options import (
     add_spike_options,
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from balancer import Ticket
     from hwmodel import Report, ReportComparison
     from hwmodel.ticket_workloads import NetworkWorkloads
+
+logger = logging.getLogger(__name__)
 
 EXAMPLES = """\
 examples:
@@ -78,9 +82,11 @@ class Evaluate(Command[Evaluated]):
                 ticket = open_as_asked(path, args)
                 network = _workloads(ticket, args, spikes)
                 effective = count_effective(ticket)(None)
+                logger.info("%s: %s layers", path, len(network.workloads))
                 for accelerator in described:
                     report = evaluate(network.workloads, accelerator, effective)
                     reports.append(report)
+                    logger.info("on %s: %s", accelerator.name, ", ".join(report.basis))
                     labels.append(path.name if args.compare else accelerator.name)
             if network.assumption:
                 notes.append(f"{path.name}: {network.assumption}.")
@@ -105,15 +111,16 @@ class Evaluate(Command[Evaluated]):
         elif args.csv:
             print(result.to_csv(), end="")
             for note in notes:  # rows have no place for them
-                print(note, file=sys.stderr)
+                tell(note)
         else:
             if isinstance(result, Report):
                 show(report_table(result))
-                notes = [*report_notes(result), *notes]
+                for line in report_notes(result):
+                    say(line)
             else:
                 show(comparison_table(result))
             for note in notes:
-                say(note)
+                remark(note)
 
 
 def _workloads(
@@ -143,13 +150,14 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "checkpoint in shards, or a torch state dict (.pt, .pth); default: the ticket "
         "that comes with the package",
     )
-    parser.add_argument(
+    preset = parser.add_argument(
         "--accelerator",
         action="append",
         metavar="NAME|YAML",
         help="a preset (see the command accelerators) or a description of your own; "
         f"several are compared (default: {DEFAULT_ACCELERATOR})",
     )
+    offer(preset, accelerator_names)
     parser.add_argument(
         "--compare",
         type=Path,

@@ -5,19 +5,23 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import sys
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from hwmodel.commands.console import printable, say, show
+from hwmodel.commands.asides import progress_bar, shows_progress, tell
+from hwmodel.commands.console import remark, say, show
 from hwmodel.commands.contract import Command, UsageError, WorkFailedError, usage_errors
+from hwmodel.commands.safe_text import in_one_line
 
 if TYPE_CHECKING:
     from hwmodel import SweepProgress, SweepResult
     from hwmodel.sweeps.trainer import PointTrainer
+
+logger = logging.getLogger(__name__)
 
 EXAMPLES = """\
 examples:
@@ -69,7 +73,8 @@ class Sweep(Command[Swept]):
             metavar="FILE.toml",
             help="settings of the runs, any of them a list (see docs/sweeps.md)",
         )
-        where = parser.add_mutually_exclusive_group()
+        place = parser.add_argument_group("where it runs")
+        where = place.add_mutually_exclusive_group()
         where.add_argument(
             "--workers",
             type=int,
@@ -88,20 +93,21 @@ class Sweep(Command[Swept]):
             help="jobs of Slurm that run the tasks: jobs=8,cores=4,memory=16GB and any "
             "option of dask_jobqueue.SLURMCluster",
         )
-        parser.add_argument(
+        output = parser.add_argument_group("output")
+        output.add_argument(
             "--out",
             type=Path,
             metavar="FOLDER",
             help="for rows.jsonl, table.csv and sweep.svg (default: runs/sweep-FILE)",
         )
-        parser.add_argument(
+        output.add_argument(
             "--plot",
             type=Path,
             metavar="FILE",
             help="where the figure goes (.svg, .png; default: sweep.svg in the folder, "
             "if matplotlib is installed)",
         )
-        parser.add_argument(
+        output.add_argument(
             "--json",
             action="store_true",
             help="print one JSON document instead of tables",
@@ -158,7 +164,7 @@ class Sweep(Command[Swept]):
         else:
             show(sweep_table(result))
             for note in sweep_notes(result):
-                say(note)
+                remark(note)
             for file in files:
                 say(f"written: {file}")
         if result.failures:
@@ -194,36 +200,28 @@ def _figure(args: argparse.Namespace, result: SweepResult) -> Path | None:
 @contextmanager
 def _following(axes: tuple[str, ...]) -> Iterator[Callable[[SweepProgress], None]]:
     """Yield what shows the progress: a bar, or now and then a line."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import Progress, TextColumn
-
     from hwmodel.sweeps.labels import label
 
-    console = Console(stderr=True)
-    columns = (*Progress.get_default_columns()[:-1], TextColumn("{task.fields[left]}"))
-    bar = Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    )
-    task = bar.add_task("sweeping", total=None, left="")
     said = time.monotonic()
+    with progress_bar("left") as bar:
+        task = bar.add_task("sweeping", total=None, left="")
 
-    def follow(known: SweepProgress) -> None:
-        nonlocal said
-        left = _left(known)
-        where = label(known.rows[-1], axes) if known.rows else "sweeping"
-        bar.update(
-            task,
-            total=known.tasks,
-            completed=known.tasks_done,
-            description=escape(printable(where)),
-            left=left,
-        )
-        if not console.is_terminal and time.monotonic() - said >= SAID_EVERY:
-            said = time.monotonic()
-            print(f"{known.done}/{known.total} runs; {left}", file=sys.stderr)
+        def follow(known: SweepProgress) -> None:
+            nonlocal said
+            left = _left(known)
+            where = label(known.rows[-1], axes) if known.rows else "sweeping"
+            bar.update(
+                task,
+                total=known.tasks,
+                completed=known.tasks_done,
+                description=in_one_line(where),
+                left=left,
+            )
+            logger.info("%s/%s runs; %s", known.done, known.total, where)
+            if not shows_progress() and time.monotonic() - said >= SAID_EVERY:
+                said = time.monotonic()
+                tell(f"{known.done}/{known.total} runs; {left}")
 
-    with bar:
         yield follow
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from hwmodel.commands.safe_text import printable, shorten
+
 GAP = 2  # spaces between columns
 MARGIN = 1  # spaces before a line
 INDENT = 4  # spaces before the further lines of a row
@@ -41,6 +43,29 @@ class TextTable(NamedTuple):
         return self._replace(
             header=tuple(self.header[n] for n in stay),
             rows=[tuple(row[n] for n in stay) for row in self.rows],
+        )
+
+    def on_a_terminal(self, width: int) -> TextTable:
+        """Escape what a terminal would obey, and let every text fit a line.
+
+        A text that is longer loses its middle; a number never does.
+
+        Parameters
+        ----------
+        width : int
+            Columns of the terminal.
+        """
+        texts = [name in self.left for name in self.header]
+        most = max(width - MARGIN - INDENT, 1)
+        escaped = ([printable(cell, lines=False) for cell in row] for row in self.rows)
+        return self._replace(
+            rows=[
+                tuple(
+                    shorten(cell, most) if is_text else cell
+                    for cell, is_text in zip(row, texts, strict=True)
+                )
+                for row in escaped
+            ]
         )
 
 

@@ -8,7 +8,8 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hwmodel.commands.console import say, show
+from hwmodel.commands.completers import map_texts, offer
+from hwmodel.commands.console import remark, say, show
 from hwmodel.commands.contract import Command
 from hwmodel.commands.text_tables import TextTable
 from hwmodel.commands.ticket_options import (
@@ -94,7 +95,7 @@ class Export(Command[WrittenExport]):
         rows = [tuple(_text(layer.get(key)) for key in shown) for layer in layers]
         show(TextTable(tuple(COLUMNS[key] for key in shown), rows, LEFT))
         for note in notes:
-            say(note)
+            remark(note)
         say(f"export: {outcome.out}")
 
 
@@ -133,12 +134,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="masks and orders of the command balance (default: the ticket's own)",
     )
     array = parser.add_argument_group("streams, scipy and sanafe")
-    array.add_argument(
+    which = array.add_argument(
         "--map",
-        metavar="MAP",
+        metavar="MAP|YAML",
         help="which PE holds which weight, as in balance (default: what the masks are "
         "for, or output_channel)",
     )
+    offer(which, map_texts)
     array.add_argument(
         "--pes", type=int, metavar="P", help="PEs (default: those of the masks, or 16)"
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwmodel.commands.console import console as stdout_console
-from hwmodel.commands.console import say
+from hwmodel.commands.console import remark, say
 from hwmodel.commands.contract import Command, UsageError
 from snn.commands.config_options import add_field, given_fields
 from snn.commands.method_comparison import (
@@ -37,15 +37,15 @@ examples:
       digits on two cores in a few minutes: 14 rounds to 98.2 %% sparsity
   %(prog)s --dataset digits --network conv3 --rounds 14 --method optimal --resume
       go on with a run that was stopped, or look at one that is finished
-  %(prog)s --config experiments/digits.toml --compare lth,u-ticket,optimal-order \\
-          --seeds 5 --jobs 2
+  %(prog)s --config experiments/digits.toml --compare lth,u-ticket,optimal-order \
+--seeds 5 --jobs 2
       several methods with the same seeds, in two processes, with mean and deviation
   %(prog)s --compare lth,lth:score=gradient:budgets=lamp,optimal
       methods with settings of their own
   %(prog)s --merge here/comparison.json there/comparison.json
       the seeds of two machines as one comparison
-  torchrun --nproc-per-node 4 cli.py lottery --network vgg16 --dataset cifar10 \\
-          --data-folder data --augment
+  torchrun --nproc-per-node 4 cli.py lottery --network vgg16 --dataset cifar10 \
+--data-folder data --augment
       the same on four GPUs
 """
 
@@ -72,7 +72,6 @@ class Lottery(Command["FinishedRun | ComparedMethods"]):
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options: one for each field of the configuration, and a few more."""
-        parser.usage = "%(prog)s [options]"  # all of them would fill a screen
         _add_options(parser)
 
     def run(self, args: argparse.Namespace) -> FinishedRun | ComparedMethods:
@@ -188,7 +187,7 @@ def _print_run(result: LotteryResult, args: argparse.Namespace) -> None:
     for line in closing_lines(result.dense, result.last):
         say(line)
     for note in result.notes:
-        say(note)
+        remark(note)
     say(f"ticket: {result.ticket()}")
 
 
@@ -235,7 +234,7 @@ def _following(config: LotteryConfig, args: argparse.Namespace) -> Iterator[Watc
     class Printing(Watcher):
         def begin(self, folder: Path, config: LotteryConfig) -> None:
             if not args.json:
-                say(f"{folder}: {config.method}, seed {config.seed}")
+                remark(f"{folder}: {config.method}, seed {config.seed}")
                 for line in table.header():
                     say(line)
 

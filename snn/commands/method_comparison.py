@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwmodel.commands.console import say, show
+from hwmodel.commands.asides import tell
+from hwmodel.commands.console import remark, say, show
 from hwmodel.commands.contract import UsageError, WorkFailedError
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def print_comparison(outcome: ComparedMethods, args: argparse.Namespace) -> None
             show(table)
             say("")
         for note in comparison_notes(outcome.comparison, outcome.rounds):
-            say(note)
+            remark(note)
         for file in outcome.files:
             say(f"written: {file}")
     if outcome.comparison.failures:
@@ -129,7 +129,4 @@ def _say_progress(progress: RunProgress) -> None:
     left = progress.seconds_left
     said = f"; about {left / 60:.0f} min left" if left else ""
     one = progress.ended
-    print(
-        f"{progress.done}/{progress.total}: {one.method}, seed {one.seed}{said}",
-        file=sys.stderr,
-    )
+    tell(f"{progress.done}/{progress.total}: {one.method}, seed {one.seed}{said}")

@@ -51,7 +51,6 @@ class Retrain(Command["RetrainResult"]):
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options: those of training, whose defaults are the run's."""
-        parser.usage = "%(prog)s MASKS|TICKET [options]"
         _add_options(parser)
 
     def run(self, args: argparse.Namespace) -> RetrainResult:
