@@ -38,8 +38,13 @@ examples:
 """
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments and options of `balance`."""
+def add_options(
+    parser: argparse.ArgumentParser, metavar: str = "TICKET", others: str = ""
+) -> None:
+    """Add the arguments and options that say what is balanced, and how.
+
+    `others` says what else than a ticket may be given.
+    """
     from balancer import map_kinds
     from balancer.network.layer_counts import RULES
 
@@ -47,10 +52,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "ticket",
         nargs="?",
         type=Path,
-        metavar="TICKET",
+        metavar=metavar,
         help="weights and masks: .safetensors, .npz, the .safetensors.index.json of a "
-        "checkpoint in shards, or a torch state dict (.pt, .pth); default: the ticket "
-        "that comes with the package",
+        "checkpoint in shards, or a torch state dict (.pt, .pth)"
+        f"{others}; default: the ticket that comes with the package",
     )
     scope = parser.add_mutually_exclusive_group()
     scope.add_argument(
@@ -217,23 +222,28 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="layers solved at the same time (default: as many as pay)",
     )
     add_ticket_options(parser)
-    output = parser.add_argument_group("output")
-    output.add_argument(
-        "--compare",
-        action="store_true",
-        help="show beside each layer what other methods keep",
-    )
-    output.add_argument(
+    more = parser.add_argument_group("testing")
+    more.add_argument(
         "--evaluate",
         action="store_true",
         help="also test the network before and after, for tickets of the command "
         "lottery (needs torch); training comes after: see the command retrain",
     )
-    output.add_argument(
+    more.add_argument(
         "--data-folder",
         type=Path,
         metavar="FOLDER",
         help="with --evaluate: where data sets that do not come with a library lie",
+    )
+
+
+def add_outputs(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `balance` that say where its results go."""
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--compare",
+        action="store_true",
+        help="show beside each layer what other methods keep",
     )
     output.add_argument(
         "--out",

@@ -54,8 +54,10 @@ def plot_frontier(report: BalanceReport, path: Path) -> None:
         save_figure(draw_frontier(report), path)
 
 
-def draw_frontier(report: BalanceReport) -> Figure:
+def draw_frontier(report: BalanceReport, masks: BalanceReport | None = None) -> Figure:
     """Draw the points, their bounds where they are no proofs, and the masks made.
+
+    `masks` made the masks, if it was not `report` itself.
 
     Raises
     ------
@@ -77,6 +79,7 @@ def draw_frontier(report: BalanceReport) -> Figure:
         color=AFTER,
         marker="o",
         label="most that balanced masks keep",
+        gid="frontier",
     )
     if any(point.gap for point in points):
         bounds = [100 * point.bound / most for point in points]
@@ -91,10 +94,11 @@ def draw_frontier(report: BalanceReport) -> Figure:
             axes.plot(
                 [x], [100 * kept / most], marker, color=color, label=name, markersize=7
             )
-    if report.cycles is not None:
+    made = report if masks is None else masks
+    if made.cycles is not None:
         axes.plot(
-            [report.cycles],
-            [100 * solution.kept / most],
+            [made.cycles],
+            [100 * made.solution.kept / most],
             "o",
             color=BLACK,
             markersize=11,

@@ -185,7 +185,7 @@ def _colors() -> Colormap:
     import matplotlib
     from matplotlib.colors import ListedColormap
 
-    return ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0.92, 0.18, 256)))
+    return ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0.92, 0.26, 256)))
 
 
 def _label(axes: Axes, layer: LayerLoads, side: int) -> None:
@@ -278,8 +278,7 @@ def _draw_pixels(
 IDLE: dict[str, Any] = {"facecolor": WAITING, "alpha": 0.35, "linewidth": 0}
 STRUCTURAL: dict[str, Any] = {
     "facecolor": "none",
-    "edgecolor": GREY,
-    "alpha": 0.5,
+    "edgecolor": "#a3a3a3",
     "linewidth": 0,
     "hatch": "////",
 }

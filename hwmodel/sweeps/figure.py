@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from hwmodel.sweeps.result import SweepResult
+    from hwmodel.sweeps.result import SweepRows
 
 VALUES = {"accuracy": "test accuracy (%)", "kept_share": "magnitude kept (% of all)"}
 
@@ -46,14 +46,14 @@ class SweepPanel(NamedTuple):
     front: str | None = None
 
 
-def plot_sweep(result: SweepResult, path: Path) -> None:
-    """Draw the runs that are done into a file; see `SweepResult.plot`."""
+def plot_sweep(result: SweepRows, path: Path) -> None:
+    """Draw the runs that are done into a file; see `SweepRows.plot`."""
     check_figure(path, SweepError)
     with drawing():
         save_figure(draw_sweep(result), path)
 
 
-def draw_sweep(result: SweepResult) -> Figure:
+def draw_sweep(result: SweepRows) -> Figure:
     """Draw the runs that are done.
 
     A point is a run. The step line is the front: what is above or left of it, no run
