@@ -25,6 +25,7 @@ from hwmodel.commands.sweep import Sweep
 from snn.commands.accuracy import accuracy_of_ticket
 from snn.commands.export import Export
 from snn.commands.lottery import Lottery
+from snn.commands.report import ReportPage
 from snn.commands.retrain import Retrain
 from snn.commands.sweep_training import lottery_trainer
 
@@ -58,6 +59,7 @@ COMMANDS: tuple[Command[Any], ...] = (
     Accelerators(),
     Lottery(),
     Sweep(lottery_trainer),
+    ReportPage(accuracy_of_ticket),
     Export(),
     Completion(lambda: _parser()),
 )

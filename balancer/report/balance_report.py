@@ -6,11 +6,13 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import balancer
 from balancer.baselines import BaselineRow
+from balancer.errors import BalancerError
 from balancer.files.atomic import replacing
 from balancer.files.mask_files import save_masks
 from balancer.metrics import fraction
@@ -25,6 +27,8 @@ from balancer.report.balance_files import BalanceFiles
 from balancer.report.bottleneck import little_time_saved
 from balancer.report.hardware_use import NO_HARDWARE, HardwareUse
 from balancer.solvers.limits import SearchLimits
+
+PAGE_GROUP = "balancer.pages"
 
 
 class Reordered(NamedTuple):
@@ -313,6 +317,32 @@ class BalanceReport:
         with replacing(files.masks, files.report) as (masks, report):
             self.write(BalanceFiles(masks, report), files)
         return files
+
+    def report(self, path: str | os.PathLike[str]) -> None:
+        """Write a page about it: one HTML file with figures and their numbers.
+
+        This package draws nothing. Who does is installed as an entry point of the group
+        ``balancer.pages``; `hwmodel` is.
+
+        Parameters
+        ----------
+        path : str or path
+            An .html file.
+
+        Raises
+        ------
+        BalancerError
+            Nobody is installed who draws, or what that needs is not.
+        TicketError
+            A file that cannot be written.
+        """
+        for entry in entry_points(group=PAGE_GROUP, name="balance"):
+            entry.load()(self, path)
+            return
+        raise BalancerError(
+            "no package that writes reports is installed; install balanced-sparsity "
+            "with python -m pip install -e '.[plots]'"
+        )
 
     def write(self, temporary: BalanceFiles, files: BalanceFiles) -> None:
         """Write masks and report to files that will become others; see `save`."""

@@ -5,30 +5,19 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hwmodel.commands.asides import progress_bar
-from hwmodel.commands.balance_options import (
-    EXAMPLES,
-    add_options,
-    array_of,
-    check,
-    limits_of,
-    request_of,
-)
+from hwmodel.commands.asked_balance import AskedBalance
+from hwmodel.commands.balance_options import EXAMPLES, add_options, add_outputs
 from hwmodel.commands.console import remark, say, show
 from hwmodel.commands.contract import CancelledError, Command, usage_errors
-from hwmodel.commands.safe_text import in_one_line
-from hwmodel.commands.ticket_options import open_as_asked, said_of_the_file
+from hwmodel.commands.plot_option import check_plot
+from hwmodel.commands.ticket_options import said_of_the_file
 
 if TYPE_CHECKING:
-    from balancer import AccuracyMeter, BalanceFiles, BalanceReport, LayerResult
-
-logger = logging.getLogger(__name__)
+    from balancer import AccuracyMeter, BalanceFiles, BalanceReport
 
 OF_THE_NAME = (  # options that name the output folder, since the result depends on them
     *("scope", "pes", "map", "sparsity", "budget", "latency_budget", "energy_budget"),
@@ -82,59 +71,31 @@ class Balance(Command[Balanced]):
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of `balance`."""
         add_options(parser)
+        add_outputs(parser)
 
     def run(self, args: argparse.Namespace) -> Balanced:
         """Balance, and write masks and report."""
-        from balancer import BalanceFiles, balance_ticket, shipped_ticket
-        from balancer.errors import naming
+        from balancer import BalanceFiles
         from balancer.files.atomic import replacing
-        from hwmodel.effective import count_effective
 
-        hardware, array = array_of(args)
-        check(args, hardware)
-        request, limits = request_of(args, array), limits_of(args)
-        source = args.ticket or shipped_ticket()
-        with naming(source):
-            ticket = open_as_asked(source, args)
-        with usage_errors():
-            chosen = ticket.select(args.layers, args.skip)
-        logger.info(
-            "%s: %s layers, on %s (%s, %s PEs)",
-            source,
-            len(chosen.layers),
-            "no accelerator" if hardware is None else hardware.name,
-            *array,
-        )
+        check_plot(args)
+        asked = AskedBalance.of(args)
         settings = {name: getattr(args, name) for name in OF_THE_NAME}
         settings["scores"] = None if args.scores is None else str(args.scores)
         settings |= said_of_the_file(args)
-        settings["map"], settings["pes"] = array
+        settings["map"], settings["pes"] = asked.array
         given = filter(None, [args.accelerator, args.geometry, args.scores])
-        inputs = (*ticket.paths, *map(Path, given))
+        inputs = (*asked.ticket.paths, *map(Path, given))
         with usage_errors():
-            files = BalanceFiles.of(args.out or _default_folder(source, settings))
+            files = BalanceFiles.of(args.out or _default_folder(asked.source, settings))
             files.refuse_to_replace(inputs)
         accuracy = None
         if args.evaluate:
-            accuracy = self._accuracy_of(source, args.data_folder)
+            accuracy = self._accuracy_of(asked.source, args.data_folder)
         with replacing(files.masks, files.report) as written:
-            with naming(source), _following(len(chosen.layers)) as advance:
-                report = balance_ticket(
-                    ticket,
-                    request,
-                    hardware,
-                    limits=limits,
-                    solver=args.solver,
-                    layers=args.layers,
-                    skip=args.skip,
-                    scores=args.scores,
-                    compare=args.compare,
-                    frontier=args.frontier,
-                    accuracy=accuracy,
-                    effective=count_effective(ticket) if accuracy is None else None,
-                    progress=advance,
-                )
+            report = asked.run(accuracy, compare=args.compare, frontier=args.frontier)
             report.write(BalanceFiles(*written), files)
+        _plot(report, args)
         return Balanced(report, files)
 
     def print(self, outcome: Balanced, args: argparse.Namespace) -> None:
@@ -151,33 +112,20 @@ class Balance(Command[Balanced]):
             )
 
 
+def _plot(report: BalanceReport, args: argparse.Namespace) -> None:
+    """Draw what was asked for."""
+    from hwmodel.figures.frontier_figure import plot_frontier
+    from hwmodel.figures.load_figure import plot_loads
+
+    if args.plot is not None:
+        (plot_loads if args.frontier is None else plot_frontier)(report, args.plot)
+
+
 def _default_folder(source: Path, settings: dict[str, Any]) -> Path:
     """Name a folder after the ticket and the settings."""
     text = json.dumps([source.name, settings])
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     return Path("runs") / f"balance-{source.stem}-{digest}"
-
-
-@contextmanager
-def _following(total: int) -> Iterator[Callable[[LayerResult], None]]:
-    """Yield what to call after each layer: it moves a bar, where there is one."""
-    with progress_bar() as bar:
-        task = bar.add_task("balancing", total=total)
-
-        def advance(result: LayerResult) -> None:
-            bar.update(task, advance=1, description=in_one_line(result.name))
-            one = result.solution
-            logger.info(
-                "%s: %s by %s in %.1f ms, gap %.2g%s",
-                result.name,
-                one.status,
-                one.solver,
-                one.seconds * 1e3,
-                one.gap,
-                "" if one.fallback_reason is None else f" ({one.fallback_reason})",
-            )
-
-        yield advance
 
 
 def _print_tables(outcome: Balanced, args: argparse.Namespace) -> None:
@@ -220,3 +168,5 @@ def _print_tables(outcome: Balanced, args: argparse.Namespace) -> None:
         )
     say(f"masks: {outcome.files.masks}")
     say(f"report: {outcome.files.report}")
+    if args.plot is not None:
+        say(f"figure: {args.plot}")

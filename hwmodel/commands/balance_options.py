@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from balancer.defaults import DEFAULT_MAP, DEFAULT_PES
 from hwmodel.commands.completers import accelerator_names, map_texts, offer
 from hwmodel.commands.contract import UsageError, usage_errors
+from hwmodel.commands.plot_option import add_plot
 from hwmodel.commands.ticket_options import add_ticket_options
 from hwmodel.defaults import DEFAULT_ACCELERATOR
 
@@ -38,8 +39,13 @@ examples:
 """
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments and options of `balance`."""
+def add_options(
+    parser: argparse.ArgumentParser, metavar: str = "TICKET", others: str = ""
+) -> None:
+    """Add the arguments and options that say what is balanced, and how.
+
+    `others` says what else than a ticket may be given.
+    """
     from balancer import map_kinds, solver_names
     from balancer.network.layer_counts import RULES
 
@@ -47,10 +53,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "ticket",
         nargs="?",
         type=Path,
-        metavar="TICKET",
+        metavar=metavar,
         help="weights and masks: .safetensors, .npz, the .safetensors.index.json of a "
-        "checkpoint in shards, or a torch state dict (.pt, .pth); default: the ticket "
-        "that comes with the package",
+        "checkpoint in shards, or a torch state dict (.pt, .pth)"
+        f"{others}; default: the ticket that comes with the package",
     )
     maps = "; ".join(f"{kind.shown}, {kind.help}" for kind in map_kinds())
     array = parser.add_argument_group("accelerator")
@@ -220,23 +226,28 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="layers solved at the same time (default: as many as pay)",
     )
     add_ticket_options(parser)
-    output = parser.add_argument_group("output")
-    output.add_argument(
-        "--compare",
-        action="store_true",
-        help="show beside each layer what other methods keep",
-    )
-    output.add_argument(
+    more = parser.add_argument_group("testing")
+    more.add_argument(
         "--evaluate",
         action="store_true",
         help="also test the network before and after, for tickets of the command "
         "lottery (needs torch); training comes after: see the command retrain",
     )
-    output.add_argument(
+    more.add_argument(
         "--data-folder",
         type=Path,
         metavar="FOLDER",
         help="with --evaluate: where data sets that do not come with a library lie",
+    )
+
+
+def add_outputs(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `balance` that say where its results go."""
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--compare",
+        action="store_true",
+        help="show beside each layer what other methods keep",
     )
     output.add_argument(
         "--out",
@@ -245,6 +256,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="folder for masks.safetensors and report.json, or the mask file itself "
         "(.safetensors or .npz; the report goes beside it); "
         "default: a folder in runs/ named after ticket and settings",
+    )
+    add_plot(
+        output,
+        "the load of every PE before and after, or with --frontier its points",
     )
     output.add_argument(
         "--json", action="store_true", help="print one JSON document instead of tables"

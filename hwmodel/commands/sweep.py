@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from hwmodel.commands.asides import progress_bar, shows_progress, tell
 from hwmodel.commands.console import remark, say, show
 from hwmodel.commands.contract import Command, UsageError, WorkFailedError, usage_errors
+from hwmodel.commands.plot_option import add_plot, check_plot
 from hwmodel.commands.safe_text import in_one_line
 
 if TYPE_CHECKING:
@@ -100,12 +101,10 @@ class Sweep(Command[Swept]):
             metavar="FOLDER",
             help="for rows.jsonl, table.csv and sweep.svg (default: runs/sweep-FILE)",
         )
-        output.add_argument(
-            "--plot",
-            type=Path,
-            metavar="FILE",
-            help="where the figure goes (.svg, .png; default: sweep.svg in the folder, "
-            "if matplotlib is installed)",
+        add_plot(
+            output,
+            "costs against what is kept; by default sweep.svg in the folder, if "
+            "matplotlib is there",
         )
         output.add_argument(
             "--json",
@@ -116,10 +115,8 @@ class Sweep(Command[Swept]):
     def run(self, args: argparse.Namespace) -> Swept:
         """Run what is missing; write the table and the figure."""
         from hwmodel import SweepPlan, sweep
-        from hwmodel.figures import FORMATS
 
-        if args.plot is not None and args.plot.suffix not in FORMATS:
-            raise UsageError(f"--plot is {args.plot}; accepted: {', '.join(FORMATS)}")
+        check_plot(args)
         if args.workers is not None and args.workers < 0:
             raise UsageError(f"--workers is {args.workers}; the least is 0")
         with usage_errors():

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from balancer.files.atomic import replacing
+from hwmodel.sweeps.journal import RowJournal
 from hwmodel.sweeps.pareto import cost_of, pareto_front
 from hwmodel.sweeps.plan import SweepPlan
 
@@ -20,77 +23,31 @@ VARIES = ("seconds", "tries")
 LAST = ("error", "key")
 
 
-@dataclass(frozen=True, repr=False)
-class SweepResult:
-    """The rows of a sweep.
+class SweepRows(ABC):
+    """What can be said of the rows of a sweep, wherever they come from.
 
     Attributes
     ----------
-    plan : SweepPlan
-        What was asked.
     folder : Path
         Where ``rows.jsonl`` and ``table.csv`` are.
-    journal : mapping of str to dict
-        Rows as they were written, by the keys of points.
-
-    Examples
-    --------
-    >>> from hwmodel import sweep
-    >>> result = sweep(pes=[8, 16], sparsity=0.9, out="designs", workers=0)
-    >>> for row in result.rows:
-    ...     print(row["pes"], row["cycles"], round(row["kept_fraction"], 3))
-    8 89300 0.997
-    16 44632 0.996
     """
 
-    plan: SweepPlan
     folder: Path
-    journal: Mapping[str, Mapping[str, Any]]
 
-    @cached_property
+    @property
+    @abstractmethod
+    def axes(self) -> tuple[str, ...]:
+        """Settings in which the runs differ."""
+
+    @property
+    @abstractmethod
     def rows(self) -> tuple[dict[str, Any], ...]:
-        """A row for each run, in the order of the plan.
-
-        Settings, then results (see `measures.sum_up`); ``state`` is ``done``,
-        ``failed`` or ``missing``, and ``error`` says why.
-        """
-        rows = []
-        for point in self.plan.points:
-            known = dict(self.journal.get(point.key, {"state": "missing"}))
-            rows.append(point.columns() | known | {"key": point.key})
-        fronts = {
-            name: {place for unit in self._fronts(rows, name) for place in unit}
-            for name in ("cycles", "energy")
-        }
-        for place, row in enumerate(rows):
-            if row["state"] == "done":
-                on = [name for name, places in fronts.items() if place in places]
-                row["front"] = " ".join(on)
-        return tuple(rows)
-
-    def _fronts(self, rows: Sequence[Mapping[str, Any]], cost: str) -> list[list[int]]:
-        """Find the front of each unit: energies of different ones do not compare."""
-        units = dict.fromkeys(row.get("energy_unit") for row in rows)
-        if cost == "cycles":
-            units = dict.fromkeys([None])
-        value = self.value
-        return [
-            pareto_front(
-                [
-                    (cost_of(row, cost), row.get(value))
-                    if _counts(row) and unit in (None, row["energy_unit"])
-                    else (None, None)
-                    for row in rows
-                ]
-            )
-            for unit in units
-        ]
+        """A row for each run."""
 
     @property
     def value(self) -> str:
         """Column that costs are held against: accuracy, or the magnitude kept."""
-        trained = any("accuracy" in row for row in self.journal.values())
-        return "accuracy" if trained else "kept_share"
+        return value_of(self.rows)
 
     @property
     def done(self) -> tuple[dict[str, Any], ...]:
@@ -143,7 +100,7 @@ class SweepResult:
         Parameters
         ----------
         path : str or path
-            An .svg or .png file.
+            An .svg, .png or .pdf file.
 
         Raises
         ------
@@ -154,13 +111,151 @@ class SweepResult:
 
         plot_sweep(self, Path(path))
 
+    def report(self, path: str | os.PathLike[str]) -> None:
+        """Write a page about the runs: one HTML file with the figure and all rows.
+
+        Parameters
+        ----------
+        path : str or path
+            An .html file.
+
+        Raises
+        ------
+        PageError
+            Another kind of file; matplotlib or Jinja2 is not installed.
+        """
+        from hwmodel.sweeps.sweep_page import write_sweep_page
+
+        write_sweep_page(self, path)
+
     def __repr__(self) -> str:
         failed = len(self.failures)
         missing = len(self.rows) - len(self.done) - failed
         return (
-            f"SweepResult({self.folder}: {len(self.done)} of {len(self.rows)} runs "
-            f"done, {failed} failed, {missing} missing)"
+            f"{type(self).__name__}({self.folder}: {len(self.done)} of "
+            f"{len(self.rows)} runs done, {failed} failed, {missing} missing)"
         )
+
+
+@dataclass(frozen=True, repr=False)
+class SweepResult(SweepRows):
+    """The rows of a sweep.
+
+    Attributes
+    ----------
+    plan : SweepPlan
+        What was asked.
+    folder : Path
+        Where ``rows.jsonl`` and ``table.csv`` are.
+    journal : mapping of str to dict
+        Rows as they were written, by the keys of points.
+
+    Examples
+    --------
+    >>> from hwmodel import sweep
+    >>> result = sweep(pes=[8, 16], sparsity=0.9, out="designs", workers=0)
+    >>> for row in result.rows:
+    ...     print(row["pes"], row["cycles"], round(row["kept_fraction"], 3))
+    8 89300 0.997
+    16 44632 0.996
+    """
+
+    plan: SweepPlan
+    folder: Path
+    journal: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Settings in which the runs differ."""
+        return self.plan.axes
+
+    @cached_property
+    def rows(self) -> tuple[dict[str, Any], ...]:
+        """A row for each run, in the order of the plan.
+
+        Settings, then results (see `measures.sum_up`); ``state`` is ``done``,
+        ``failed`` or ``missing``, and ``error`` says why.
+        """
+        rows = []
+        for point in self.plan.points:
+            known = dict(self.journal.get(point.key, {"state": "missing"}))
+            rows.append(point.columns() | known | {"key": point.key})
+        return with_fronts(rows)
+
+
+@dataclass(frozen=True, repr=False)
+class SweepOnDisk(SweepRows):
+    """What the folder of a sweep says, without its plan: runs that were begun.
+
+    Attributes
+    ----------
+    folder : Path
+        Where ``rows.jsonl`` is.
+
+    Raises
+    ------
+    SweepError
+        Of `rows`: a file that something else has written.
+    """
+
+    folder: Path
+
+    @cached_property
+    def rows(self) -> tuple[dict[str, Any], ...]:
+        """A row for each run that ended, in the order of their ends."""
+        journal = RowJournal(self.folder / "rows.jsonl").read()
+        return with_fronts(list(journal.values()))
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Settings in which the runs differ: they stand before the state of a row."""
+        names = dict.fromkeys(
+            name
+            for row in self.rows
+            for name in itertools.takewhile(lambda name: name != "state", row)
+        )
+        return tuple(
+            name for name in names if len({str(row.get(name)) for row in self.rows}) > 1
+        )
+
+
+def with_fronts(rows: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """Say in each row that is done in which costs no other one beats it."""
+    value = value_of(rows)
+    fronts = {
+        name: {place for unit in _fronts(rows, name, value) for place in unit}
+        for name in ("cycles", "energy")
+    }
+    for place, row in enumerate(rows):
+        if row["state"] == "done":
+            on = [name for name, places in fronts.items() if place in places]
+            row["front"] = " ".join(on)
+    return tuple(rows)
+
+
+def value_of(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Name the column that costs are held against; see `SweepRows.value`."""
+    return "accuracy" if any("accuracy" in row for row in rows) else "kept_share"
+
+
+def _fronts(
+    rows: Sequence[Mapping[str, Any]], cost: str, value: str
+) -> list[list[int]]:
+    """Find the front of each unit: energies of different ones do not compare."""
+    units = dict.fromkeys(row.get("energy_unit") for row in rows)
+    if cost == "cycles":
+        units = dict.fromkeys([None])
+    return [
+        pareto_front(
+            [
+                (cost_of(row, cost), row.get(value))
+                if _counts(row) and unit in (None, row["energy_unit"])
+                else (None, None)
+                for row in rows
+            ]
+        )
+        for unit in units
+    ]
 
 
 def _counts(row: Mapping[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
@@ -118,6 +119,23 @@ class MethodComparison:
                     "smallest_layer": smallest_layer(outcome.layers),
                     "dead_weights": outcome.dead_weights,
                 }
+
+    def report(self, path: str | os.PathLike[str]) -> None:
+        """Write a page about it: one HTML file with curves, differences and intervals.
+
+        Parameters
+        ----------
+        path : str or path
+            An .html file.
+
+        Raises
+        ------
+        PageError
+            Another kind of file; matplotlib or Jinja2 is not installed.
+        """
+        from snn.lottery.comparison_page import write_comparison_page
+
+        write_comparison_page(self, path)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold, and `from_dict` reads."""

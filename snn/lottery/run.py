@@ -18,6 +18,7 @@ from snn.lottery.results import RoundOutcome
 from snn.lottery.round_tickets import load_state, load_ticket
 from snn.lottery.round_training import CHECKPOINT_SECONDS
 from snn.lottery.rounds import Rounds
+from snn.lottery.run_page import write_run_page
 from snn.lottery.saliency import Score
 from snn.lottery.store import RunFolder
 from snn.lottery.watcher import Watcher
@@ -60,6 +61,21 @@ class LotteryResult:
         """Path of the ticket of a round, by default of the last."""
         folder = RunFolder(self.folder, self.config)
         return folder.ticket_path(self.outcomes[number].round)
+
+    def report(self, path: Path | str) -> None:
+        """Write a page about the run: one HTML file with its rounds and layers.
+
+        Parameters
+        ----------
+        path : Path or str
+            An .html file.
+
+        Raises
+        ------
+        PageError
+            Another kind of file; matplotlib or Jinja2 is not installed.
+        """
+        write_run_page(self, path)
 
 
 def run_lottery(
