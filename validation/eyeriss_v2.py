@@ -1,9 +1,9 @@
 """Cycles of a PE of Eyeriss v2, published with real masks of eight MobileNet layers.
 
 The artifact of Sparseloop (Wu et al., MICRO 2022, 10.1109/MICRO56248.2022.00096) has
-them in ``fig12_eyerissv2_pe_setup``: cycles of a simulator of the PE that Sparseloop's
-authors wrote, and masks of weights and activations of a pruned MobileNet 0.5. Nothing
-of it comes with this package; name the folder. One PE takes a cycle for every kept
+them in ``fig12_eyerissv2_pe_setup``: cycles that it calls ground truth, and masks of
+weights and activations of a pruned MobileNet 0.5. Nothing of it comes with this
+package; name the folder. One PE takes a cycle for every kept
 weight that meets an activation that is not zero: a test of the counting alone.
 
 A file of weights has the output channels of one input channel side by side, a file of
@@ -15,9 +15,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
-from balancer.errors import TicketError
+from balancer import TicketError
 from hwmodel import LayerWorkload, evaluate, read_mask_text
 from validation.arrays import pe_array
 from validation.check import Cell, Check
@@ -69,7 +70,7 @@ def published_layers(folder: Path) -> list[LayerWorkload]:
                 name,
                 weights.T[:, :, None, None],
                 (inputs, height, width),
-                spikes=activations.transpose(2, 0, 1)[None, None],
+                spikes=activations.transpose(2, 0, 1)[None, None].astype(np.uint8),
             )
         )
     return layers

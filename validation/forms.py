@@ -39,7 +39,8 @@ def unfolded(layer: LayerWorkload) -> npt.NDArray[np.int64]:
         padded, layer.mask.shape[2:] or (1, 1), axis=(3, 4)
     )[:, :, :, ::down, ::right]
     rows = windows.sum(axis=(2, 5, 6), dtype=np.int64)  # [T, samples, height, width]
-    return np.moveaxis(rows, 1, 0).reshape(rows.shape[1], -1)
+    counted: npt.NDArray[np.int64] = np.moveaxis(rows, 1, 0)
+    return counted.reshape(len(counted), -1)
 
 
 def mint_cycles(rows: npt.NDArray[np.int64], outputs: int) -> int:
@@ -47,11 +48,11 @@ def mint_cycles(rows: npt.NDArray[np.int64], outputs: int) -> int:
     return int(rows.sum()) * -(-outputs // PES)
 
 
-def sato_cycles(rows: npt.NDArray[np.int64], outputs: int) -> int:
+def sato_cycles(rows: npt.NDArray[np.int64], outputs: int, pes: int = PES) -> int:
     """Count the spikes of the busiest PE of each sample, for all output channels."""
     cycles = 0
     for sample in rows:
-        spikes = np.zeros(PES, np.int64)
+        spikes = np.zeros(pes, np.int64)
         for row in sample:
             spikes[spikes.argmin()] += row
         cycles += int(spikes.max()) * outputs

@@ -90,7 +90,11 @@ def layers(known: Published, *, balanced: bool = False) -> list[LayerWorkload]:
             mask = scores >= np.partition(scores.reshape(-1), -budget)[-budget]
         found.append(
             LayerWorkload(
-                f"conv{number + 2}", mask, shape, padding=1, spikes=spikes[:, None]
+                f"conv{number + 2}",
+                mask,
+                shape,
+                padding=1,
+                spikes=spikes[:, None].astype(np.uint8),
             )
         )
     return found
@@ -126,8 +130,8 @@ def check_loas() -> Check:
     return Check(
         ("sparsities of", "serial", "parallel", "ratio", "pixel barrier", "balanced"),
         rows,
-        f"cycles without memory; published: up to {LOAS_SPEED_UP} times faster than "
-        "accelerators whose time steps are serial",
+        "cycles without memory, time steps serial or parallel; published: up to "
+        f"{LOAS_SPEED_UP}\ntimes faster than accelerators whose time steps are serial",
         True,
     )
 
@@ -152,9 +156,7 @@ def check_prosperity() -> Check:
     for name, published in PROSPERITY.items():
         cycles = int(evaluate(drawn, arrays[name]).activity.cycles.compute)
         with_neurons = cycles + updates[name]
-        rows.append(
-            (name, published, cycles, eyeriss / cycles, eyeriss / with_neurons)
-        )
+        rows.append((name, published, cycles, eyeriss / cycles, eyeriss / with_neurons))
     columns = ("accelerator", "published", "cycles", "model", "with neurons")
     return Check(
         columns,

@@ -67,7 +67,7 @@ def recorded_anew() -> dict[str, npt.NDArray[np.bool_]]:
     from snn import Standardization, load_data, load_network, record_spikes
 
     ticket = shipped_ticket()
-    images = torch.as_tensor(load_data("digits").test.images[:IMAGES])
+    images = torch.as_tensor(load_data("digits").test.images)[:IMAGES]
     standardize = Standardization.of(open_ticket(ticket).about)
     return record_spikes(load_network(ticket), standardize(images))
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +25,7 @@ MAPS = ("output_channel", "interleaved")
 PES = 16
 LINEAR, CONVOLUTIONS = 20, 8
 LINK_BUFFERS = (1, 4, 16, 64)
+RUNS = 5
 
 
 def linear_layers(count: int = LINEAR) -> list[LayerWorkload]:
@@ -58,40 +61,48 @@ def cycles_of_sanafe(
 def check() -> Check:
     """Compare random layers and the shipped ticket, cycle by cycle."""
     rows: list[tuple[Cell, ...]] = []
+    different = 0
     for mapping in MAPS:
         for what, layers in _sets():
             ours = [cycles_of_model(layer, mapping) for layer in layers]
             theirs = [cycles_of_sanafe(layer, mapping) for layer in layers]
             equal = sum(a == b for a, b in zip(ours, theirs, strict=True))
+            different += len(layers) - equal
             said = f"{equal} of {len(layers)}"
             rows.append((mapping, what, sum(ours), round(sum(theirs)), said))
-    differing = sum(row[2] != row[3] for row in rows)
-    wrong = [row for row in rows if len(set(str(row[4]).split(" of "))) > 1]
     return Check(
         ("map", "layers", "model", "SANA-FE", "equal"),
         rows,
-        f"cycles on {PES} PEs; rows with a layer that differs: {len(wrong)}",
-        not wrong and not differing,
+        f"cycles on {PES} PEs; {different} layers differ",
+        not different,
     )
 
 
 def check_network_on_chip() -> Check:
-    """Show what messages that wait for each other add to the cycles of the model."""
+    """Show what messages that wait for each other add to the cycles of the model.
+
+    This timing is not the same in every run, so the median of some is shown.
+    """
     rows: list[tuple[Cell, ...]] = []
+    spread = 0.0
     for mapping in MAPS:
         for when, balanced in (("before", False), ("after", True)):
             for layer in ticket_layers(balanced=balanced, images=1):
-                simple = round(cycles_of_sanafe(layer, mapping))
-                detailed = [
-                    round(cycles_of_sanafe(layer, mapping, PES, "detailed", messages))
-                    for messages in LINK_BUFFERS
-                ]
-                rows.append((mapping, layer.name, when, simple, *detailed))
+                row = [round(cycles_of_sanafe(layer, mapping))]
+                for buffer in LINK_BUFFERS:
+                    runs = [
+                        cycles_of_sanafe(layer, mapping, PES, "detailed", buffer)
+                        for _ in range(RUNS)
+                    ]
+                    row.append(round(median(runs)))
+                    spread = max(spread, max(runs) / min(runs) - 1)
+                rows.append((mapping, layer.name, when, *row))
     columns = ("map", "layer", "balance", "simple")
     return Check(
         (*columns, *(f"buffer {messages}" for messages in LINK_BUFFERS)),
         rows,
-        f"cycles on {PES} PEs, one image; buffer: messages that a link holds",
+        f"cycles on {PES} PEs, one image; buffer: messages that a link holds\n"
+        f"median of {RUNS} runs, which differ by up to {spread:.0%}",
         True,
     )
 
@@ -111,10 +122,11 @@ def _drawn(seed: int, *, convolution: bool) -> LayerWorkload:
         return int(rng.integers(least, most + 1))
 
     groups = whole(1, 2) if convolution else 1
-    outputs, inputs = whole(3, 24) * groups, whole(2, 8 if convolution else 80)
+    outputs = whole(3, 24 if convolution else 96) * groups
+    inputs = whole(2, 8 if convolution else 200)
     kernel = (whole(1, 3), whole(1, 3)) if convolution else ()
     image = (whole(5, 9), whole(5, 9)) if convolution else ()
-    options = (
+    options: dict[str, Any] = (
         {"stride": whole(1, 2), "padding": whole(0, 2), "dilation": whole(1, 2)}
         if convolution
         else {}

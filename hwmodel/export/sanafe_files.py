@@ -75,8 +75,8 @@ def export_sanafe(
     Raises
     ------
     ExportError
-        A map that shares an output channel out among PEs, or a layer with an analog
-        input or without spikes.
+        A map that shares an output channel out among PEs, a layer with an analog input
+        or without spikes, or links that hold nothing.
     TicketError
         A place that cannot be written, or holds something else.
 
@@ -89,6 +89,10 @@ def export_sanafe(
     >>> sorted(path.name for path in export_sanafe("cores", [layer])["fc"].iterdir())
     ['architecture.yaml', 'network.yaml']
     """
+    if link_buffer < 1:
+        raise ExportError(
+            f"`link_buffer` is {link_buffer}; a link holds one message at least"
+        )
     folder = Path(folder)
     entries: list[dict[str, Any]] = []
     with replacing_folder(folder, inputs) as written:
