@@ -17,7 +17,7 @@ needs_sanafe = pytest.mark.skipif(
 
 @needs_sanafe
 def test_sanafe_counts_the_cycles_of_the_model():
-    """At least twenty linear layers, four convolutions, and the ticket, on both maps."""
+    """Twenty linear layers, four convolutions or more, and the ticket, on both maps."""
     assert len(sanafe_cores.linear_layers()) >= 20
     assert len(sanafe_cores.convolutions()) >= 4
     check = sanafe_cores.check()
@@ -87,7 +87,7 @@ def artifact(tmp_path):
 
 
 def test_a_folder_of_eyeriss_v2_is_read_and_compared(artifact, capsys):
-    """The cycles of a PE are the kept weights that meet an activation, of each layer."""
+    """Cycles of a PE are the kept weights that meet an activation, in each layer."""
     assert main(["eyeriss-v2", str(artifact)]) == 0
     said = capsys.readouterr().out
     assert "2 of 2 layers take the published cycles" in said
