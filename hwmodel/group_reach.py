@@ -59,11 +59,11 @@ def group_reach(pe_map: PEMap, conv_groups: int) -> GroupReach:
     channels = pe_map.shape[1] * conv_groups
     channel = heard.inputs // max(1, pe_map.weights // (outputs * pe_map.shape[1]))
     group = pe_map.labels()[0].reshape(outputs, -1).astype(np.int64)
-    parts = count(np.unique(np.arange(outputs)[:, None] * groups + group) % groups)
+    parts = count(_distinct(np.arange(outputs)[:, None] * groups + group) % groups)
     begun, finished = count(group.min(axis=1)), count(group.max(axis=1))
     return GroupReach(
         inputs=np.diff(heard.starts),
-        input_channels=count(np.unique(of_group * channels + channel) // channels),
+        input_channels=count(_distinct(of_group * channels + channel) // channels),
         finished=finished,
         partial=(parts - begun) + (parts - finished),
     )
@@ -110,10 +110,18 @@ class HeardInputs(NamedTuple):
         group = pe_map.labels()[0].reshape(outputs, fan_in).astype(np.int64)
         first = np.arange(outputs)[:, None] // share * fan_in
         total = conv_groups * fan_in
-        pairs = np.unique(group * total + first + np.arange(fan_in))
+        pairs = _distinct(group * total + first + np.arange(fan_in))
         starts = np.searchsorted(pairs // total, np.arange(pe_map.groups + 1))
         return cls(pairs % total, starts.astype(np.int64))
 
     def of_group(self, group: int) -> IntArray:
         """Return the inputs of one group, ascending."""
         return self.inputs[self.starts[group] : self.starts[group + 1]]
+
+
+def _distinct(keys: IntArray) -> IntArray:
+    """Sort what is there; `numpy.unique` hashes, which is slow where many are equal."""
+    ascending: IntArray = np.sort(keys, axis=None)
+    first = np.ones(len(ascending), np.bool_)
+    np.not_equal(ascending[1:], ascending[:-1], out=first[1:])
+    return ascending[first]

@@ -26,6 +26,7 @@ from missing import without
 from safetensors.numpy import load_file
 
 import cli
+import validation.__main__ as validation
 from balancer import open_ticket, shipped_ticket
 from hwmodel import SweepPlan, network_workloads, save_spikes
 from hwmodel.commands.console import PIPE_WIDTH
@@ -72,7 +73,11 @@ def modules_in(folder, name):
             yield full
 
 
-MODULES = [name for package in PACKAGES for name in modules_in(ROOT / package, package)]
+MODULES = [
+    name
+    for package in (*PACKAGES, "validation")
+    for name in modules_in(ROOT / package, package)
+]
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -122,7 +127,11 @@ def test_a_docstring_that_a_formatter_reflowed_is_noticed(docstring):
 
 FILES = [
     ROOT / "cli.py",
-    *(path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))),
+    *(
+        path
+        for package in (*PACKAGES, "validation")
+        for path in sorted((ROOT / package).rglob("*.py"))
+    ),
 ]
 
 
@@ -416,10 +425,14 @@ def obey(command, shell):
             return run(arguments, shell)
         case ["dask", command, *options]:
             return check_dask(command, options)
-        case ["python", "-m", "pip", "install", "-e", target]:
-            return check_install(target)
         case ["python", "-m", "pytest", "-n", "auto"]:
             return None
+        case ["python", "-m", "validation", *arguments]:
+            return run_validation(arguments, shell)
+        case ["python", "-m", "pytest", file, *options]:
+            return check_tests(file, options)
+        case ["python", "-m", "pip", "install", "-e", target]:
+            return check_install(target)
         case ["python", "-m", "venv", ".venv"] | [".", ".venv/bin/activate"]:
             return None
         case ["python", script, *options] if script.startswith("benchmarks/"):
@@ -453,6 +466,35 @@ def run(arguments, shell):
         return NOT_RUN
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
+
+
+def run_validation(arguments, shell):
+    """Run a comparison, if all it needs is here and it counts the same each time."""
+    validation.parser().parse_args(arguments)
+    if "eyeriss-v2" in arguments or "--detailed" in arguments:
+        return NOT_RUN
+    if "sanafe" in arguments and not HAS_SANAFE:
+        return NOT_RUN
+    done = subprocess.run(
+        [sys.executable, "-m", "validation", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | shell.variables,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def check_tests(file, options):
+    """The tests of a file run anyway: those that are named are there."""
+    names = re.findall(r"^def (test_\w+)", (ROOT / file).read_text(), re.MULTILINE)
+    assert names
+    if options:
+        [option, words] = options
+        assert option == "-k"
+        assert all(any(w in name for name in names) for w in words.split(" or "))
+    return NOT_RUN
 
 
 def check_lottery(options):
@@ -604,10 +646,12 @@ def test_accuracy_that_differs_by_much_is_noticed():
         "python cli.py lottery --compare lth,nix",
         "python cli.py sweep design.toml --slurm nix",
         "dask worker --no-such-option",
+        "python -m validation nix",
+        "python -m pytest tests/hwmodel/test_anchors.py -k nix",
         "python benchmarks/bench_order.py nix",
     ],
 )
 def test_a_command_that_does_not_work_is_noticed(command, tmp_path):
     """What no rule knows fails, and so does a command with wrong options."""
-    with pytest.raises((AssertionError, ValueError, pytest.fail.Exception)):
+    with pytest.raises((AssertionError, ValueError, pytest.fail.Exception, SystemExit)):
         obey(shlex.split(command), Shell(tmp_path, {}))

@@ -148,7 +148,13 @@ def test_the_balancer_stands_alone():
 
 
 @pytest.mark.parametrize(
-    "file", [*(ROOT / "benchmarks").glob("*.py"), *(ROOT / "examples").glob("*.py")]
+    "file",
+    [
+        file
+        for folder in ("benchmarks", "examples", "validation")
+        for file in sorted((ROOT / folder).glob("*.py"))
+    ],
+    ids=lambda file: f"{file.parent.name}-{file.stem}",
 )
 def test_benchmarks_and_examples_use_what_is_public(file):
     """They import from the top of the packages only, as a user does."""

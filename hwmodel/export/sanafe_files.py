@@ -44,6 +44,7 @@ def export_sanafe(
     mapping: str = "output_channel",
     pes: int = 16,
     *,
+    link_buffer: int = 1,
     inputs: Iterable[Path] = (),
 ) -> dict[str, Path]:
     """Write layers with their spikes as networks and architectures of SANA-FE.
@@ -59,6 +60,9 @@ def export_sanafe(
         Text of a PE map that leaves every output channel to one PE.
     pes : int
         PEs, a core each.
+    link_buffer : int
+        Messages that a link of the network on chip holds; the timing ``simple`` knows
+        no links.
     inputs : iterable of Path
         Files that have been read and must not be lost.
 
@@ -71,8 +75,8 @@ def export_sanafe(
     Raises
     ------
     ExportError
-        A map that shares an output channel out among PEs, or a layer with an analog
-        input or without spikes.
+        A map that shares an output channel out among PEs, a layer with an analog input
+        or without spikes, or links that hold nothing.
     TicketError
         A place that cannot be written, or holds something else.
 
@@ -85,6 +89,10 @@ def export_sanafe(
     >>> sorted(path.name for path in export_sanafe("cores", [layer])["fc"].iterdir())
     ['architecture.yaml', 'network.yaml']
     """
+    if link_buffer < 1:
+        raise ExportError(
+            f"`link_buffer` is {link_buffer}; a link holds one message at least"
+        )
     folder = Path(folder)
     entries: list[dict[str, Any]] = []
     with replacing_folder(folder, inputs) as written:
@@ -95,7 +103,7 @@ def export_sanafe(
             place = folder_name(workload.name, [entry["folder"] for entry in entries])
             (written / place).mkdir()
             for name, lines in (
-                (ARCHITECTURE, _architecture(network)),
+                (ARCHITECTURE, _architecture(network, link_buffer)),
                 (NETWORK, network.lines(workload.name)),
             ):
                 text = "".join(f"{line}\n" for line in lines)
@@ -274,7 +282,7 @@ def _reads(workload: LayerWorkload, kept: IntArray) -> tuple[IntArray, int]:
     return np.where(inside, reads, -1), len(rows)
 
 
-def _architecture(network: _Network) -> Iterator[str]:
+def _architecture(network: _Network, link_buffer: int) -> Iterator[str]:
     """Describe tiles of one core each: the PEs, then the sources of spikes."""
     pes, source_cores = len(network.neurons), network.source_cores
     most = max(SOURCES_OF_CORE, int(network.neurons.max(initial=0)))
@@ -315,7 +323,7 @@ def _architecture(network: _Network) -> Iterator[str]:
         "topology": "mesh",
         "width": pes + source_cores,
         "height": 1,
-        "link_buffer_size": 1,
+        "link_buffer_size": link_buffer,
         "sync_model": "fixed",
         "latency_sync": 0.0,
     }

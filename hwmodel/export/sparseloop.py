@@ -2,9 +2,9 @@
 
 Sparseloop's density model ``real-data`` (Wu et al., MICRO 2022,
 10.1109/MICRO56248.2022.00096) reads a file of zeros and ones without anything between
-them, one for each weight, in the order of the ranks M, C, R, S: output channels, input
-channels of a group, kernel rows, kernel columns. That is the order of the masks that
-its artifact publishes.
+them, one for each weight, here in the order of the ranks M, C, R, S: output channels,
+input channels of a group, kernel rows, kernel columns. Like the masks that its artifact
+publishes, they are in the order of the problem's ``dimensions``, the last the fastest.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from hwmodel import (
     slice_costs,
 )
 from hwmodel.list_schedule import makespan
+from validation.forms import mint, mint_cycles, sato_cycles, unfolded
 
 
 def layer_of(seed, density=0.3, rate=0.4, timesteps=4):
@@ -45,22 +46,19 @@ def with_array(preset, **array):
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 3, 128]))
 def test_sato_is_the_published_form(seed, pes):
     """Spikes of the busiest PE, if each row goes to the idlest, times the channels."""
-    workload, unfolded, mask = layer_of(seed)
-    spikes_of_pe = np.zeros(pes, dtype=int)
-    for row in unfolded.reshape(-1, unfolded.shape[-1]).sum(axis=1):
-        spikes_of_pe[np.argmin(spikes_of_pe)] += row
+    workload, _, mask = layer_of(seed)
     sato = with_array("sato", pes=pes)
-    assert evaluate([workload], sato).cycles == spikes_of_pe.max() * len(mask)
+    cycles = sato_cycles(unfolded(workload), len(mask), pes)
+    assert evaluate([workload], sato).cycles == cycles
 
 
 @given(st.integers(0, 2**32 - 1))
 def test_mint_is_the_published_form(seed):
     """Spikes times the tiles of 128 output channels, on tiles that skip spikes."""
-    workload, unfolded, mask = layer_of(seed)
-    array = {"mapping": "output_channel", "skip": "spike", "barrier": "tile"}
-    mint = with_array("sato", **array, pes=128)
-    tiles = -(-len(mask) // 128)
-    assert evaluate([workload], mint).cycles == unfolded.sum() * tiles
+    workload, rows, mask = layer_of(seed)
+    assert unfolded(workload).sum() == rows.sum()
+    cycles = mint_cycles(unfolded(workload), len(mask))
+    assert evaluate([workload], mint()).cycles == cycles
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 3, 16]))
