@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from balancer.errors import WriteError
 from hwmodel.commands.accelerators import Accelerators
 from hwmodel.commands.balance import Balance
 from hwmodel.commands.console import printable
@@ -18,6 +19,7 @@ from hwmodel.commands.contract import (
     WorkFailedError,
 )
 from hwmodel.commands.evaluate import Evaluate
+from hwmodel.commands.stop_signals import StopSignal, stop_signals
 from hwmodel.commands.sweep import Sweep
 from snn.commands.accuracy import accuracy_of_ticket
 from snn.commands.export import Export
@@ -26,7 +28,6 @@ from snn.commands.retrain import Retrain
 from snn.commands.sweep_training import lottery_trainer
 
 PROGRAM = "balanced-sparsity"
-CANCELLED = 130  # as shells tell that SIGINT ended a program
 COMMANDS: tuple[Command[Any], ...] = (
     Balance(accuracy_of_ticket),
     Retrain(),
@@ -41,9 +42,14 @@ COMMANDS: tuple[Command[Any], ...] = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status.
 
-    0, 1 (work failed), 2 (bad usage) or 130 (cancelled by Ctrl-C).
+    0, 1 (work failed), 2 (bad usage), or 130 or 143 (cancelled by Ctrl-C or SIGTERM).
     """
-    debug = "--debug" in (sys.argv[1:] if argv is None else argv)
+    with stop_signals() as stop:
+        return _run(sys.argv[1:] if argv is None else argv, stop)
+
+
+def _run(argv: Sequence[str], stop: StopSignal) -> int:
+    debug = "--debug" in argv
     warnings.showwarning = lambda message, *_: _warn(str(message))
     left = "nothing was done"  # by Ctrl-C
     try:
@@ -57,15 +63,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 1
     except KeyboardInterrupt:
-        return _fail(f"cancelled: {left}", CANCELLED)
+        return _fail(f"cancelled: {left}", stop.status)
     except CancelledError as error:
-        return _fail(str(error), CANCELLED)
+        return _fail(str(error), stop.status)
     except UsageError as error:
         return _fail(str(error), 2)
     except (ValueError, OSError, WorkFailedError) as error:
         if debug and not isinstance(error, WorkFailedError):
             raise
-        return _fail(str(error), 1)
+        how = f"; {left}" if isinstance(error, WriteError) else ""
+        return _fail(f"{error}{how}", 1)
     return 0
 
 
