@@ -2,6 +2,7 @@
 
 import argparse
 import random
+import signal
 import sys
 import time
 
@@ -17,6 +18,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", nargs="+", choices=JOBS, default=[*JOBS])
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     draw, kills = random.Random(asked.seed), Kills()
     begun = time.perf_counter()
     known = {}
@@ -27,13 +29,14 @@ def main() -> int:
             print(f"{name}: {one.changes} changes of files in {one.seconds:.1f} s")
         while kills.total < asked.kills:
             for name in asked.jobs:
+                told = len(kills.wrong)
                 kills.one_run(JOBS[name], known[name], draw)
-                said = f"{kills.total} kills, {kills.runs} runs, {len(kills.wrong)}"
-                print(f"{said} wrong", file=sys.stderr, flush=True)
+                for wrong in kills.wrong[told:]:
+                    print(wrong, flush=True)
+                said = f"{kills.total} kills in {kills.runs} runs so far"
+                print(said, file=sys.stderr, flush=True)
     except KeyboardInterrupt:
         print("stopped")
-    for wrong in kills.wrong:
-        print(wrong)
     for kind, count in sorted(kills.kills.items()):
         print(f"{count:4} {kind}")
     seconds = time.perf_counter() - begun

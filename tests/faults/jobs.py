@@ -114,7 +114,8 @@ RETRAIN = Job(
 SWEEPING = Job(
     "sweep",
     lambda out, jobs=1: (
-        *("sweep", str(out / "design.toml"), "--workers", str(jobs)),
+        # Of one job, this process does everything.
+        *("sweep", str(out / "design.toml"), "--workers", str(jobs - 1 and jobs)),
         *("--out", str(out / "s")),
     ),
     ("s/table.csv", "s/masks/*.safetensors"),

@@ -103,7 +103,7 @@ class Kills:
                 if status == 0:
                     break
                 self.kills[kind] += 1
-                if status not in (-signal.SIGKILL, OVER.get(number)):
+                if status not in (-number, OVER.get(number)):  # before it began, after
                     self.wrong.append(f"{job.name}: {kind} ended with {status}")
             else:
                 ended = run(job.arguments(folder), folder)
@@ -130,6 +130,7 @@ class Kills:
             kind = f"{number.name} before a change"
         else:
             running = Running(job.arguments(folder), folder)
+            running.wait_until_begun()
             running.process.join(draw.uniform(0, known.seconds))
             running.send(number, to_all=number == signal.SIGKILL)
             kind = f"{number.name} at any time"

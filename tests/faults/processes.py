@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
@@ -72,7 +73,7 @@ class Running:
         closed_stdout: bool = False,
     ) -> None:
         self._said = TemporaryDirectory()
-        said = str(Path(self._said.name) / "stderr")
+        self._path = Path(self._said.name) / "stderr"
         context = multiprocessing.get_context("forkserver")
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         if str(ROOT) not in os.environ.get("PYTHONPATH", "").split(os.pathsep):
@@ -80,9 +81,15 @@ class Running:
             os.environ["PYTHONPATH"] = os.pathsep.join(paths)
         context.set_forkserver_preload(LOADED)
         self.process: BaseProcess = context.Process(
-            target=_run, args=(arguments, str(folder), fault, said, closed_stdout)
+            target=_run,
+            args=(arguments, str(folder), fault, str(self._path), closed_stdout),
         )
         self.process.start()
+
+    def wait_until_begun(self) -> None:
+        """Wait until signals reach the command, and not what starts it."""
+        while not self._path.exists() and self.process.exitcode is None:
+            time.sleep(0.002)
 
     def send(self, number: int, *, to_all: bool = False) -> None:
         """Send a signal, to its own children as well if asked."""
@@ -100,9 +107,7 @@ class Running:
         if self.process.exitcode is None:
             self.send(signal.SIGKILL, to_all=True)
             raise AssertionError(f"still there after {seconds} s")
-        # A worker that it leaves would hold up everything: they end with it.
-        path = Path(self._said.name) / "stderr"
-        said = path.read_text() if path.exists() else ""
+        said = self._path.read_text() if self._path.exists() else ""
         status = self.process.exitcode
         self.process.close()
         self._said.cleanup()
@@ -122,6 +127,7 @@ def _run(
     closed_stdout: bool,
 ) -> None:
     os.setsid()  # so that it can be killed with its children
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # as SIGTERM, until the command begins
     error = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(error, 2)
     if closed_stdout:
