@@ -202,7 +202,9 @@ def is_worker(process, parent):
     return of == parent and ("spawn_main" in said or "sweeps.worker" in said)
 
 
-@pytest.mark.parametrize(("number", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
+@pytest.mark.parametrize(
+    ("number", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)]
+)
 def test_a_signal_is_heeded_with_care(number, status, folder):
     """One line says what is there and how to go on, and the same command does."""
     job = SWEEPING
