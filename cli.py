@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from balancer.errors import WriteError
 from hwmodel.commands.accelerators import Accelerators
 from hwmodel.commands.asides import PROGRAM, complain, speaking
 from hwmodel.commands.balance import Balance
@@ -20,6 +21,7 @@ from hwmodel.commands.contract import (
 )
 from hwmodel.commands.evaluate import Evaluate
 from hwmodel.commands.help_pages import HelpPage
+from hwmodel.commands.stop_signals import StopSignal, stop_signals
 from hwmodel.commands.streams import drop_unwritten, open_streams
 from hwmodel.commands.sweep import Sweep
 from snn.commands.accuracy import accuracy_of_ticket
@@ -29,8 +31,7 @@ from snn.commands.report import ReportPage
 from snn.commands.retrain import Retrain
 from snn.commands.sweep_training import lottery_trainer
 
-CANCELLED = 130  # as shells tell that SIGINT ended a program
-UNREAD = 141  # and SIGPIPE
+UNREAD = 141  # as shells tell that SIGPIPE ended a program
 EPILOG = """\
 examples:
   %(prog)s balance
@@ -46,6 +47,7 @@ exit status:
     2    wrong options, or values that are not accepted
     130  cancelled by Ctrl-C; what is kept is said
     141  the reader of the output closed it before its end
+    143  cancelled by SIGTERM, in the same way
 
 environment:
     NO_COLOR     no colors, if it is set to anything
@@ -68,31 +70,38 @@ COMMANDS: tuple[Command[Any], ...] = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status.
 
-    0, 1 (work failed), 2 (bad usage), 130 (cancelled by Ctrl-C) or 141 (nobody reads).
+    0, 1 (work failed), 2 (bad usage), 130 or 143 (cancelled by Ctrl-C or SIGTERM), or
+    141 (nobody reads).
     """
     open_streams()
     warnings.showwarning = lambda message, *_: complain("warning", str(message))
-    debug = "--debug" in (sys.argv[1:] if argv is None else argv)
-    done_so_far = ["nothing was done"]  # by Ctrl-C
+    with stop_signals() as stop:
+        return _status_of(sys.argv[1:] if argv is None else argv, stop)
+
+
+def _status_of(argv: Sequence[str], stop: StopSignal) -> int:
+    debug = "--debug" in argv
+    done_so_far = ["nothing was done"]  # when it is cancelled
     try:
         _run(argv, done_so_far)
     except BrokenPipeError:  # the reader of our output has seen enough
         drop_unwritten()
         return UNREAD
     except KeyboardInterrupt:
-        return _fail(f"cancelled: {done_so_far[-1]}", CANCELLED)
+        return _fail(f"cancelled: {done_so_far[-1]}", stop.status)
     except CancelledError as error:
-        return _fail(str(error), CANCELLED)
+        return _fail(str(error), stop.status)
     except UsageError as error:
         return _fail(str(error), 2)
     except (ValueError, OSError, WorkFailedError) as error:
         if debug and not isinstance(error, WorkFailedError):
             raise
-        return _fail(str(error), 1)
+        how = f"; {done_so_far[-1]}" if isinstance(error, WriteError) else ""
+        return _fail(f"{error}{how}", 1)
     return 0
 
 
-def _run(argv: Sequence[str] | None, done_so_far: list[str]) -> None:
+def _run(argv: Sequence[str], done_so_far: list[str]) -> None:
     try:
         args = _parser().parse_args(argv)
         command: Command[Any] = args.command

@@ -40,6 +40,10 @@ class TicketError(BalancerError):
     """A file of weights or masks that cannot be read or written."""
 
 
+class WriteError(TicketError):
+    """A file that cannot be written, for want of space or permission, say."""
+
+
 class ExportError(BalancerError):
     """What a format cannot express, or cannot be written for want of a package."""
 

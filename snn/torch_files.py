@@ -97,6 +97,25 @@ def open_torch_arrays(path: Path) -> TorchArrays:
         return TorchArrays(path, dict(_tensors(state)))
 
 
+def save_torch(values: Any, path: Path) -> None:
+    """Write what `torch.save` can.
+
+    Raises
+    ------
+    OSError
+        The disk is full, say, where torch tells only that its position is wrong.
+    """
+    import torch
+
+    with path.open("wb") as stream:
+        try:
+            torch.save(values, stream)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from error
+            raise
+
+
 def _loaded(path: Path) -> Any:
     try:
         import torch

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -214,16 +216,30 @@ def formats() -> tuple[str, ...]:
 def save_arrays(
     path: Path, arrays: Mapping[str, AnyArray], metadata: Mapping[str, Any]
 ) -> None:
-    """Write named arrays with their metadata, in the format that the suffix names."""
+    """Write named arrays with their metadata, in the format that the suffix names.
+
+    Raises
+    ------
+    OSError
+        The disk is full, say; `atomic.replacing` tells it in one line.
+    """
     texts = {"ticket": json.dumps(dict(metadata))}
     if path.suffix.lower() == ".npz":
         members: dict[str, Any] = {**arrays, METADATA: np.array(json.dumps(texts))}
         with path.open("wb") as stream:
             np.savez_compressed(stream, **members)
     else:
+        from safetensors import SafetensorError
         from safetensors.numpy import save_file
 
-        save_file(dict(arrays), path, texts)
+        try:
+            save_file(dict(arrays), path, texts)
+        except SafetensorError as error:
+            number = re.search(r"\(os error (\d+)\)", str(error))
+            if number is None:
+                raise
+            code = int(number[1])
+            raise OSError(code, os.strerror(code), str(path)) from error
 
 
 _READERS: dict[str, Callable[[Path], ArrayFile]] = {

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from balancer import __version__
 from balancer.errors import TicketError
-from balancer.files.atomic import make_folder
+from balancer.files.atomic import missing_folders, remove_empty
+from balancer.files.parts import FORMER, part_folder
+from balancer.files.write_errors import writing
 
 DESCRIPTION = "export.json"
 """The file that every exported folder has, and by which it is known."""
@@ -27,7 +27,7 @@ def replacing_folder(
     """Give a temporary folder to write to; if all goes well it becomes `folder`.
 
     A folder of an earlier export is replaced as a whole. Whatever fails, no partial
-    folder stays.
+    folder stays, and a kill between the two leaves the earlier one to come back.
 
     Parameters
     ----------
@@ -39,35 +39,36 @@ def replacing_folder(
     Raises
     ------
     TicketError
-        Something else has the name, or the folder holds an input or cannot be written.
+        Something else has the name, or the folder holds an input.
+    WriteError
+        It cannot be written.
     """
     folder = Path(folder)
     _refuse_to_replace(folder, inputs)
-    made: list[Path] = []
+    made = missing_folders(folder.parent)
     try:
-        made = make_folder(folder.parent)
-        written = Path(tempfile.mkdtemp(".part", f".{folder.name}-", folder.parent))
-        try:
-            yield written
-            umask = os.umask(0)
-            os.umask(umask)
-            written.chmod(0o777 & ~umask)  # mkdtemp's are for the owner alone
-            if folder.exists():
-                aside = written.with_name(f"{written.name}-old")
-                folder.replace(aside)
-                written.replace(folder)
-                shutil.rmtree(aside)
-            else:
-                written.replace(folder)
-            made = []
-        finally:
-            shutil.rmtree(written, ignore_errors=True)
-    except OSError as error:
-        raise TicketError(f"cannot write {error.filename}: {error.strerror}") from error
+        with writing(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with part_folder(folder.parent) as part:
+                written = part / folder.name
+                written.mkdir()
+                yield written
+                _exchange(folder, written, part / FORMER / folder.name)
+                made = []
     finally:
-        with suppress(OSError):  # somebody else has put a file there meanwhile
-            for one in reversed(made):
-                one.rmdir()
+        remove_empty(made)
+
+
+def _exchange(folder: Path, written: Path, aside: Path) -> None:
+    """Put a folder in the place of another, which stays if that fails."""
+    try:
+        if folder.exists():
+            aside.parent.mkdir()
+            folder.replace(aside)
+        written.replace(folder)
+    finally:
+        if aside.exists() and not folder.exists():
+            aside.replace(folder)
 
 
 def describe(folder: Path, format: str, **known: Any) -> None:

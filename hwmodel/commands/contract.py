@@ -80,7 +80,7 @@ class Command(ABC, Generic[Outcome]):
         WorkFailedError
             Not all of the work could be done (exit status 1).
         CancelledError
-            Ctrl-C cut the work short (exit status 130).
+            Ctrl-C cut the work short (exit status 130), or SIGTERM (143).
         """
 
     def interrupted(self, args: argparse.Namespace) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from balancer.files.write_errors import writing
 from hwmodel.sweeps.settings import SweepError
 
 try:
@@ -89,15 +90,13 @@ class RowJournal:
         Raises
         ------
         SweepError
-            Another sweep writes to it, or it cannot be written.
+            Another sweep writes to it.
+        WriteError
+            It cannot be written.
         """
-        try:
+        with writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             file = self.path.open("ab")
-        except OSError as error:
-            raise SweepError(
-                f"cannot write {error.filename}: {error.strerror}"
-            ) from error
         with file:
             if fcntl is not None:
                 try:
@@ -112,13 +111,16 @@ class RowJournal:
             yield
 
     def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Write rows behind the others, in one piece, and wait for the disk."""
+        """Write rows behind the others, in one piece, and wait for the disk.
+
+        Raises
+        ------
+        WriteError
+            They cannot be written.
+        """
         text = "".join(json.dumps(row) + "\n" for row in rows)
-        try:
-            with self.path.open("ab", buffering=0) as file:
-                rest = memoryview(text.encode())
-                while rest:
-                    rest = rest[file.write(rest) :]
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise SweepError(f"cannot write {self.path}: {error.strerror}") from error
+        with writing(self.path), self.path.open("ab", buffering=0) as file:
+            rest = memoryview(text.encode())
+            while rest:
+                rest = rest[file.write(rest) :]
+            os.fsync(file.fileno())

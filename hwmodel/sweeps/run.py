@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from balancer.errors import WriteError
 from hwmodel.sweeps.attempt import Executor, InThisProcess
 from hwmodel.sweeps.cluster import DaskCluster
 from hwmodel.sweeps.journal import RowJournal, newer
@@ -149,9 +150,12 @@ def sweep(
             todo = WholeTasks(sweeping.missing(), folder.resolve(), plan.trainer, store)
         try:
             sweeping.run(executor, todo, progress or (lambda known: None))
-        finally:
-            result = SweepResult(plan, folder, sweeping.known)
-            result.save()
+        except BaseException:
+            with suppress(WriteError):  # which would hide what went wrong
+                sweeping.result(folder).save()
+            raise
+        result = sweeping.result(folder)
+        result.save()
     return result
 
 
@@ -188,6 +192,10 @@ class _Sweeping:
 
     def __post_init__(self) -> None:
         self.known = self.journal.read()
+
+    def result(self, folder: Path) -> SweepResult:
+        """Return what is known until now."""
+        return SweepResult(self.plan, folder, self.known)
 
     def missing(self) -> list[tuple[SweepPoint, ...]]:
         """List the points that are not done, in their groups."""

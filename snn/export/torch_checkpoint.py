@@ -18,6 +18,7 @@ from balancer.files.atomic import replacing
 from snn.array_types import Masks
 from snn.channels.apply_order import apply_order
 from snn.export.masked_network import MaskedNetwork
+from snn.torch_files import save_torch
 
 Form = Literal["dense", "prune"]
 
@@ -126,7 +127,7 @@ def save_checkpoint(
         },
     }
     with replacing(Path(path)) as (file,):
-        torch.save({"state_dict": dict(state), "metadata": metadata}, file)
+        save_torch({"state_dict": dict(state), "metadata": metadata}, file)
 
 
 def pruned_keys(

@@ -340,7 +340,7 @@ def _lamp_of(scores: AnyArray, candidates: BoolArray) -> AnyArray:
 def _solved(pruning: Pruning, **program: Any) -> NetworkSolution:
     """Solve a program of `balance_network` over the candidates."""
     candidates = pruning.candidates()
-    return balance_network(
+    solution = balance_network(
         [ArrayLayer(n, s, candidates[n]) for n, s in pruning.scores.items()],
         pe_map=pruning.pe_map,
         pes=pruning.pes,
@@ -349,6 +349,9 @@ def _solved(pruning: Pruning, **program: Any) -> NetworkSolution:
         seed=pruning.seed,
         **program,
     )
+    if solution.cancelled:  # Ctrl-C: training would go on with masks that are cut short
+        raise KeyboardInterrupt
+    return solution
 
 
 def _slices(mask: BoolArray, pe_map: PEMap) -> int:

@@ -7,9 +7,10 @@ import os
 import pickle
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -24,11 +25,12 @@ from snn.lottery.function_names import function_name
 from snn.lottery.identity import StandIns
 from snn.lottery.methods import Method
 from snn.lottery.run import run_lottery
-from snn.lottery.store import RunFolder
+from snn.lottery.store import RunFolder, RunInUseError
 from snn.lottery.variants import variant_configs
-from snn.lottery.worker_pool import worker_pool
+from snn.lottery.worker_pool import run_in_processes
 
 Ended: TypeAlias = Run | Failure
+IN_USE_SECONDS = 0.5  # between two looks at runs that others work on
 
 
 class _PlannedRun(NamedTuple):
@@ -88,7 +90,8 @@ def compare_methods(
 
     Finished runs are only read and stopped ones go on, so a comparison that was
     stopped continues when it is asked for again. A run that fails does not keep the
-    others from theirs.
+    others from theirs, and one that another process works on is waited for: two
+    comparisons in one folder share their runs.
 
     Parameters
     ----------
@@ -230,12 +233,17 @@ def _run_all(
     asked: list[_PlannedRun], root: Path, jobs: int, progress: Listener
 ) -> Iterator[tuple[tuple[str, int], Ended]]:
     """Yield the runs as they end, those of former sessions first."""
-    finished = [job for job in asked if job.folder(root).finished() is not None]
-    waiting = [job for job in asked if all(job is not one for one in finished)]
-    for number, job in enumerate(finished, start=1):
-        one = _run(job, root)
-        progress(RunProgress(one, number, len(asked), None if waiting else 0.0))
-        yield (one.method, one.seed), one
+    waiting = []
+    finished = []
+    for job in asked:  # their tickets are not looked at, only what came of them
+        outcomes = job.folder(root).finished()
+        if outcomes is None:
+            waiting.append(job)
+        else:
+            finished.append(Run(*job.key, tuple(outcomes)))
+    for number, run in enumerate(finished, start=1):
+        progress(RunProgress(run, number, len(asked), None if waiting else 0.0))
+        yield (run.method, run.seed), run
     begun = time.monotonic()
     with closing(_ending(waiting, root, jobs)) as ending:
         for number, one in enumerate(ending, start=1):
@@ -249,18 +257,34 @@ def _run_all(
 def _ending(
     waiting: list[_PlannedRun], root: Path, jobs: int
 ) -> Generator[Ended, None, None]:
-    """Run; yield each as it ends."""
-    if jobs == 1 or len(waiting) < 2:
-        for job in waiting:
-            yield _run(job, root)
-        return
-    with worker_pool(min(jobs, len(waiting))) as pool:
-        futures = {pool.submit(_run, job, root): job for job in waiting}
-        for future in as_completed(futures):
-            yield _result(future, futures[future])
+    """Run; yield each as it ends, those that others work on when they are free."""
+    work, left = partial(_run, root), list(waiting)
+    while left:
+        in_use = []
+        for job, one in _as_they_end(work, left, jobs):
+            if isinstance(one, RunInUseError):
+                in_use.append(job)
+            elif isinstance(one, BrokenProcessPool):
+                yield _failure(job, one)
+            else:
+                yield one
+        folders = [job.folder(root) for job in in_use]
+        while folders and all(folder.in_use for folder in folders):
+            time.sleep(IN_USE_SECONDS)
+        left = in_use
 
 
-def _run(job: _PlannedRun, root: Path) -> Ended:
+def _as_they_end(
+    work: Callable[[_PlannedRun], Ended | RunInUseError],
+    jobs_left: list[_PlannedRun],
+    jobs: int,
+) -> Iterator[tuple[_PlannedRun, Ended | RunInUseError | BrokenProcessPool]]:
+    if jobs == 1 or len(jobs_left) < 2:
+        return ((job, work(job)) for job in jobs_left)
+    return run_in_processes(work, jobs_left, jobs)
+
+
+def _run(root: Path, job: _PlannedRun) -> Ended | RunInUseError:
     """Run one method with one seed; an error is what it ends with."""
     try:
         result = run_lottery(
@@ -271,15 +295,11 @@ def _run(job: _PlannedRun, root: Path) -> Ended:
             data=job.data,
             method=job.method,
         )
+    except RunInUseError as error:
+        return error
     except Exception as error:  # whatever it is, the other runs are worth their time
         return _failure(job, error)
     return Run(*job.key, result.outcomes)
-
-
-def _result(future: Future[Ended], job: _PlannedRun) -> Ended:
-    """Take what a process returned; one that was killed returns nothing."""
-    error = future.exception()
-    return future.result() if error is None else _failure(job, error)
 
 
 def _failure(job: _PlannedRun, error: BaseException) -> Failure:

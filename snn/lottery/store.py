@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TextIO, TypeVar
@@ -20,8 +22,9 @@ import numpy.typing as npt
 import torch
 
 from balancer import Schedule
-from balancer.errors import BalancerError
+from balancer.errors import BalancerError, TicketError
 from balancer.files.atomic import replacing
+from balancer.files.write_errors import writing
 from snn.lottery.checksums import damage_of_archive
 from snn.lottery.config import LotteryConfig
 from snn.lottery.identity import StandIns
@@ -33,6 +36,7 @@ from snn.lottery.round_tickets import (
     load_ticket,
     save_ticket,
 )
+from snn.torch_files import save_torch
 
 try:
     import fcntl
@@ -41,7 +45,10 @@ except ImportError:  # not on Windows, where nobody is kept from a second run
 
 # What a run makes, beside its lock and what TensorBoard reads; the report goes first:
 # without it, a run of which only a part was removed is an unfinished one.
-MADE = ("report.json", "round-*.safetensors", "*.pt", "*.jsonl", "*.npz", "*.json")
+MADE = (
+    *("report.json", "round-*.safetensors", "*.pt", "*.jsonl", "*.npz", "*.json"),
+    "damaged-round-*.safetensors",
+)
 
 
 T = TypeVar("T")
@@ -49,6 +56,10 @@ T = TypeVar("T")
 
 class StoreError(BalancerError):
     """A run folder that cannot be used."""
+
+
+class RunInUseError(StoreError):
+    """A run that another process works on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,19 +140,33 @@ class RunFolder:
 
         Raises
         ------
-        StoreError
+        RunInUseError
             Another process works on it.
+        WriteError
+            The folder cannot be written.
         """
         lock = self.path / "lock"
-        self.path.mkdir(parents=True, exist_ok=True)
-        with lock.open("w") as file:
+        with writing(lock):
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = lock.open("w")
+        with file:
             self._take(file)
             try:
                 yield
             finally:
-                if [lock] == list(self.path.iterdir()):  # nothing came of it
-                    lock.unlink()
-                    self.path.rmdir()
+                with suppress(OSError):  # which would hide what went wrong
+                    if [lock] == list(self.path.iterdir()):  # nothing came of it
+                        lock.unlink()
+                        self.path.rmdir()
+
+    @property
+    def in_use(self) -> bool:
+        """Whether another process works on the run."""
+        try:
+            with self.locked():
+                return False
+        except RunInUseError:
+            return True
 
     def _take(self, lock: TextIO) -> None:
         if fcntl is None:
@@ -149,7 +174,7 @@ class RunFolder:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise StoreError(
+            raise RunInUseError(
                 f"{self.path}: another process works on this run; wait for it, or "
                 "change the seed or the output folder"
             ) from error
@@ -165,7 +190,8 @@ class RunFolder:
         Raises
         ------
         StoreError
-            There is an unfinished run, and neither is asked for; a damaged report.
+            There is an unfinished run, and neither is asked for; a damaged report; a
+            finished run whose last ticket is missing or damaged.
         """
         if restart:
             return None
@@ -176,18 +202,56 @@ class RunFolder:
                 f"{self.path} holds an unfinished run{done}; go on with --resume, or "
                 "begin again with --restart"
             )
+        if finished:
+            self._check_ticket(finished[-1].round)
+            self._remove_states()  # a kill may have come between them and the report
         return finished
+
+    def _check_ticket(self, number: int) -> None:
+        """Refuse a finished run without the ticket that is its result."""
+        try:
+            self.load_round(number)
+        except TicketError as error:
+            raise StoreError(
+                f"the run is finished, but {error}; put a copy of the file in its "
+                "place, or begin again with --restart"
+            ) from error
 
     def begin(self, anew: bool = False) -> None:
         """Write the configuration, and remove what a kill left half-written.
 
-        If `anew`, everything that an earlier run made goes first.
+        If `anew`, everything that an earlier run made goes first. Else what is damaged
+        and can be done again is set aside, with a warning: a checkpoint, and the ticket
+        of the last round unless it is the dense one.
         """
-        for pattern in (".part-*", *(MADE if anew else ())):
+        for file in self.path.glob(".part-*"):  # of the dead: the run is ours
+            shutil.rmtree(file) if file.is_dir() else file.unlink()
+        for pattern in MADE if anew else ():
             for file in self.path.glob(pattern):
                 file.unlink()
+        self._set_aside_damaged()
         with replacing(self.path / "config.json") as (file,):
             file.write_text(self.config.model_dump_json(indent=1) + "\n")
+
+    def _set_aside_damaged(self) -> None:
+        last = self.rounds_done - 1
+        try:
+            self.load_checkpoint()
+        except StoreError:
+            self._set_aside(self.path / "checkpoint.pt")
+        if last > 0:
+            try:
+                self.load_round(last)
+            except TicketError:
+                self._set_aside(self.ticket_path(last))
+
+    def _set_aside(self, file: Path) -> None:
+        kept = file.replace(file.with_name(f"damaged-{file.name}"))
+        warnings.warn(
+            f"{file} is damaged; its round is done again, and the file kept as "
+            f"{kept.name}",
+            stacklevel=2,
+        )
 
     def save_round(self, ticket: RoundTicket, about: Mapping[str, Any]) -> None:
         """Write the ticket of a round; its checkpoint is no longer needed."""
@@ -254,7 +318,7 @@ class RunFolder:
 
     def _save(self, name: str, values: Mapping[str, Any]) -> None:
         with replacing(self.path / f"{name}.pt") as (file,):
-            torch.save(dict(values), file)
+            save_torch(dict(values), file)
 
     def _load(self, name: str) -> dict[str, Any] | None:
         path = self.path / f"{name}.pt"
@@ -283,6 +347,9 @@ class RunFolder:
         }
         with replacing(self.path / "report.json") as (file,):
             file.write_text(json.dumps(report, indent=1) + "\n")
+        self._remove_states()
+
+    def _remove_states(self) -> None:
         for name in ("checkpoint.pt", "rewind.pt"):
             (self.path / name).unlink(missing_ok=True)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from balancer.errors import BalancerError
 from balancer.files.atomic import replacing
+from balancer.files.write_errors import writing
 from snn.training.trainer import EpochReport
 
 
@@ -35,6 +36,8 @@ class Journal(AbstractContextManager["Journal"]):
     ------
     JournalError
         TensorBoard is wanted but not installed; a line that is damaged otherwise.
+    WriteError
+        The log cannot be written.
     """
 
     def __init__(self, folder: Path, tensorboard: bool = False) -> None:
@@ -100,7 +103,7 @@ class Journal(AbstractContextManager["Journal"]):
         self.close()
 
     def _append(self, event: Mapping[str, Any]) -> None:
-        with self.path.open("a") as log:
+        with writing(self.path), self.path.open("a") as log:
             log.write(json.dumps(event, allow_nan=False) + "\n")
 
     def _rewrite(self, events: list[dict[str, Any]]) -> None:

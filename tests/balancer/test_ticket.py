@@ -334,8 +334,8 @@ def test_the_real_error_is_not_hidden_by_tidying_up(tmp_path):
     """A failure is told as it is where others have put files beside ours meanwhile."""
 
     def fail_beside_another():
-        with replacing(tmp_path / "new" / "masks.npz") as (ours,):
-            (ours.parent / "other.txt").write_text("another process")
+        with replacing(tmp_path / "new" / "masks.npz"):
+            (tmp_path / "new" / "other.txt").write_text("another process")
             raise TicketError("the real reason")
 
     with pytest.raises(TicketError, match="the real reason"):

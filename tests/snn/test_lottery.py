@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -334,7 +335,7 @@ def test_restart_begins_again(stopped, tmp_path):
     assert stopped.rounds_done == 0
 
 
-@pytest.mark.parametrize("name", ["round-00.safetensors", "checkpoint.pt", "rewind.pt"])
+@pytest.mark.parametrize("name", ["round-00.safetensors", "rewind.pt"])
 @pytest.mark.parametrize("content", [b"", b"damaged", b"PK\x03\x04 and no more"])
 def test_damaged_files_are_named(stopped, tmp_path, name, content):
     """A file that cannot be read is an error of one line that names it."""
@@ -344,6 +345,38 @@ def test_damaged_files_are_named(stopped, tmp_path, name, content):
     with pytest.raises(BalancerError, match=name) as error:
         run_lottery(config(), root=tmp_path, resume=True)
     assert "\n" not in str(error.value)
+
+
+def flipped(path):
+    """Change one bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 64
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["checkpoint.pt", "round-01.safetensors"])
+@pytest.mark.parametrize("damage", [flipped, lambda path: path.write_bytes(b"")])
+def test_what_is_damaged_and_can_be_done_again_is(finished, tmp_path, name, damage):
+    """A changed bit costs a round and a warning, and no ticket is another one."""
+    with pytest.raises(KeyboardInterrupt):
+        run_lottery(config(), root=tmp_path, watcher=Stop(9), checkpoint_seconds=0)
+    path = RunFolder.of(config(), tmp_path).path / name
+    damage(path)
+    damaged = path.read_bytes()
+    with pytest.warns(UserWarning, match=rf"{name} is damaged; its round is done"):
+        result = run_lottery(config(), root=tmp_path, resume=True)
+    assert tickets(result) == tickets(finished("optimal-order"))
+    assert path.with_name(f"damaged-{name}").read_bytes() == damaged
+
+
+@pytest.mark.parametrize("damage", [flipped, Path.unlink])
+def test_a_finished_run_without_its_ticket_is_refused(finished, tmp_path, damage):
+    """The path of a ticket is not told if it is damaged or gone."""
+    folder = finished("lth").folder
+    copy = shutil.copytree(folder, tmp_path / folder.name)
+    damage(copy / "round-03.safetensors")
+    with pytest.raises(StoreError, match=r"finished, but .*round-03.*--restart"):
+        run_lottery(config(method="lth"), root=tmp_path, resume=True)
 
 
 def test_missing_weights_to_rewind_to_are_named(stopped, tmp_path):

@@ -1,6 +1,7 @@
 """What every method of the lottery must hold to, on small ragged layers."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,7 +9,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from lottery_cases import FREE_MAPS, MAPS, ORDERED_MAPS, prunings
 
-from balancer import BalancerError, InfeasibleError, LayerCost
+from balancer import (
+    BalancerError,
+    Cancellation,
+    InfeasibleError,
+    LayerCost,
+    balance_network,
+)
 from balancer.metrics import LoadMetrics
 from balancer.program.validation import budget_of_sparsity
 from snn.lottery.methods import METHODS, ORDER_GAP, check_map, get_method
@@ -449,6 +456,18 @@ def test_kept_magnitude_compares_at_equal_nonzeros(pruning):
     assert best == pytest.approx(1.0) if scored else best is None
     share = kept_magnitude(pruning.scores, pruning.carried)
     assert share is None or share <= 1
+
+
+@pytest.mark.parametrize("method", ["optimal", "optimal-order"])
+def test_a_search_that_is_cut_short_gives_no_masks(method, monkeypatch):
+    """Ctrl-C is not swallowed by the search: training would go on without it."""
+    stopped = Cancellation()
+    stopped.cancel()
+    stopping = partial(balance_network, cancellation=stopped)
+    monkeypatch.setattr("snn.lottery.methods.balance_network", stopping)
+    pruning = dense_pruning(random_scores((16, 8)), sparsity=0.5)
+    with pytest.raises(KeyboardInterrupt):
+        METHODS[method](pruning)
 
 
 def test_unknown_methods_are_named():

@@ -1,6 +1,7 @@
 """Worker processes: they end with whoever started them."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -8,7 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
-from snn.lottery.worker_pool import worker_pool
+from snn.lottery.worker_pool import run_in_processes, worker_pool
 
 SLEEPER = """
 import os, time
@@ -41,6 +42,35 @@ def test_interrupt_ends_what_a_worker_does():
     with pytest.raises(KeyboardInterrupt):
         work()
     assert isinstance(futures[0].exception(), BrokenProcessPool)
+
+
+def die_until(marker, times):
+    """Kill the process that does this, so many times."""
+    for number in range(times):
+        try:
+            (marker / str(number)).touch(exist_ok=False)
+        except FileExistsError:
+            continue
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def work_on(task):
+    name, marker, deaths = task
+    die_until(marker, deaths)
+    return name
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_task_whose_process_dies_is_tried_once_more(tmp_path):
+    """One death costs nothing; after two the task fails, and no other does."""
+    tasks = []
+    for name, deaths in (("once", 1), ("healthy", 0), ("always", 9), ("too", 0)):
+        marker = tmp_path / name
+        marker.mkdir()
+        tasks.append((name, marker, deaths))
+    ended = {task[0]: end for task, end in run_in_processes(work_on, tasks, jobs=1)}
+    assert isinstance(ended.pop("always"), BrokenProcessPool)
+    assert ended == {name: name for name in ("once", "healthy", "too")}
 
 
 def test_workers_do_not_survive_a_kill():
