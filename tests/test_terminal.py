@@ -175,7 +175,7 @@ def test_an_error_is_broken_between_words(seen, capsys):
     assert cli.main(["balance", "--map", "nowhere"]) == 2
     _, printed = seen
     whole, _ = printed["balance --map nowhere"]
-    assert " ".join(whole) == capsys.readouterr().err.rstrip()
+    assert " ".join(map(str.rstrip, whole)) == capsys.readouterr().err.rstrip()
 
 
 def test_what_belongs_together_stays_in_a_line(seen):
