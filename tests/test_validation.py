@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from hwmodel import LayerWorkload, load_spikes
-from validation import eyeriss_v2, forms, published, recorded, sanafe_cores
+from validation import arrays, eyeriss_v2, forms, published, recorded, sanafe_cores
 from validation.__main__ import main
 
 needs_sanafe = pytest.mark.skipif(
@@ -28,6 +28,28 @@ def test_sanafe_counts_the_cycles_of_the_model():
     # Before and after balance, of each map.
     assert check.rows[3][2] < check.rows[2][2]
     assert check.rows[7][2] < check.rows[6][2]
+
+
+def test_the_layers_tell_barriers_apart(monkeypatch):
+    """With another barrier in the model as many differ as the document says, of 68."""
+    layers = [
+        *sanafe_cores.linear_layers(),
+        *sanafe_cores.convolutions(),
+        *recorded.ticket_layers(images=1),
+        *recorded.ticket_layers(balanced=True, images=1),
+    ]
+    cases = [(layer, mapping) for layer in layers for mapping in sanafe_cores.MAPS]
+    cycles = [sanafe_cores.cycles_of_model(*case) for case in cases]
+    assert len(cases) == 68
+    for barrier, said in (("pixel", 24), ("tile", 45), ("layer", 51)):
+
+        def other(other=barrier, **fields):
+            return arrays.pe_array(**fields | {"barrier": other})
+
+        monkeypatch.setattr(sanafe_cores, "pe_array", other)
+        others = [sanafe_cores.cycles_of_model(*case) for case in cases]
+        different = sum(a != b for a, b in zip(cycles, others, strict=True))
+        assert different == said
 
 
 def test_a_difference_of_one_cycle_shows(monkeypatch, capsys):

@@ -136,6 +136,8 @@ def _run(
         os.dup2(writer, 1)
     else:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    # New objects, as a new process has: the server's know where its own files stood.
+    sys.stdout, sys.stderr = (open(fd, "w", closefd=False) for fd in (1, 2))
     os.chdir(folder)
     _checkpoint_after_every_epoch()
     if fault is not None:

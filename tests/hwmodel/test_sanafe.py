@@ -170,3 +170,14 @@ def test_without_sanafe_the_files_are_written(tmp_path, monkeypatch):
     export_sparseloop(tmp_path / "other", [layer])
     with pytest.raises(TicketError, match="no export to SANA-FE"):
         run_sanafe(tmp_path / "other")
+
+
+def test_links_hold_as_many_messages_as_asked(tmp_path):
+    """The architecture says so; a link that holds none is refused in one line."""
+    layer = LayerWorkload("fc", np.eye(3, dtype=bool), spikes=np.ones((1, 1, 3)))
+    folder = export_sanafe(tmp_path / "out", [layer], link_buffer=7)["fc"]
+    mesh = yaml.safe_load((folder / "architecture.yaml").read_text())["architecture"]
+    assert mesh["attributes"]["link_buffer_size"] == 7
+    with pytest.raises(ExportError, match=r"`link_buffer` is 0; .* at least$"):
+        export_sanafe(tmp_path / "none", [layer], link_buffer=0)
+    assert not (tmp_path / "none").exists()
