@@ -69,13 +69,13 @@ def pages_of_training(folder):
 
 
 def test_the_browser_has_nothing_to_say_and_nothing_to_fetch(seen):
-    """No view of a page logs an error or asks for anything beside the page."""
+    """No view of a page logs an error, or asks for more than the page."""
     assert [(x["page"], x["view"], x["said"]) for x in seen if x["said"]] == []
     assert [(x["page"], x["view"], x["asked"]) for x in seen if x["asked"]] == []
 
 
 def test_every_figure_is_seen(seen):
-    """Figures are there, none is hidden or empty, and no page is wider than its view."""
+    """No figure is hidden or empty, and no page is wider than its view."""
     for one in seen:
         where = one["page"], one["view"]
         assert one["figures"] > 0, where
