@@ -111,6 +111,27 @@ def tidy(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
+def percent_axis(axes: Axes) -> None:
+    """End an upward axis of shares at 100 %, and give a flat line some room."""
+    low, high = axes.get_ylim()
+    high = min(high, 102.0)
+    axes.set_ylim(low if high - low > 2 else high - 10, high)
+
+
+def layered(place: int, number: int) -> tuple[float, float]:
+    """Say how wide a line is and how large its markers are: the first ones most.
+
+    So what is drawn below a line that coincides with it can be seen beside it.
+
+    Parameters
+    ----------
+    place, number : int
+        Which line of how many.
+    """
+    below = (number - 1 - place) / max(1, number - 1) if number > 1 else 0.0
+    return 1.3 + 2.4 * below, 4.0 + 4.0 * below
+
+
 def legend_columns(labels: Sequence[str], width: float) -> int:
     """Find how many labels stand side by side in a figure as wide (in inches)."""
     widest = LEGEND_HANDLE + LEGEND_LETTER * max(map(len, labels), default=0)

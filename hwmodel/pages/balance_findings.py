@@ -15,7 +15,7 @@ PARTS = {
     "busy": "on weights that meet spikes",
     "gated": "on zeros (weights or inputs) that the array does not skip",
     "idle": "waiting for other PEs at barriers",
-    "structural": "by PEs that hold no weights",
+    "structural": "on PEs that hold no weights",
     "stalled": "waiting for memory",
 }
 SMALL = 0.005  # parts of the time below this one are not told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,6 +15,7 @@ from hwmodel.figures.canvas import (
     drawing,
     legend_height,
     new_figure,
+    percent_axis,
     save_figure,
     tidy,
 )
@@ -69,15 +71,18 @@ def draw_sweep(result: SweepRows) -> Figure:
         raise SweepError(f"{result.folder}: no run that is done has cycles to draw")
     panels = panels_of(rows, result.value)
     kinds = series(rows, result.axes, MOST_MARKERS)
-    width = WIDTH * len(panels)
-    figure = new_figure(width, HEIGHT + legend_height(list(kinds), width))
-    for axes, panel in zip(
-        figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
-    ):
+    columns = 2 if len(panels) == 4 else min(3, len(panels))
+    lines = math.ceil(len(panels) / columns)
+    width = WIDTH * columns
+    figure = new_figure(width, HEIGHT * lines + legend_height(list(kinds), width))
+    grid = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axes in grid[len(panels) :]:
+        axes.remove()
+    for axes, panel in zip(grid, panels, strict=False):
         _draw(axes, panel, kinds)
         if panel.front is not None:
             _draw_front(axes, panel, result.front(panel.front))
-    add_legend(figure, figure.axes[-1])
+    add_legend(figure, grid[len(panels) - 1])
     return figure
 
 
@@ -104,7 +109,7 @@ def _draw(
 
     styles = line_styles(kinds)
     for name, rows in kinds.items():
-        shown = [row for row in rows if panel.unit in (None, row["energy_unit"])]
+        shown = _of_unit(rows, panel)
         style = styles[name]
         axes.plot(
             _costs(shown, panel),
@@ -118,7 +123,13 @@ def _draw(
             alpha=0.85,
         )
     axes.set(xlabel=panel.x_label, ylabel=panel.y_label)
-    costs = [cost for rows in kinds.values() for cost in _costs(rows, panel) if cost]
+    percent_axis(axes)
+    costs = [
+        cost
+        for rows in kinds.values()
+        for cost in _costs(_of_unit(rows, panel), panel)
+        if cost
+    ]
     if costs and max(costs) >= NARROW * min(costs):
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -132,7 +143,7 @@ def _draw(
 def _draw_front(
     axes: Axes, panel: SweepPanel, front: Sequence[Mapping[str, Any]]
 ) -> None:
-    shown = [row for row in front if panel.unit in (None, row["energy_unit"])]
+    shown = _of_unit(front, panel)
     axes.step(
         _costs(shown, panel),
         [100 * row[panel.y] for row in shown],
@@ -141,6 +152,13 @@ def _draw_front(
         linewidth=1.0,
         zorder=0,
     )
+
+
+def _of_unit(
+    rows: Sequence[Mapping[str, Any]], panel: SweepPanel
+) -> list[Mapping[str, Any]]:
+    """Choose the rows that a panel can show: energies of others do not compare."""
+    return [row for row in rows if panel.unit in (None, row["energy_unit"])]
 
 
 def _costs(rows: Sequence[Mapping[str, Any]], panel: SweepPanel) -> list[float]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwmodel.figures.canvas import drawing
 from hwmodel.pages.number_table import Column, NumberTable
-from hwmodel.pages.page import Answer, Fact, Page, PageSection, check_page
+from hwmodel.pages.page import WHOLE, Answer, Fact, Page, PageSection, check_page
 from hwmodel.pages.page_figure import page_svg
 from hwmodel.sweeps.figure import draw_sweep
 from hwmodel.sweeps.labels import label
@@ -53,18 +53,17 @@ def sweep_page(result: SweepRows) -> Page:
 
 def _best(result: SweepRows) -> Iterator[Fact]:
     front = result.front("cycles")
-    if front:
-        least, most = front[0], front[-1]
-        for title, row in (("Fewest cycles", least), ("Most kept", most)):
-            value = row[result.value]
-            yield Fact(
-                title
-                if result.value == "kept_share"
-                else title.replace("kept", "accurate"),
-                cost_of(row, "cycles") or 0,
-                ",.0f",
-                f"cycles, {value:.2%} {WORDS[result.value]}",
-            )
+    if not front:
+        return
+    least, most = front[0], front[-1]
+    words = WORDS[result.value]
+    cycles = cost_of(least, "cycles") or 0
+    yield Fact(
+        "Fewest cycles", cycles, WHOLE, f"with {least[result.value]:.2%} {words}"
+    )
+    title = "Most accurate" if result.value == "accuracy" else "Most kept"
+    spent = cost_of(most, "cycles") or 0
+    yield Fact(title, most[result.value], ".2%", f"{words}, in {spent:,.0f} cycles")
 
 
 def _answers(result: SweepRows) -> Iterator[Answer]:
@@ -80,7 +79,7 @@ def _answers(result: SweepRows) -> Iterator[Answer]:
                 "all" if len(front) <= 5 else f"the first and the last of {len(front)}"
             )
             yield Answer(
-                f"What no other run beats in {cost} ({which}, of each unit by itself)",
+                f"What no other run beats in {cost} ({which})",
                 sentences,
             )
 

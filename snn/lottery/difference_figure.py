@@ -37,7 +37,7 @@ def draw_differences(pairs: Sequence[Paired], planned: Sequence[float]) -> Figur
     place = 0.0
     for number in rounds:
         axes.text(
-            0.0,
+            0.01,
             place,
             f"{planned[number]:.1%} pruned",
             transform=axes.get_yaxis_transform(),

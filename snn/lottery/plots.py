@@ -12,8 +12,10 @@ from hwmodel.figures.canvas import (
     add_legend,
     check_figure,
     drawing,
+    layered,
     legend_height,
     new_figure,
+    percent_axis,
     save_figure,
     tidy,
 )
@@ -90,7 +92,8 @@ def _draw(
 ) -> None:
     from matplotlib.ticker import EngFormatter
 
-    for method, style in styles.items():
+    for place, (method, style) in enumerate(styles.items()):
+        width, size = layered(place, len(styles))
         places = (_point(comparison, method, n, panel) for n in comparison.rounds)
         points = [place for place in places if place is not None]
         if not points:
@@ -105,14 +108,15 @@ def _draw(
             marker=style.marker,
             markerfacecolor=style.fill,
             linestyle=style.dashes,
-            markersize=4.5,
-            linewidth=1.3,
+            markersize=size,
+            linewidth=width,
             elinewidth=0.8,
             capsize=2,
         )
         for part in (*caps, *bars):
             part.set_alpha(0.45)  # the means are what is compared
     axes.set(ylabel=panel.y_label)
+    percent_axis(axes)
     if panel.x == "left":
         weights_left(axes)
     else:

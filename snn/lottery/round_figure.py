@@ -11,7 +11,9 @@ from hwmodel.figures.canvas import (
     WIDTH,
     check_figure,
     drawing,
+    layered,
     new_figure,
+    percent_axis,
     save_figure,
     tidy,
 )
@@ -56,7 +58,8 @@ def draw_rounds(outcomes: Sequence[RoundOutcome]) -> Figure:
     panels = 3 if known else 2
     figure = new_figure(WIDTH * panels, HEIGHT)
     axes = figure.subplots(1, panels)
-    _line(axes[0], left, [100 * one.accuracy for one in outcomes], "test", BLACK, "o")
+    tested = [100 * one.accuracy for one in outcomes]
+    _line(axes[0], left, tested, "test", BLACK, "o", below=True)
     validated = [
         (x, 100 * one.validation_accuracy)
         for x, one in zip(left, outcomes, strict=True)
@@ -68,17 +71,20 @@ def draw_rounds(outcomes: Sequence[RoundOutcome]) -> Figure:
     axes[0].set_ylabel("accuracy (%)")
     mean = [100 * one.utilization for one in outcomes]
     least = [100 * least_utilization(one.layers) for one in outcomes]
-    _line(axes[1], left, mean, "all layers", BLUE, "o")
-    _line(axes[1], left, least, "least of a layer", ORANGE, "v", "--")
+    _line(axes[1], left, mean, "mean of the layers", BLUE, "o", below=True)
+    _line(axes[1], left, least, "layer with the least", ORANGE, "v", "--")
     axes[1].set_ylabel("utilization of PEs (%)")
+    for one in axes[:2]:
+        percent_axis(one)
     if known:
-        from matplotlib.ticker import EngFormatter
+        from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
         xs, ys = zip(*known, strict=True)
         _line(axes[2], xs, ys, "cycles", BLACK, "o")
         axes[2].set(yscale="log", ylabel="cycles of one inference")
         axes[2].yaxis.set_major_formatter(EngFormatter(sep=""))
-        axes[2].yaxis.set_minor_formatter(EngFormatter(sep=""))
+        axes[2].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes[2].yaxis.set_minor_locator(NullLocator())
     for one in axes:
         weights_left(one)
         tidy(one)
@@ -95,7 +101,17 @@ def _line(
     color: str,
     marker: str,
     dashes: str = "-",
+    *,
+    below: bool = False,
 ) -> None:
+    width, size = layered(0 if below else 1, 2)
     axes.plot(
-        x, y, color=color, marker=marker, linestyle=dashes, label=label, markersize=4.5
+        x,
+        y,
+        color=color,
+        marker=marker,
+        linestyle=dashes,
+        label=label,
+        linewidth=width,
+        markersize=size,
     )

@@ -115,9 +115,8 @@ def _answers(run: FinishedRounds) -> Iterator[Answer]:
             "What bounds the time now",
             (f"{slowest.name} takes {share:.0%} of the cycles of the last round.",),
         )
-    next_steps = [
-        f"See the loads of its PEs: report {run.folder.name}/round-….safetensors."
-    ]
+    ticket = f"{run.folder.name}/round-{last.round:02d}.safetensors"
+    next_steps = [f"See the loads of its PEs: report {ticket}."]
     if last.utilization < 1 - 1e-9:
         next_steps.insert(
             0,
