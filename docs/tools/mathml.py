@@ -19,7 +19,9 @@ def mathml(latex, display):
     The converter knows `align*`, and not `aligned`; it writes characters as escapes, and
     what stands under max and min behind it.
     """
-    element = convert_to_element(latex.replace("{aligned}", "{align*}"), display=display)
+    element = convert_to_element(
+        latex.replace("{aligned}", "{align*}"), display=display
+    )
     for one in element.iter():
         one.text = one.text and html.unescape(one.text)
         if one.tag == "msub" and one[0].text in ("max", "min") and display == "block":
@@ -30,7 +32,7 @@ def mathml(latex, display):
 class Formulas(InlineProcessor):
     """The formulas of a paragraph, kept away from what else is markup in it."""
 
-    def handleMatch(self, m, data):  # noqa: N802, the base has named it
+    def handleMatch(self, m, data):
         """Return what stands for a formula until the page is done, and where it was."""
         display = "inline" if m["block"] is None else "block"
         formula = mathml(m["block"] or m["inline"], display)
@@ -40,6 +42,6 @@ class Formulas(InlineProcessor):
 class MathML(Extension):
     """An extension of Python-Markdown, for pages and docstrings alike."""
 
-    def extendMarkdown(self, md):  # noqa: N802, the base has named it
+    def extendMarkdown(self, md):
         """Look for formulas where code has been taken out, and nothing else has."""
         md.inlinePatterns.register(Formulas(FORMULA, md), "formulas", PRIORITY)
