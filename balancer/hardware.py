@@ -151,6 +151,8 @@ class MaskCost:
         What the numbers rest on: exact, a bound, or an expectation.
     time : PETime or None
         Where the cycles go; None if the model does not tell.
+    breakdown : mapping of str to float, or None
+        Where the energy goes, by component; None if the model does not tell.
     drawn : MaskCost or None
         The same with spikes drawn from their rates, where the cycles are only a bound
         of what is expected; None if they are more, or if drawing takes too long.
@@ -160,6 +162,7 @@ class MaskCost:
     energy: float
     basis: str
     time: PETime | None = None
+    breakdown: Mapping[str, float] | None = None
     drawn: MaskCost | None = None
 
 

@@ -15,6 +15,7 @@ from balancer.hardware import LayerCost, MaskCost, PETime
 from balancer.maps.registry import settle_map
 from balancer.maps.schedule import Schedule
 from hwmodel.accelerator import Accelerator
+from hwmodel.activity import Cycles
 from hwmodel.defaults import DEFAULT_ACCELERATOR
 from hwmodel.errors import AcceleratorError
 from hwmodel.evaluation import evaluate
@@ -27,6 +28,17 @@ from hwmodel.workload import LayerWorkload
 
 # Weights x pixels x time steps of a layer for which spikes are drawn: about a second.
 MOST_DRAWN = 2**31
+
+
+def pe_time(spent: Cycles, pes: int) -> PETime:
+    """Say where the time of so many PEs goes."""
+    return PETime(
+        busy=spent.busy,
+        gated=spent.gated,
+        idle=spent.idle - spent.idle_structural,
+        structural=spent.idle_structural,
+        stalled=spent.waiting * pes,
+    )
 
 
 @dataclass(frozen=True)
@@ -70,15 +82,13 @@ class HardwareLayers:
 
     def _cost(self, calls: Sequence[LayerWorkload]) -> MaskCost:
         (report,) = evaluate(calls, self.accelerator).layers
-        spent = report.activity.cycles
-        time = PETime(
-            busy=spent.busy,
-            gated=spent.gated,
-            idle=spent.idle - spent.idle_structural,
-            structural=spent.idle_structural,
-            stalled=spent.waiting * self.accelerator.array.size,
+        return MaskCost(
+            report.cycles,
+            report.energy_pj,
+            report.basis.value,
+            pe_time(report.activity.cycles, self.accelerator.array.size),
+            report.energy.breakdown,
         )
-        return MaskCost(report.cycles, report.energy_pj, report.basis.value, time)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from balancer.array_types import BoolArray
+from balancer.array_types import AnyArray, BoolArray
 from balancer.errors import VerificationError
 from balancer.files.ticket_layer import LayerArrays
 from balancer.hardware import Resource
@@ -40,6 +40,9 @@ class LayerResult:
         Shape of its weights.
     before, after : LoadMetrics
         Use of the array by the mask that was read, and by the balanced one.
+    loads_before : ndarray of unsigned int [groups, pes]
+        Non-zeros of each PE of the mask that was read, in the order that it had; those
+        of the balanced one are ``solution.loads``.
     revived : int
         Kept weights that the mask that was read had pruned.
     kept_unstructured : float
@@ -52,6 +55,7 @@ class LayerResult:
     shape: tuple[int, ...]
     before: LoadMetrics
     after: LoadMetrics
+    loads_before: AnyArray
     revived: int
     kept_unstructured: float
     solution: Solution
@@ -65,12 +69,16 @@ class LayerResult:
         solution: Solution,
     ) -> LayerResult:
         """Measure a solution beside what was read, in the order that it had."""
+        pe_map = problem.pe_map
         scheduled = solution.schedule.apply(solution.mask)
+        loads = pe_map.cell_loads(arrays.scheduled_mask())
+        narrow = np.min_scalar_type(loads.max(initial=0))  # of every layer, all along
         return cls(
             name=name,
             shape=arrays.mask.shape,
-            before=LoadMetrics.of(arrays.scheduled_mask(), problem.pe_map),
-            after=LoadMetrics.of(scheduled, problem.pe_map),
+            before=LoadMetrics.of_loads(loads, pe_map),
+            after=LoadMetrics.of(scheduled, pe_map),
+            loads_before=pe_map.by_pe(loads.astype(narrow)),
             revived=int(np.count_nonzero(solution.mask & ~arrays.mask)),
             kept_unstructured=top_k_sum(problem.allowed_scores(), solution.nonzeros),
             solution=solution,

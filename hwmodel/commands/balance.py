@@ -21,6 +21,7 @@ from hwmodel.commands.balance_options import (
 )
 from hwmodel.commands.console import printable, say, show
 from hwmodel.commands.contract import CancelledError, Command, usage_errors
+from hwmodel.commands.plot_option import check_plot
 from hwmodel.commands.ticket_options import open_as_asked, said_of_the_file
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class Balance(Command[Balanced]):
 
         hardware, array = array_of(args)
         check(args, hardware)
+        check_plot(args)
         request, limits = request_of(args, array), limits_of(args)
         source = args.ticket or shipped_ticket()
         with naming(source):
@@ -124,6 +126,7 @@ class Balance(Command[Balanced]):
                     progress=advance,
                 )
             report.write(BalanceFiles(*written), files)
+        _plot(report, args)
         return Balanced(report, files)
 
     def print(self, outcome: Balanced, args: argparse.Namespace) -> None:
@@ -138,6 +141,15 @@ class Balance(Command[Balanced]):
                 "cancelled: the masks are valid and written, but slice-greedy chose "
                 "what was left"
             )
+
+
+def _plot(report: BalanceReport, args: argparse.Namespace) -> None:
+    """Draw what was asked for."""
+    from hwmodel.figures.frontier_figure import plot_frontier
+    from hwmodel.figures.load_figure import plot_loads
+
+    if args.plot is not None:
+        (plot_loads if args.frontier is None else plot_frontier)(report, args.plot)
 
 
 def _default_folder(source: Path, settings: dict[str, Any]) -> Path:
@@ -203,3 +215,5 @@ def _print_tables(outcome: Balanced, args: argparse.Namespace) -> None:
         say(f"train them: python cli.py retrain {outcome.files.masks}{ticket}")
     say(f"masks: {outcome.files.masks}")
     say(f"report: {outcome.files.report}")
+    if args.plot is not None:
+        say(f"figure: {args.plot}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from balancer.defaults import DEFAULT_MAP, DEFAULT_PES
 from hwmodel.commands.contract import UsageError, usage_errors
+from hwmodel.commands.plot_option import add_plot
 from hwmodel.commands.ticket_options import add_ticket_options
 from hwmodel.defaults import DEFAULT_ACCELERATOR
 
@@ -241,6 +242,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="folder for masks.safetensors and report.json, or the mask file itself "
         "(.safetensors or .npz; the report goes beside it); "
         "default: a folder in runs/ named after ticket and settings",
+    )
+    add_plot(
+        output,
+        "the load of every PE before and after, or with --frontier its points",
     )
     output.add_argument(
         "--json", action="store_true", help="print one JSON document instead of tables"

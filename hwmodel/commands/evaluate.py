@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hwmodel.commands.console import say, show
 from hwmodel.commands.contract import Command, UsageError
+from hwmodel.commands.plot_option import add_plot, check_plot
 from hwmodel.commands.ticket_options import (
     add_spike_options,
     add_ticket_options,
@@ -70,6 +71,7 @@ class Evaluate(Command[Evaluated]):
             raise UsageError(
                 "--compare takes one --accelerator; several are compared alone"
             )
+        check_plot(args)
         described = [Accelerator.load(name) for name in names]
         spikes = load_spikes(args.spikes) if args.spikes else None
         reports, labels, notes = [], [], []
@@ -85,9 +87,14 @@ class Evaluate(Command[Evaluated]):
             if network.assumption:
                 notes.append(f"{path.name}: {network.assumption}.")
             notes += [f"{path.name}: {note}" for note in ticket.notes]
-        if len(reports) == 1:
-            return Evaluated(reports[0], notes)
-        return Evaluated(ReportComparison(tuple(labels), tuple(reports)), notes)
+        result: Report | ReportComparison = reports[0]
+        if len(reports) > 1:
+            result = ReportComparison(tuple(labels), tuple(reports))
+        if args.plot is not None:
+            from hwmodel.figures.use_figure import plot_use
+
+            plot_use(result, args.plot)
+        return Evaluated(result, notes)
 
     def print(self, outcome: Evaluated, args: argparse.Namespace) -> None:
         """Print tables and notes, one JSON document, or CSV."""
@@ -114,6 +121,8 @@ class Evaluate(Command[Evaluated]):
                 show(comparison_table(result))
             for note in notes:
                 say(note)
+            if args.plot is not None:
+                say(f"figure: {args.plot}")
 
 
 def _workloads(
@@ -160,6 +169,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     spikes = parser.add_argument_group("input of the layers")
     add_spike_options(spikes, "analog input, as MACs")
     output = parser.add_argument_group("output")
+    add_plot(output, "where time and energy of each layer, or of each mask, go")
     written = output.add_mutually_exclusive_group()
     written.add_argument("--json", action="store_true", help="print one JSON document")
     written.add_argument("--csv", action="store_true", help="print one row a layer")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hwmodel.commands.console import printable, say, show
 from hwmodel.commands.contract import Command, UsageError, WorkFailedError, usage_errors
+from hwmodel.commands.plot_option import add_plot, check_plot
 
 if TYPE_CHECKING:
     from hwmodel import SweepProgress, SweepResult
@@ -94,12 +95,10 @@ class Sweep(Command[Swept]):
             metavar="FOLDER",
             help="for rows.jsonl, table.csv and sweep.svg (default: runs/sweep-FILE)",
         )
-        parser.add_argument(
-            "--plot",
-            type=Path,
-            metavar="FILE",
-            help="where the figure goes (.svg, .png; default: sweep.svg in the folder, "
-            "if matplotlib is installed)",
+        add_plot(
+            parser,
+            "costs against what is kept; by default sweep.svg in the folder, if "
+            "matplotlib is there",
         )
         parser.add_argument(
             "--json",
@@ -110,10 +109,8 @@ class Sweep(Command[Swept]):
     def run(self, args: argparse.Namespace) -> Swept:
         """Run what is missing; write the table and the figure."""
         from hwmodel import SweepPlan, sweep
-        from hwmodel.figures import FORMATS
 
-        if args.plot is not None and args.plot.suffix not in FORMATS:
-            raise UsageError(f"--plot is {args.plot}; accepted: {', '.join(FORMATS)}")
+        check_plot(args)
         if args.workers is not None and args.workers < 0:
             raise UsageError(f"--workers is {args.workers}; the least is 0")
         with usage_errors():

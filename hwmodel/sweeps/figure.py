@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hwmodel.figures import (
-    FORMATS,
-    LEGEND_LINE,
-    MOST_MARKERS,
-    legend_columns,
-    line_style,
+from hwmodel.figures.canvas import (
+    HEIGHT,
+    WIDTH,
+    add_legend,
+    check_figure,
+    drawing,
+    legend_height,
+    new_figure,
     save_figure,
+    tidy,
 )
+from hwmodel.figures.styles import MOST_MARKERS, line_styles
 from hwmodel.sweeps.labels import series
 from hwmodel.sweeps.pareto import cost_of
 from hwmodel.sweeps.settings import SweepError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from hwmodel.sweeps.result import SweepResult
 
-WIDTH, HEIGHT = 4.3, 3.7  # of a panel, in inches
 VALUES = {"accuracy": "test accuracy (%)", "kept_share": "magnitude kept (% of all)"}
 
 
@@ -44,46 +47,38 @@ class SweepPanel(NamedTuple):
 
 
 def plot_sweep(result: SweepResult, path: Path) -> None:
-    """Draw the runs that are done; see `SweepResult.plot`.
+    """Draw the runs that are done into a file; see `SweepResult.plot`."""
+    check_figure(path, SweepError)
+    with drawing():
+        save_figure(draw_sweep(result), path)
+
+
+def draw_sweep(result: SweepResult) -> Figure:
+    """Draw the runs that are done.
 
     A point is a run. The step line is the front: what is above or left of it, no run
     reaches.
+
+    Raises
+    ------
+    SweepError
+        No run that is done has cycles.
     """
-    if path.suffix not in FORMATS:
-        raise SweepError(f"{path}: a figure is one of {', '.join(FORMATS)}")
     rows = [row for row in result.done if row["cycles"] is not None]
     if not rows:
-        raise SweepError(f"{path}: no run that is done has cycles to draw")
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-        from matplotlib.layout_engine import ConstrainedLayoutEngine
-    except ImportError as error:
-        raise SweepError(
-            f"figures need matplotlib ({error}); install it with "
-            "python -m pip install -e '.[plots]'"
-        ) from error
+        raise SweepError(f"{result.folder}: no run that is done has cycles to draw")
     panels = panels_of(rows, result.value)
-    kinds = series(rows, result.plan.axes, MOST_MARKERS)
-    # Text stays text in an SVG: smaller, and it can be searched.
-    with matplotlib.rc_context(
-        {"font.size": 10, "svg.hashsalt": "sweep", "svg.fonttype": "none"}
+    kinds = series(rows, result.axes, MOST_MARKERS)
+    width = WIDTH * len(panels)
+    figure = new_figure(width, HEIGHT + legend_height(list(kinds), width))
+    for axes, panel in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
     ):
-        width = WIDTH * len(panels)
-        columns = legend_columns(list(kinds), width)
-        height = HEIGHT + LEGEND_LINE * math.ceil(len(kinds) / columns)
-        figure = Figure((width, height), layout=ConstrainedLayoutEngine(w_pad=0.1))
-        for axes, panel in zip(
-            figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
-        ):
-            _draw(axes, panel, kinds)
-            if panel.front is not None:
-                _draw_front(axes, panel, result.front(panel.front))
-        handles, labels = figure.axes[-1].get_legend_handles_labels()
-        figure.legend(
-            handles, labels, loc="outside upper center", ncols=columns, frameon=False
-        )
-        save_figure(figure, path)
+        _draw(axes, panel, kinds)
+        if panel.front is not None:
+            _draw_front(axes, panel, result.front(panel.front))
+    add_legend(figure, figure.axes[-1])
+    return figure
 
 
 def panels_of(rows: Sequence[Mapping[str, Any]], value: str) -> list[SweepPanel]:
@@ -107,9 +102,10 @@ def _draw(
 ) -> None:
     from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
-    for place, (name, rows) in enumerate(kinds.items()):
+    styles = line_styles(kinds)
+    for name, rows in kinds.items():
         shown = [row for row in rows if panel.unit in (None, row["energy_unit"])]
-        style = line_style(place)
+        style = styles[name]
         axes.plot(
             _costs(shown, panel),
             [100 * (row[panel.y] or 0) for row in shown],
@@ -130,8 +126,7 @@ def _draw(
         axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
+    tidy(axes)
 
 
 def _draw_front(

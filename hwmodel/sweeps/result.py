@@ -87,6 +87,11 @@ class SweepResult:
         ]
 
     @property
+    def axes(self) -> tuple[str, ...]:
+        """Settings in which the runs differ."""
+        return self.plan.axes
+
+    @property
     def value(self) -> str:
         """Column that costs are held against: accuracy, or the magnitude kept."""
         trained = any("accuracy" in row for row in self.journal.values())
@@ -143,7 +148,7 @@ class SweepResult:
         Parameters
         ----------
         path : str or path
-            An .svg or .png file.
+            An .svg, .png or .pdf file.
 
         Raises
         ------

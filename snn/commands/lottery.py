@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hwmodel.commands.console import console as stdout_console
 from hwmodel.commands.console import say
 from hwmodel.commands.contract import Command, UsageError
+from hwmodel.commands.plot_option import add_plot, check_plot
 from snn.commands.config_options import add_field, given_fields
 from snn.commands.method_comparison import (
     ComparedMethods,
@@ -80,9 +81,11 @@ class Lottery(Command["FinishedRun | ComparedMethods"]):
         _check_combination(args)
         if args.merge is not None:
             require_torch()
+            check_plot(args)
             return run_merge(args)
         config = _config(args)
         require_torch()
+        check_plot(args)
         if args.compare is not None:
             return run_comparison(config, args)
         from snn.lottery.run import run_lottery
@@ -97,6 +100,10 @@ class Lottery(Command["FinishedRun | ComparedMethods"]):
                 processes=processes,
                 watcher=watcher,
             )
+            if args.plot is not None and processes.is_main:
+                from snn.lottery.round_figure import plot_rounds
+
+                plot_rounds(result.outcomes, args.plot)
             return FinishedRun(result, processes.is_main)
 
     def print(
@@ -126,7 +133,7 @@ def _check_combination(args: argparse.Namespace) -> None:
                 f"--{useless[0]} does not go with --merge, which reads what was run"
             )
     elif args.compare is None:
-        for option in ("seeds", "jobs", "plot"):
+        for option in ("seeds", "jobs"):
             if getattr(args, option) is not None:
                 raise UsageError(f"--{option} goes with --compare")
 
@@ -162,13 +169,14 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="join comparison.json of other seeds, run on other machines, into one",
     )
-    compare.add_argument(
-        "--plot", type=Path, metavar="FILE", help="where the curves go (.svg, .png)"
-    )
     training = parser.add_argument_group("training")
     others = parser.add_argument_group("rounds, network and data")
     for name in LotteryConfig.model_fields:
         add_field(training if name in TrainingConfig.model_fields else others, name)
+    add_plot(
+        parser,
+        "accuracy, utilization and cycles of the rounds, or of all methods",
+    )
     add_output(parser)
 
 
@@ -190,6 +198,8 @@ def _print_run(result: LotteryResult, args: argparse.Namespace) -> None:
     for note in result.notes:
         say(note)
     say(f"ticket: {result.ticket()}")
+    if args.plot is not None:
+        say(f"figure: {args.plot}")
 
 
 def _config(args: argparse.Namespace) -> LotteryConfig:

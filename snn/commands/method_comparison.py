@@ -112,12 +112,8 @@ def print_comparison(outcome: ComparedMethods, args: argparse.Namespace) -> None
 
 def _check(args: argparse.Namespace) -> None:
     """Refuse wrong options before any run."""
-    from hwmodel.figures import FORMATS
-
     if args.restart:
         raise UsageError("--compare goes on with its runs; delete those to begin again")
-    if args.plot is not None and args.plot.suffix not in FORMATS:
-        raise UsageError(f"--plot is {args.plot}; accepted: {', '.join(FORMATS)}")
     for option in ("seeds", "jobs"):
         given = getattr(args, option)
         if given is not None and given < 1:

@@ -22,7 +22,7 @@ class ComparedTickets(MethodComparison):
         Parameters
         ----------
         path : Path or str
-            An .svg or .png file.
+            An .svg, .png or .pdf file.
 
         Raises
         ------

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from hwmodel.figures import (
-    FORMATS,
-    LEGEND_LINE,
-    legend_columns,
-    line_style,
+from hwmodel.figures.canvas import (
+    HEIGHT,
+    WIDTH,
+    add_legend,
+    check_figure,
+    drawing,
+    legend_height,
+    new_figure,
     save_figure,
+    tidy,
 )
+from hwmodel.figures.styles import LineStyle, line_styles
 from snn.lottery.comparison import ComparisonError, MethodComparison
 from snn.lottery.statistics import summarize
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 class Panel(NamedTuple):
@@ -47,7 +53,7 @@ def plot_comparison(comparison: MethodComparison, path: Path | str) -> None:
         Finished runs. Methods without cycles are not in their panel, which is left out
         where none has any.
     path : Path or str
-        An .svg or .png file.
+        An .svg, .png or .pdf file.
 
     Raises
     ------
@@ -57,53 +63,39 @@ def plot_comparison(comparison: MethodComparison, path: Path | str) -> None:
         A file that cannot be written.
     """
     path = Path(path)
-    if path.suffix not in FORMATS:
-        raise ComparisonError(f"{path}: a figure is one of {', '.join(FORMATS)}")
-    import matplotlib
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
+    check_figure(path, ComparisonError)
+    with drawing():
+        save_figure(draw_comparison(comparison), path)
 
+
+def draw_comparison(comparison: MethodComparison) -> Figure:
+    """Draw the panels beside each other; see `plot_comparison`."""
     known = any(run.outcomes[0].cycles is not None for run in comparison.runs)
     panels = [panel for panel in PANELS if known or panel.x != "cycles"]
-    # Text stays text in an SVG: smaller, and it can be searched.
-    with matplotlib.rc_context(
-        {"font.size": 10, "svg.hashsalt": "comparison", "svg.fonttype": "none"}
-    ):
-        width = 4.3 * len(panels)
-        methods = [one for one in comparison.methods if comparison.of(one)]
-        columns = legend_columns(methods, width)
-        height = 3.7 + LEGEND_LINE * math.ceil(len(methods) / columns)
-        figure = Figure((width, height), layout=ConstrainedLayoutEngine(w_pad=0.1))
-        for axes, panel in zip(figure.subplots(1, len(panels)), panels, strict=True):
-            _draw(axes, panel, comparison)
-        handles, labels = figure.axes[-1].get_legend_handles_labels()
-        figure.legend(
-            handles,
-            labels,
-            loc="outside upper center",
-            ncols=columns,
-            frameon=False,
-        )
-        save_figure(figure, path)
+    methods = [one for one in comparison.methods if comparison.of(one)]
+    width = WIDTH * len(panels)
+    figure = new_figure(width, HEIGHT + legend_height(methods, width))
+    styles = line_styles(methods)
+    for axes, panel in zip(figure.subplots(1, len(panels)), panels, strict=True):
+        _draw(axes, panel, comparison, styles)
+    add_legend(figure, figure.axes[-1])
+    return figure
 
 
-def _draw(axes: Axes, panel: Panel, comparison: MethodComparison) -> None:
-    from matplotlib.ticker import (
-        EngFormatter,
-        LogLocator,
-        NullLocator,
-        StrMethodFormatter,
-    )
+def _draw(
+    axes: Axes,
+    panel: Panel,
+    comparison: MethodComparison,
+    styles: Mapping[str, LineStyle],
+) -> None:
+    from matplotlib.ticker import EngFormatter
 
-    for index, method in enumerate(comparison.methods):
-        if not comparison.of(method):
-            continue
+    for method, style in styles.items():
         places = (_point(comparison, method, n, panel) for n in comparison.rounds)
         points = [place for place in places if place is not None]
         if not points:
             continue
         xs, means, deviations = zip(*points, strict=True)
-        style = line_style(index)
         _, caps, bars = axes.errorbar(
             xs,
             means,
@@ -120,16 +112,32 @@ def _draw(axes: Axes, panel: Panel, comparison: MethodComparison) -> None:
         )
         for part in (*caps, *bars):
             part.set_alpha(0.45)  # the means are what is compared
-    axes.set(xscale="log", xlabel=panel.x_label, ylabel=panel.y_label)
+    axes.set(ylabel=panel.y_label)
+    if panel.x == "left":
+        weights_left(axes)
+    else:
+        _logarithmic(axes)
+        axes.set_xlabel(panel.x_label)
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 20k: room is scarce
+    tidy(axes)
+
+
+def weights_left(axes: Axes) -> None:
+    """Make the axis below that of the weights left, sparser to the right."""
+    from matplotlib.ticker import StrMethodFormatter
+
+    _logarithmic(axes)
+    axes.set_xlabel("weights left (%)")
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.invert_xaxis()
+
+
+def _logarithmic(axes: Axes) -> None:
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_minor_locator(NullLocator())
-    if panel.x == "left":
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axes.invert_xaxis()  # sparser to the right
-    else:
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 20k: room is scarce
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _point(

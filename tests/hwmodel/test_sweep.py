@@ -442,7 +442,7 @@ def test_figures(tmp_path, whole):
     ):
         assert text in paths[0].read_text()
     with pytest.raises(SweepError, match=r"\.svg, \.png"):
-        whole.plot(tmp_path / "a.pdf")
+        whole.plot(tmp_path / "a.gif")
 
 
 # ------------------------------------------------------------------------ command
@@ -483,7 +483,7 @@ def test_the_command_writes_and_prints_the_table(tmp_path, monkeypatch, capsys):
     [
         ("pess = 8", [], "no field is named 'pess'; accepted: ticket, pes"),
         (TOML, ["--workers", "-1"], "--workers is -1; the least is 0"),
-        (TOML, ["--plot", "a.pdf"], "--plot is a.pdf; accepted: .svg, .png"),
+        (TOML, ["--plot", "a.gif"], "--plot is a.gif; accepted: .svg, .png, .pdf"),
         (TOML, ["--slurm", "eight"], "'eight' is no NAME=VALUE"),
         (TOML, ["--slurm", "jobs=8"], "cores, memory is missing"),
         ("[training]\nepoch = 1", [], "no field is named 'epoch'"),

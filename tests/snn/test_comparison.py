@@ -17,6 +17,8 @@ pytest.importorskip("torch")
 
 from hwmodel.commands.console import to_markdown
 from hwmodel.commands.text_tables import TextTable
+from hwmodel.figures.styles import METHODS as PRUNERS
+from hwmodel.figures.styles import line_styles
 from snn.commands.comparison_tables import (
     comparison_markdown,
     comparison_notes,
@@ -31,7 +33,7 @@ from snn.lottery.comparison import (
 )
 from snn.lottery.config import ConfigError, LotteryConfig
 from snn.lottery.interpolation import accuracy_at
-from snn.lottery.plots import line_style, plot_comparison
+from snn.lottery.plots import plot_comparison
 from snn.lottery.results import LayerOutcome, RoundOutcome
 from snn.lottery.run import run_lottery
 from snn.lottery.run_comparison import compare_methods
@@ -569,7 +571,8 @@ def test_figure_without_cycles_has_no_panel_of_them(tmp_path):
 
 def test_many_methods_look_different(tmp_path):
     """No two of 32 methods share a style, and long labels do not leave the figure."""
-    assert len({line_style(place) for place in range(32)}) == 32
+    names = [*PRUNERS, *(f"lth:pes={number}" for number in range(24))]
+    assert len(set(line_styles(names).values())) == len(names) >= 32
     points = [(0.9, 200, 100.0), (0.8, 100, 50.0)]
     labels = [f"optimal-order:score=gradient:pes={number}" for number in range(9)]
     path = tmp_path / "many.svg"
@@ -596,5 +599,5 @@ def test_a_method_without_cycles_is_in_the_other_panels(tmp_path):
 
 def test_figure_of_another_kind_is_refused(finished, tmp_path):
     """Other suffixes are refused, saying which are accepted."""
-    with pytest.raises(ComparisonError, match=r"\.svg, \.png"):
+    with pytest.raises(ComparisonError, match=r"\.svg, \.png, \.pdf"):
         plot_comparison(finished[0], tmp_path / "a.jpeg")

@@ -127,7 +127,7 @@ def test_compare_tabulates_methods(capsys, tmp_path):
         (["--seeds", "3"], "--seeds goes with --compare"),
         (["--compare", "lth", "--seeds", "0"], "--seeds is 0"),
         (["--compare", "lth", "--jobs", "0"], "--jobs is 0"),
-        (["--compare", "lth", "--plot", "x.pdf"], "accepted: .svg, .png"),
+        (["--compare", "lth", "--plot", "x.gif"], "accepted: .svg, .png, .pdf"),
         (["--compare", "lth", "--restart"], "--compare goes on with its runs"),
         (["--resume", "--restart"], "not allowed with"),
     ],
