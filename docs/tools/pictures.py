@@ -20,11 +20,12 @@ from balancer import (
     solve,
 )
 from hwmodel import Hardware
+from hwmodel.figures.styles import BLUE, TIMES, VERMILION, line_styles
 
 DOCS = Path(__file__).resolve().parents[1]
 PES = 16
 # Safe for readers who see fewer colours: Okabe and Ito's, and greys.
-WORKS, WAITS, EMPTY, STALLS, CORE = (
+KEPT, LEFT, EMPTY, STALLS, CORE = (
     "#0072b2",
     "#d0d0d0",
     "#ffffff",
@@ -48,43 +49,11 @@ def layer_of_ticket(name="features.3"):
     return layer.scores, layer.mask, PEMap.output_channel(layer.mask.shape, PES)
 
 
-def waiting():
-    """Sixteen PEs work through four tiles, before and after they are balanced."""
-    scores, mask, pe_map = layer_of_ticket()
-    balanced = solve(RetentionProblem(scores, pe_map, budget=int(mask.sum())))
-    both = {
-        "unstructured": pe_map.loads(mask),
-        "balanced": pe_map.loads(balanced.mask),
-    }
-    figure, axes = plt.subplots(1, 2, figsize=(8, 3.4), sharex=True, sharey=True)
-    for axis, (title, loads) in zip(axes, both.items(), strict=True):
-        most = loads.max(axis=1)
-        ends = most.cumsum()
-        for begin, load, longest in zip(ends - most, loads, most, strict=True):
-            places = range(PES)
-            axis.barh(places, longest, left=begin, height=0.8, color=WAITS)
-            axis.barh(places, load, left=begin, height=0.8, color=WORKS)
-        for tile, end in enumerate(ends):
-            axis.axvline(end, color="black", linewidth=1)
-            middle = end - most[tile] / 2
-            axis.text(middle, -1.1, f"tile {tile}", ha="center", fontsize="small")
-        axis.set(
-            title=f"{title}: {loads.sum()} weights in {ends[-1]} cycles",
-            xlabel="cycles for each output pixel and time step",
-            ylim=(PES - 0.4, -1.8),
-            yticks=(0, 5, 10, 15),
-        )
-    axes[0].set_ylabel("PE")
-    handles = [Patch(color=WORKS), Patch(color=WAITS)]
-    axes[1].legend(handles, ("works", "waits"), loc="center right")
-    return figure
-
-
 def slices():
     """Slices of one group as columns, and all slices of a layer by their value."""
-    rng = np.random.default_rng(2)
+    rng = np.random.default_rng(3)
     scores = np.sort(rng.gamma(1.5, size=(22, 10)))[:, ::-1]  # best weights first
-    pe_map, budget = PEMap.output_channel(scores.shape, 8), 65
+    pe_map, budget = PEMap.output_channel(scores.shape, 8), 60
     solution = solve(RetentionProblem(scores, pe_map, budget=budget))
     loads = [int(group.max()) for group in solution.loads]
 
@@ -130,32 +99,32 @@ def slices():
         right.bar(
             *(begin, values[one] / costs[one], costs[one] * 0.92),
             align="edge",
-            color=WORKS if kept[one] else WAITS,
+            color=KEPT if kept[one] else LEFT,
             edgecolor=CORE if core[one] else "none",
             linewidth=2.0,
             hatch="" if kept[one] else "///",
             zorder=2 if core[one] else 1,
         )
     right.axhline(price, color="black", linewidth=1, linestyle="--")
-    right.text(ends[-1], price, "price", ha="right", va="bottom")
+    right.text(ends[-1], price, f"price {price:.2f}", ha="right", va="bottom")
     right.axvline(budget, color="black", linewidth=1)
-    right.text(budget + 1, values.max() / 8, f"budget {budget}", va="top")
+    right.text(budget + 2, 4, f"budget {budget}", va="top")
     right.set(
         title=f"{len(values)} slices of three tiles, {core.sum()} of them in the core",
         xlabel="non-zeros (a bar is as wide as its slice)",
         ylabel="value for each non-zero",
     )
     handles = [
-        Patch(color=WORKS),
-        Patch(facecolor=WAITS, hatch="///", edgecolor="white"),
+        Patch(color=KEPT),
+        Patch(facecolor=LEFT, hatch="///", edgecolor="white"),
         Patch(facecolor="none", edgecolor=CORE, linewidth=2),
     ]
-    right.legend(handles, ("kept", "left", "core"), loc="center right")
+    right.legend(handles, ("kept", "left", "core"), loc="upper right")
     return figure
 
 
 def order():
-    """What channels would keep without balance, and what their tile lets them keep."""
+    """Channels with what they would keep, and with what their tile lets them keep."""
     scores, mask, pe_map = layer_of_ticket()
     figure, axes = plt.subplots(2, 1, figsize=(8, 4.2), sharex=True, sharey=True)
     for axis, kind in zip(axes, ("fixed", "optimized"), strict=True):
@@ -165,34 +134,35 @@ def order():
         wanted = mask.sum(axis=(1, 2, 3))[channels]
         loads = solution.loads.max(axis=1)
         for tile, load in enumerate(loads):
-            axis.bar(tile * PES + 7.5, load, PES - 0.3, color=WAITS)
+            axis.bar(tile * PES + 7.5, load, PES - 0.3, color=LEFT)
             axis.text(
-                *(tile * PES + 15.3, load + 0.15, f"load {load}"),
-                **{"ha": "right", "va": "bottom", "fontsize": "small"},
+                *(tile * PES + 7.5, 6, f"tile {tile}, load {load}"),
+                **{"ha": "center", "va": "bottom", "fontsize": "small"},
             )
-        axis.bar(range(len(wanted)), wanted, width=0.6, color=WORKS)
+        axis.bar(range(len(wanted)), wanted, width=0.6, color=KEPT)
         share = solution.kept / np.sort(scores, axis=None)[-solution.nonzeros :].sum()
         name = "natural order" if kind == "fixed" else "optimized order"
         axis.set(
             title=f"{name}: {solution.nonzeros} weights keep {share:.4f}",
             ylabel="weights",
             xticks=range(0, 65, PES),
+            ylim=(0, 7),
         )
     axes[1].set_xlabel("output channels as the PEs take them, sixteen in a tile")
-    handles = [Patch(color=WORKS), Patch(color=WAITS)]
+    handles = [Patch(color=KEPT), Patch(color=LEFT)]
     names = ("the channel's weights in the unstructured mask", "its balanced load")
-    axes[0].legend(handles, names, loc="upper left")
+    figure.legend(handles, names, loc="outside upper center", ncols=2)
     return figure
 
 
 def utilization():
     """Where the time of the PEs goes, before and after, on two accelerators."""
     kinds = {
-        "busy": ("works on a spike", WORKS, ""),
-        "gated": ("works, no spike", "#56b4e9", ""),
-        "idle": ("waits for other PEs", WAITS, ""),
-        "structural": ("holds no weights", EMPTY, "///"),
-        "stalled": ("waits for memory", STALLS, ""),
+        "busy": "works on a spike",
+        "gated": "works, no spike",
+        "idle": "waits for other PEs",
+        "structural": "holds no weights",
+        "stalled": "waits for memory",
     }
     figure, axis = plt.subplots(figsize=(8, 2.9))
     rows = []
@@ -205,15 +175,12 @@ def utilization():
             # Of spikes that are drawn, where the mean of all would only be a bound.
             times = [(cost.drawn or cost).time for cost in costs.values()]
             rows.append((f"{name}, {when}", times))
-    for row, (name, times) in enumerate(rows):
+    for row, (_, times) in enumerate(rows):
         begin = 0.0
-        for kind, (_, colour, hatch) in kinds.items():
+        for kind in kinds:
+            colour, hatch = TIMES[kind]
             length = sum(getattr(time, kind) for time in times) / 1000
-            axis.barh(
-                *(row, length, 0.7, begin),
-                **{"color": colour, "hatch": hatch, "edgecolor": "#808080"},
-                linewidth=0.5,
-            )
+            axis.barh(row, length, 0.7, begin, color=colour, hatch=hatch, ec="white")
             begin += length
         axis.text(begin + 1, row, f"{begin * 1000 / PES:,.0f} cycles", va="center")
     axis.set(
@@ -224,25 +191,17 @@ def utilization():
         xlim=(0, 185),
     )
     handles = [
-        Patch(facecolor=colour, hatch=hatch, edgecolor="#808080")
-        for _, colour, hatch in kinds.values()
+        Patch(facecolor=TIMES[kind][0], hatch=TIMES[kind][1], edgecolor="white")
+        for kind in kinds
     ]
-    figure.legend(
-        *(handles, [text for text, *_ in kinds.values()]),
-        **{"loc": "outside upper center", "ncols": 5, "fontsize": "small"},
-    )
+    place = {"loc": "outside upper center", "ncols": 5, "fontsize": "small"}
+    figure.legend(handles, kinds.values(), **place)
     return figure
 
 
 def magnitude():
     """Kept magnitude and accuracy of every run of the first study at 98.2 %."""
-    names = {
-        "lth": ("o", "#000000"),
-        "optimal-order": ("s", "#0072b2"),
-        "optimal": ("^", "#d55e00"),
-        "topk-per-pe": ("D", "#009e73"),
-        "u-ticket": ("v", "#cc79a7"),
-    }
+    names = ("lth", "optimal-order", "optimal", "topk-per-pe", "u-ticket")
     figure, axes = plt.subplots(1, 2, figsize=(8, 3.4))
     for axis, data in zip(axes, ("digits", "mnist"), strict=True):
         with (DOCS / "study" / f"{data}.csv").open(encoding="utf-8") as file:
@@ -251,24 +210,24 @@ def magnitude():
                 for run in csv.DictReader(file)
                 if abs(float(run["sparsity"]) - 0.982) < 0.003
             ]
-        for name, (marker, colour) in names.items():
+        for name, style in line_styles(names).items():
             of_method = [run for run in runs if run["method"] == name]
             axis.scatter(
                 [float(run["kept_fraction"]) for run in of_method],
                 [100 * float(run["accuracy"]) for run in of_method],
-                **{"marker": marker, "color": colour, "label": name, "s": 28},
-                alpha=0.8,
+                **{"marker": style.marker, "color": style.color, "alpha": 0.8},
+                **{"s": 28, "label": name if axis is axes[0] else None},
             )
         axis.set(
             title=data if data == "digits" else "MNIST",
             xlabel="kept magnitude, of unstructured pruning",
         )
     axes[0].set_ylabel("test accuracy in %")
-    axes[1].legend(loc="upper left")
+    figure.legend(loc="outside upper center", ncols=len(names))
     return figure
 
 
-PICTURES = (waiting, slices, order, utilization, magnitude)
+PICTURES = (slices, order, utilization, magnitude)
 
 
 def draw(folder):
