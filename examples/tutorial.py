@@ -149,7 +149,7 @@ several seeds and prints intervals ([comparisons](../docs/lottery.md#comparisons
 ## Where to go from here
 
 - Your own weights: `balance_ticket("net.pt", sparsity=0.98)`, on the command line
-  [`balance`](../README.md#your-own-network).
+  [`balance`](../docs/own-network.md).
 - Your own training: [a loop of your own](../docs/own-loop.md).
 - Your own array of PEs: [an accelerator of your own](../docs/own-accelerator.md).
 - What each PE reads, for RTL: [exports](../docs/export.md).

@@ -16,8 +16,8 @@ PRIORITY = 185
 def mathml(latex, display):
     r"""Return a formula as MathML; `display` is "block" or "inline".
 
-    The converter knows `align*`, and not `aligned`; it writes characters as escapes, and
-    what stands under max and min behind it.
+    The converter knows `align*`, and not `aligned`; it writes characters as escapes,
+    and what stands under max and min behind it.
     """
     element = convert_to_element(
         latex.replace("{aligned}", "{align*}"), display=display

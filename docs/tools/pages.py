@@ -26,7 +26,10 @@ PAGES = {
 } | {
     f"examples/{path.name}": f"examples/{path.stem}.md"
     for path in sorted((ROOT / "examples").glob("*.py"))
+    if path.stem != "tutorial"
 }
+# Files to take away, under the names that they have in the repository.
+FILES = ("examples/tutorial.ipynb", "examples/tutorial.py")
 LANGUAGES = {".py": "python", "": "text"}  # of files that are no Markdown
 
 # Titles of the pages of each package, with the rooms (modules or packages in it) where
@@ -117,6 +120,8 @@ def on_files(files, config):
         files.append(File.generated(config, uri, content=text))
     for uri, text in api_pages().items():
         files.append(File.generated(config, uri, content=text))
+    for uri in FILES:
+        files.append(File.generated(config, uri, abs_src_path=str(ROOT / uri)))
     return files
 
 

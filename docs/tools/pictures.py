@@ -24,14 +24,7 @@ from hwmodel.figures.styles import BLUE, TIMES, VERMILION, line_styles
 
 DOCS = Path(__file__).resolve().parents[1]
 PES = 16
-# Safe for readers who see fewer colours: Okabe and Ito's, and greys.
-KEPT, LEFT, EMPTY, STALLS, CORE = (
-    "#0072b2",
-    "#d0d0d0",
-    "#ffffff",
-    "#e69f00",
-    "#d55e00",
-)
+KEPT, LEFT, CORE = BLUE, "#d0d0d0", VERMILION
 STYLE = {
     "svg.hashsalt": "balanced-sparsity",
     "font.size": 10,
