@@ -5,6 +5,7 @@ files are read as they are. Here they are turned to the pages that the files bec
 """
 
 import importlib
+import json
 import posixpath
 import re
 import sys
@@ -99,8 +100,18 @@ def api_pages():
 
 
 def on_config(config):
-    """Add formulas to what Markdown may hold, and the API to the navigation."""
+    """Add formulas to what Markdown may hold, and the API to the navigation.
+
+    A document that the navigation does not name stands at the end of the reference.
+    """
     config.markdown_extensions.append(MathML())
+    named = json.dumps(config.nav)
+    reference = next(one["Reference"] for one in config.nav if "Reference" in one)
+    reference += [
+        path.name
+        for path in sorted((ROOT / "docs").glob("*.md"))
+        if f'"{path.name}"' not in named
+    ]
     entries = next(one["API"] for one in config.nav if "API" in one)
     pages = list(api_pages())
     entries += [
