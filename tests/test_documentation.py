@@ -200,6 +200,8 @@ DOCUMENTS = {
         *sorted((ROOT / "docs").glob("*.md")),
     )
 }
+# Written by a command, code with output; test_site.py and test_examples.py check it.
+TUTORIAL = ROOT / "docs" / "tutorial.md"
 BLOCKS = [block for blocks in DOCUMENTS.values() for block in blocks]
 
 
@@ -257,7 +259,8 @@ def test_every_block_is_of_a_kind_that_is_tested(block):
     """A block is Python, shell, the output of the shell above it, or a sweep."""
     assert block.language in ("python", "sh", "text", "toml")
     if block.language == "text":
-        assert neighbour(block, -1).language == "sh"
+        shown_by = "python" if block.document == TUTORIAL else "sh"
+        assert neighbour(block, -1).language == shown_by
 
 
 class Session:
@@ -293,6 +296,8 @@ def sessions(tmp_path_factory):
 @in_language("python")
 def test_python_of_a_document_runs(block, sessions, monkeypatch):
     """A block needs no other names than those of the blocks above it."""
+    if block.document == TUTORIAL:
+        pytest.skip("the script that it is made from runs in test_examples.py")
     if needs_torch(block):
         skip_without_torch()
     session = sessions[block.document]
@@ -434,6 +439,8 @@ def obey(command, shell):
         case ["python", "-m", "pip", "install", "-e", target]:
             return check_install(target)
         case ["python", "-m", "venv", ".venv"] | [".", ".venv/bin/activate"]:
+            return None
+        case ["python", "-m", "mkdocs", "serve"]:  # `test_site.py` builds the site
             return None
         case ["python", script, *options] if script.startswith("benchmarks/"):
             return check_benchmark(script, options)

@@ -32,7 +32,7 @@ def run(example, folder):
 
 
 # Those that have a test of their own run there.
-TESTED = {"balance_under_a_latency_budget", "own_loop"}
+TESTED = {"balance_under_a_latency_budget", "own_loop", "tutorial"}
 
 
 @pytest.mark.parametrize(
@@ -107,3 +107,32 @@ def test_tickets_of_a_loop_of_ones_own_take_forty_lines(tmp_path):
     assert methods == ["lth", "optimal-order"]
     assert (tmp_path / "own_loop.png").exists()
     assert run(example, tmp_path) == ""  # all rounds are there already
+
+
+def test_the_tutorial_prints_what_its_page_shows(tmp_path):
+    """With less training, the script prints the same lines but for the numbers."""
+    pytest.importorskip("torch")
+    text = (ROOT / "examples" / "tutorial.py").read_text(encoding="utf-8")
+    short = text.replace('"epochs": 8', '"epochs": 2, "train_size": 400')
+    assert short != text
+    (tmp_path / "tutorial.py").write_text(short, encoding="utf-8")
+    said = run("tutorial.py", tmp_path)
+    page = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    shown = "".join(re.findall(r"^```text\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
+    # How many weights are left over or revived depends on the training, too.
+    said, shown = (
+        [words(line) for line in text.splitlines()] for text in (said, shown)
+    )
+    assert [line for line in said if line[:1] != ["NOTE"]] == [
+        line for line in shown if line[:1] != ["NOTE"]
+    ]
+    assert {path.name for path in tmp_path.glob("*.png")} == {
+        *("unbalanced.png", "balanced.png")
+    }
+
+
+def words(line):
+    """Words of a line without its numbers; a note of the report says so alone."""
+    if re.match("  (?!network:|on |[\\w.]+: )", line):
+        return ["NOTE"]
+    return re.sub(r"[-\d.,%]+", "#", line).split()
