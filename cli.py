@@ -44,8 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0, 1 (work failed), 2 (bad usage), or 130 or 143 (cancelled by Ctrl-C or SIGTERM).
     """
-    with stop_signals() as stop:
-        return _run(sys.argv[1:] if argv is None else argv, stop)
+    given = sys.argv[1:] if argv is None else argv
+    with stop_signals(of_a_program=argv is None) as stop:
+        return _run(given, stop)
 
 
 def _run(argv: Sequence[str], stop: StopSignal) -> int:
