@@ -75,8 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     open_streams()
     warnings.showwarning = lambda message, *_: complain("warning", str(message))
-    with stop_signals() as stop:
-        return _status_of(sys.argv[1:] if argv is None else argv, stop)
+    given = sys.argv[1:] if argv is None else argv
+    with stop_signals(of_a_program=argv is None) as stop:
+        return _status_of(given, stop)
 
 
 def _status_of(argv: Sequence[str], stop: StopSignal) -> int:

@@ -38,13 +38,19 @@ class StopSignal:
 
 
 @contextmanager
-def stop_signals() -> Iterator[StopSignal]:
+def stop_signals(of_a_program: bool = False) -> Iterator[StopSignal]:
     """Turn the first signal into a `KeyboardInterrupt`; the second one kills.
 
     So SIGTERM is heeded as Ctrl-C is, by whatever heeds Ctrl-C, and a second signal
     needs no Python to run. Signals that were ignored before stay ignored, as those of
     a command in the background do. Where another thread than the main one asks,
     nothing changes: signals are not its business.
+
+    Parameters
+    ----------
+    of_a_program : bool
+        Whether the process ends with the context. Then a second signal kills until it
+        has ended; else what was heeded before is heeded again.
 
     Yields
     ------
@@ -70,6 +76,6 @@ def stop_signals() -> Iterator[StopSignal]:
     try:
         yield known
     finally:
-        if not known.came:  # else the next one still ends what is left at once
+        if not (known.came and of_a_program):
             for one, handler in former.items():
                 signal.signal(one, handler)

@@ -99,7 +99,7 @@ class _Assembly:
         for place, name in enumerate(self.names):
             rows = [known.get(f"{point.key}/{name}") for point in self.group]
             there = {p.key: r for p, r in zip(self.group, rows, strict=True) if r}
-            kept = self.store is None or self.store.part(self.group[0], place).exists()
+            kept = self.store is None or self.store.has(self.group[0], place)
             if len(there) == len(rows) and kept:
                 self.found[place] = there
 

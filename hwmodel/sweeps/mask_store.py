@@ -90,7 +90,7 @@ class MaskStore:
                 None if fixed else {layer.name: layer.schedule for layer in layers},
                 ticket.axes,
             )
-        return str(self.path(point).relative_to(self.folder.parent))
+        return self._place(point)
 
     def part(self, point: SweepPoint, place: int) -> Path:
         """File of one layer, until the others are there."""
@@ -101,17 +101,26 @@ class MaskStore:
         with replacing(self.part(point, place)) as (file,):
             save_masks(file, {layer.name: layer.mask}, {}, {layer.name: layer.schedule})
 
+    def has(self, point: SweepPoint, place: int) -> bool:
+        """Whether the mask of one layer is there, by itself or with all others."""
+        return self.path(point).exists() or self.part(point, place).exists()
+
     def join(self, point: SweepPoint, layers: int) -> str:
-        """Put the layers of a point into one file; return its place."""
-        packed = []
-        for place in range(layers):
-            [layer] = open_ticket(self.part(point, place)).layers
-            mask, schedules = layer.read_mask(), layer.read_schedules()
-            natural = Schedule.natural(mask.shape)
-            own = next((one for one in schedules if not one.is_natural), natural)
-            packed.append(
-                PackedMask(layer.name, mask.shape, np.packbits(mask).tobytes(), own)
-            )
-        place_of_all = self.write(point, packed)
-        shutil.rmtree(self.part(point, 0).parent)
-        return place_of_all
+        """Put the layers of a point into one file; return its place.
+
+        After a kill there may be that file, and still some of the layers.
+        """
+        if not self.path(point).exists():
+            self.write(point, [self._read_part(point, n) for n in range(layers)])
+        shutil.rmtree(self.part(point, 0).parent, ignore_errors=True)
+        return self._place(point)
+
+    def _read_part(self, point: SweepPoint, place: int) -> PackedMask:
+        [layer] = open_ticket(self.part(point, place)).layers
+        mask, schedules = layer.read_mask(), layer.read_schedules()
+        natural = Schedule.natural(mask.shape)
+        own = next((one for one in schedules if not one.is_natural), natural)
+        return PackedMask(layer.name, mask.shape, np.packbits(mask).tobytes(), own)
+
+    def _place(self, point: SweepPoint) -> str:
+        return str(self.path(point).relative_to(self.folder.parent))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -29,7 +28,7 @@ class Fault:
         Before which change of a file in its folder, counted from 1, the process sends
         itself the signal.
     signal : int
-        Which one.
+        Which one; SIGKILL, which Windows lacks.
     largest_file : int or None
         Bytes that no file may exceed, which is a disk that is full for it alone.
     clock_seed : int or None
@@ -39,7 +38,7 @@ class Fault:
     """
 
     at_change: int | None = None
-    signal: int = signal.SIGKILL
+    signal: int = 9
     largest_file: int | None = None
     clock_seed: int | None = None
     counted: str | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -89,8 +89,8 @@ def _write_ticket(folder: Path) -> None:
     (folder / "tiny.safetensors").write_bytes(_tiny_ticket())
 
 
-def _write_design(folder: Path) -> None:
-    (folder / "design.toml").write_text(SWEEP)
+def _write_design(folder: Path, more: str = "") -> None:
+    (folder / "design.toml").write_text(SWEEP + more)
 
 
 LOTTERY = Job(
@@ -123,6 +123,12 @@ SWEEPING = Job(
     _write_design,
     needs_torch=False,
 )
+LAYERS = replace(
+    SWEEPING,
+    name="layers",
+    passing=(*SWEEPING.passing, "s/layers.jsonl"),
+    prepare=lambda folder: _write_design(folder, "by_layer = true\n"),
+)
 BALANCE = Job(
     "balance",
     lambda out, jobs=1: ("balance", "--pes", "8", "--out", str(out / "b")),
@@ -139,4 +145,4 @@ COMPARISON = Job(
     ("*/round-*.safetensors", "compare-*/comparison.csv"),
     ("*/log.jsonl", "*/lock", "*/comparison.json"),
 )
-JOBS = {job.name: job for job in (LOTTERY, RETRAIN, SWEEPING, BALANCE)}
+JOBS = {job.name: job for job in (LOTTERY, RETRAIN, SWEEPING, LAYERS, BALANCE)}

@@ -1,5 +1,6 @@
 """Whatever happens to a process, the next one makes what an undisturbed one makes."""
 
+import contextlib
 import importlib.util
 import os
 import random
@@ -12,11 +13,13 @@ from functools import cache
 
 import pytest
 
+import cli
 from faults.disks import NoDiskError, small_disk
 from faults.injected import Fault
 from faults.jobs import COMPARISON, JOBS, LOTTERY, SWEEPING
 from faults.kills import Kills, Undisturbed, other_files
 from faults.processes import ROOT, Running, run
+from hwmodel.commands.stop_signals import stop_signals
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals of POSIX")
 TORCH = importlib.util.find_spec("torch") is not None
@@ -231,8 +234,25 @@ def run(self, args):
             pass
 
 Accelerators.run = run
-sys.exit(cli.main(["accelerators"]))
+sys.argv[1:] = ["accelerators"]
+sys.exit(cli.main())
 """
+
+
+def test_a_program_that_calls_a_command_keeps_its_handlers():
+    """Signals mean to it what they meant before, whether one came or not."""
+
+    def own(number, frame):
+        raise AssertionError
+
+    former = signal.signal(signal.SIGTERM, own)
+    try:
+        assert cli.main(["accelerators"]) == 0
+        with stop_signals(), contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) is own
+    finally:
+        signal.signal(signal.SIGTERM, former)
 
 
 @pytest.mark.parametrize("second", ["SIGINT", "SIGTERM"])

@@ -361,6 +361,23 @@ def test_layer_by_layer_is_the_same_table(tmp_path):
     assert (seen[-1].tasks_done, seen[-1].seconds_left) == (4 * len(names), 0.0)
 
 
+def test_joined_masks_are_not_made_again(tmp_path):
+    """A kill after the masks of all layers were joined, before their row, is cheap."""
+    fields = {"sparsity": 0.9, "by_layer": True, "masks": True}
+    plan = SweepPlan.of(fields)
+    whole = sweep(plan, out=tmp_path, workers=0).to_csv()
+    (tmp_path / "rows.jsonl").write_text("")
+    [left] = (tmp_path / "masks").iterdir()
+    (tmp_path / "masks" / f"parts-{left.stem}").mkdir()
+    tasks = []
+    again = sweep(
+        plan, out=tmp_path, workers=0, progress=lambda known: tasks.append(known.tasks)
+    )
+    assert again.to_csv() == whole
+    assert set(tasks) == {0}
+    assert list((tmp_path / "masks").iterdir()) == [left]
+
+
 @pytest.mark.parametrize("by_layer", [False, True])
 def test_masks_are_those_of_balance(by_layer, tmp_path):
     """Masks that are asked for are files as `balance` writes them, each mask once."""
