@@ -65,7 +65,7 @@ API = {
         "Your own loop": ("loop",),
         "Networks and data": ("networks", "data"),
         "Training": ("training", "retraining"),
-        "Orders and exports": ("channels", "export"),
+        "Orders, exports and others": ("channels", "export"),
     },
 }
 # Modules whose text is shown before the names of their room: they state the program.
