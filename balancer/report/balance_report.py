@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import balancer
+from balancer.valid_json import to_json
 from balancer.baselines import BaselineRow
 from balancer.files.atomic import replacing
 from balancer.files.mask_files import save_masks
@@ -330,7 +330,7 @@ class BalanceReport:
             self.axes,
         )
         document = {**self.to_dict(files), "settings": settings}
-        temporary.report.write_text(json.dumps(document, indent=1))
+        temporary.report.write_text(to_json(document, indent=1))
 
     def __repr__(self) -> str:
         lines = [f"BalanceReport({self.source or 'layers in memory'})"]

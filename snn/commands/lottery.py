@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from balancer.valid_json import to_json
 from hwmodel.commands.console import console as stdout_console
 from hwmodel.commands.console import say
 from hwmodel.commands.contract import Command, UsageError
@@ -183,7 +183,7 @@ def _print_run(result: LotteryResult, args: argparse.Namespace) -> None:
             "ticket": str(result.ticket()),
             "notes": list(result.notes),
         }
-        print(json.dumps(document, indent=1))
+        print(to_json(document, indent=1))
         return
     for line in closing_lines(result.dense, result.last):
         say(line)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from balancer.errors import BalancerError
+from balancer.errors import malformed, naming
+from balancer.text_files import read_text_file
 from snn.lottery.comparison import ComparisonError, MethodComparison, Run
 from snn.lottery.config import LotteryConfig
 
@@ -31,15 +31,11 @@ def read_comparison(path: Path | str) -> MethodComparison:
     >>> read_comparison("comparison.json").methods
     ('lth', 'optimal')
     """
-    try:
-        known = json.loads(Path(path).read_text())
+    path = Path(path)
+    known = read_text_file("JSON", path, ComparisonError)
+    text = "is no comparison.json of `lottery --compare`"
+    with naming(path), malformed(ComparisonError, text):
         return MethodComparison.from_dict(known)
-    except OSError as error:
-        raise ComparisonError(f"{path}: {error.strerror}") from error
-    except (BalancerError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ComparisonError(
-            f"{path}: no comparison.json of `lottery --compare`: {error!r}"
-        ) from error
 
 
 def merge_comparisons(*comparisons: MethodComparison) -> MethodComparison:

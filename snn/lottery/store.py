@@ -19,8 +19,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from balancer.valid_json import to_json
 from balancer import Schedule
-from balancer.errors import BalancerError
+from balancer.errors import BalancerError, malformed
+from balancer.text_files import read_text_file
 from balancer.files.atomic import replacing
 from snn.lottery.checksums import damage_of_archive
 from snn.lottery.config import LotteryConfig
@@ -228,6 +230,12 @@ class RunFolder:
         values = self._load("checkpoint")
         if values is None:
             return None
+        path = self.path / "checkpoint.pt"
+        with malformed(StoreError, "is damaged; begin again with --restart", path):
+            return self._checkpoint(values)
+
+    @staticmethod
+    def _checkpoint(values: Mapping[str, Any]) -> Checkpoint:
         masks, carried, orders = (
             {name: tensor.numpy() for name, tensor in values[part].items()}
             for part in ("masks", "carried", "orders")
@@ -282,7 +290,7 @@ class RunFolder:
             "notes": list(notes),
         }
         with replacing(self.path / "report.json") as (file,):
-            file.write_text(json.dumps(report, indent=1) + "\n")
+            file.write_text(to_json(report, indent=1) + "\n")
         for name in ("checkpoint.pt", "rewind.pt"):
             (self.path / name).unlink(missing_ok=True)
 
@@ -306,12 +314,10 @@ class RunFolder:
         path = self.path / "report.json"
         if not path.exists():
             return None
-        try:
-            return read(json.loads(path.read_text()))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StoreError(
-                f"{path} is damaged ({error}); remove it, and go on with --resume"
-            ) from error
+        report = read_text_file("JSON", path, StoreError)
+        damaged = "is damaged; remove it, and go on with --resume"
+        with malformed(StoreError, damaged, about=path):
+            return read(report)
 
 
 def _tensors(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, torch.Tensor]:
