@@ -62,6 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(str(error), CANCELLED)
     except UsageError as error:
         return _fail(str(error), 2)
+    except MemoryError as error:
+        if debug:
+            raise
+        return _fail(f"more memory is needed than there is ({error})", 1)
     except (ValueError, OSError, WorkFailedError) as error:
         if debug and not isinstance(error, WorkFailedError):
             raise

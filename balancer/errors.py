@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-
 MOST_SAID = 1600  # characters of a text, or of a name before it
 
 
@@ -33,9 +32,7 @@ class BalancerError(ValueError):
 
     def __init__(self, text: str, *, about: object = None) -> None:
         said = shortened(text)
-        super().__init__(
-            said if about is None else f"{shortened(str(about))}: {said}"
-        )
+        super().__init__(said if about is None else f"{shortened(str(about))}: {said}")
         self.culprits: tuple[str, ...] = () if about is None else (str(about),)
 
 

@@ -56,6 +56,14 @@ def read_text_file(
     >>> read_text_file("YAML", Path("pes.yaml"), TicketError)
     {'pes': [4, 8]}
     """
+    text = text_of_file(kind, path, error, wanted)
+    return parse_text(kind, text, error, about=path)
+
+
+def text_of_file(
+    kind: TextKind, path: Path, error: type[BalancerError], wanted: str = ""
+) -> str:
+    """Read the text of a file alone; parameters and errors as of `read_text_file`."""
     most = MOST_BYTES[kind]
     try:
         with path.open("rb") as file:
@@ -69,10 +77,9 @@ def read_text_file(
             f"is longer than {most:,} bytes; shorter {kind} is accepted", about=path
         )
     try:
-        text = data.decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError as problem:
         raise error(f"no {kind}: {problem}; save it as UTF-8", about=path) from problem
-    return parse_text(kind, text, error, about=path)
 
 
 def parse_text(
@@ -145,7 +152,15 @@ def _toml(text: str) -> Any:
 def _yaml(text: str) -> Any:
     import yaml  # takes longer to load than all maps
 
-    return yaml.safe_load(text)
+    class Loader(yaml.SafeLoader):
+        """Stops early: each open bracket makes all that follows slower to read."""
+
+        def fetch_flow_collection_start(self, kind: Any) -> None:
+            if self.flow_level > DEEPEST:
+                raise RecursionError
+            super().fetch_flow_collection_start(kind)
+
+    return yaml.load(text, Loader)  # the types of a SafeLoader and no others
 
 
 _PARSERS: Mapping[TextKind, Callable[[str], Any]] = {

@@ -16,7 +16,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from balancer.maps.own_maps import ENDINGS, own_map
-from balancer.text_files import parse_text
+from balancer.text_files import parse_text, text_of_file
 from hwmodel.errors import AcceleratorError, MixedNodesWarning
 from hwmodel.sections import (
     BitWidths,
@@ -133,8 +133,8 @@ class Accelerator(Section):
             text = (PRESETS / f"{given}.yaml").read_text(encoding="utf-8")
         else:
             try:
-                text = Path(given).read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
+                text = text_of_file("YAML", Path(given), AcceleratorError)
+            except AcceleratorError as error:
                 raise AcceleratorError(
                     f"accelerator {given!r} is neither a preset "
                     f"({', '.join(cls.names())}) nor a readable YAML file: {error}"

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from balancer.valid_json import to_json
 from balancer import network_utilization
+from balancer.valid_json import to_json
 from hwmodel.accelerator import Accelerator
 from hwmodel.activity import Activity, Number
 from hwmodel.energy import Energy

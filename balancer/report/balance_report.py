@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import balancer
-from balancer.valid_json import to_json
 from balancer.baselines import BaselineRow
 from balancer.files.atomic import replacing
 from balancer.files.mask_files import save_masks
@@ -25,6 +24,7 @@ from balancer.report.balance_files import BalanceFiles
 from balancer.report.bottleneck import little_time_saved
 from balancer.report.hardware_use import NO_HARDWARE, HardwareUse
 from balancer.solvers.limits import SearchLimits
+from balancer.valid_json import to_json
 
 
 class Reordered(NamedTuple):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from balancer.valid_json import to_json
 from hwmodel.commands.console import console as stdout_console
 from hwmodel.commands.console import say
-from hwmodel.commands.contract import Command, UsageError
+from hwmodel.commands.contract import Command, UsageError, usage_errors
 from snn.commands.config_options import add_field, given_fields
 from snn.commands.method_comparison import (
     ComparedMethods,
@@ -197,7 +197,10 @@ def _config(args: argparse.Namespace) -> LotteryConfig:
     from snn.lottery.config import SCHEDULE, ConfigError, LotteryConfig, read_toml
 
     where = "" if args.config is None else f"{args.config}: "
-    values: dict[str, Any] = {} if args.config is None else read_toml(args.config)
+    values: dict[str, Any] = {}
+    if args.config is not None:
+        with usage_errors():
+            values = read_toml(args.config)
     _check_schedule(values, where)
     given = given_fields(args)
     _check_schedule(given, "")

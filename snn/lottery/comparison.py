@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
-from balancer.valid_json import to_json
 from balancer.errors import BalancerError
+from balancer.valid_json import to_json
 from hwmodel.report import rows_to_csv
 from snn.lottery.config import LotteryConfig
 from snn.lottery.results import RoundOutcome, least_utilization, smallest_layer

@@ -7,7 +7,6 @@ only read.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from balancer.valid_json import to_json
 from balancer import Schedule
 from balancer.errors import BalancerError, malformed
-from balancer.text_files import read_text_file
 from balancer.files.atomic import replacing
+from balancer.text_files import read_text_file
+from balancer.valid_json import to_json
 from snn.lottery.checksums import damage_of_archive
 from snn.lottery.config import LotteryConfig
 from snn.lottery.identity import StandIns

@@ -87,9 +87,11 @@ class Journal(AbstractContextManager["Journal"]):
         for number, line in enumerate(lines, start=1):
             where = f"{self.path}, line {number}"
             event = parse_text("JSON", line, JournalError, about=where)
-            numbers = (event.get("round"), event.get("epoch", 0)) if (
-                isinstance(event, dict)
-            ) else (None,)
+            numbers = (
+                (event.get("round"), event.get("epoch", 0))
+                if (isinstance(event, dict))
+                else (None,)
+            )
             if not all(type(one) is int for one in numbers):
                 raise JournalError(
                     "is no event of a run, with the number of its `round`; remove it",

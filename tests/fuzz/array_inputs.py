@@ -6,6 +6,7 @@ import io
 import json
 import math
 import struct
+import warnings
 import zipfile
 from pathlib import Path
 from random import Random
@@ -47,7 +48,9 @@ def layer_names(rng: Random) -> list[str]:
 def arrays(rng: Random) -> dict[str, tuple[list[int], bytes]]:
     """Draw arrays of layers that mostly fit each other: shape and float32 bytes."""
     found = {}
-    shapes = rng.choice([[[8, 4, 3, 3], [10, 32]], [[8, 8], [4, 8]], [[8, 8, 3], [4, 8]]])
+    shapes = rng.choice(
+        [[[8, 4, 3, 3], [10, 32]], [[8, 8], [4, 8]], [[8, 8, 3], [4, 8]]]
+    )
     for name, shape in zip(layer_names(rng), [*shapes, [4, 4]], strict=False):
         numbers = np.random.default_rng(rng.getrandbits(32)).standard_normal(shape)
         found[f"{name}.weight"] = (shape, numbers.astype("<f4").tobytes())
@@ -124,7 +127,9 @@ def npy(rng: Random, shape: Any, kind: str, data: bytes) -> bytes:
         header = rng.choice([None, [], {"descr": [("a", "<f4")]}, {**header, "x": 1}])
     text = repr(header)
     if g.chance(rng, 0.04):
-        text = rng.choice(["(((((", "{" * 99, "[" * 9000, "", "1", "{'a'", "\x00", "lambda"])
+        text = rng.choice(
+            ["(((((", "{" * 99, "[" * 9000, "", "1", "{'a'", "\x00", "lambda"]
+        )
     version = rng.choice([(1, 0)] * 24 + [(2, 0), (3, 0), (9, 9)])
     raw = text.encode()
     raw += b" " * (-(len(raw) + 11) % 64) + b"\n"
@@ -138,8 +143,11 @@ def npz(rng: Random, given: dict[str, tuple[Any, bytes]] | None = None) -> bytes
     found: dict[str, Any] = arrays(rng) if given is None else given
     wrong = g.chance(rng, 0.25)
     packed = io.BytesIO()
-    method = rng.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED] * 12 + [
-        zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+    warnings.filterwarnings("ignore", "Duplicate name")  # which is the point
+    method = rng.choice(
+        [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED] * 12
+        + [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+    )
     with zipfile.ZipFile(packed, "w", method) as archive:
         for key, (shape, numbers) in found.items():
             kind, claimed = "<f4", shape
@@ -150,8 +158,10 @@ def npz(rng: Random, given: dict[str, tuple[Any, bytes]] | None = None) -> bytes
             if wrong and g.chance(rng, 0.1):
                 numbers = numbers[: rng.randint(0, len(numbers))]
             name = key.replace("\x00", "") + (".npy" if g.chance(rng, 0.97) else "")
-            archive.writestr(name.encode("utf-8", "replace").decode()[:60_000],
-                             npy(rng, claimed, kind, numbers))
+            archive.writestr(
+                name.encode("utf-8", "replace").decode()[:60_000],
+                npy(rng, claimed, kind, numbers),
+            )
         if g.chance(rng, 0.6) and given is None:
             text = metadata_text(rng, found)
             outer = json.dumps({"ticket": text}) if g.chance(rng, 0.9) else text
@@ -184,19 +194,22 @@ def _mark(rng: Random, whole: bytearray) -> None:
 def spikes(rng: Random) -> bytes:
     """Write a file of spikes: packed bits with shapes, plain arrays, or a mixture."""
     found: dict[str, tuple[Any, bytes]] = {}
-    for name in layer_names(rng):
-        shape = rng.choice([[4, 1, 32], [4, 1, 4, 2, 2], [1, 1, 4, 4], [2, 3], [4, 0, 32]])
+    for name in layer_names(rng)[:2]:
+        shape = {"a": [1, 2, 4, 2, 2], "b": [4, 2, 32]}.get(name, [2, 3])
         if g.chance(rng, 0.1):
             shape = g.mutated(rng, shape)
         try:
             count = math.prod(shape)
         except (TypeError, OverflowError):
             count = 9
-        bits = bytes(rng.randrange(256) for _ in range(_small(count) // 8 + 1))
+        bits = rng.randbytes(-(-_small(count) // 8))
         if g.chance(rng, 0.5):
             found[f"{name}.bits"] = ([len(bits)], bits)
-            sizes = [s if type(s) is int and abs(s) < 2**63 else 7 for s in shape] if (
-                isinstance(shape, list)) else [3]
+            sizes = (
+                [s if type(s) is int and abs(s) < 2**63 else 7 for s in shape]
+                if (isinstance(shape, list))
+                else [3]
+            )
             stored = np.array(sizes, np.int64)
             if g.chance(rng, 0.9):
                 found[f"{name}.shape"] = ([len(sizes)], stored.tobytes())
@@ -214,6 +227,7 @@ def _small(count: Any) -> int:
 
 def _npz_of_kinds(rng: Random, found: dict[str, tuple[Any, bytes]]) -> bytes:
     packed = io.BytesIO()
+    warnings.filterwarnings("ignore", "Duplicate name")
     with zipfile.ZipFile(packed, "w") as archive:
         for key, (shape, data) in found.items():
             kind = "<f4"
@@ -236,7 +250,10 @@ def images(rng: Random) -> bytes:
             shape: Any = [6, 4, 4] if key.startswith("x") else [6]
             if g.chance(rng, 0.2):
                 shape = rng.choice(SHAPES)
-            data = np.arange(6).tobytes() if key[0] == "y" else bytes(384)
+            labels = [0, 1, 2, 0, 1, 2]
+            if g.chance(rng, 0.2):
+                labels[0] = rng.choice([-1, 7, 10**6, 10**12, 2**63 - 1, -(2**63)])
+            data = np.array(labels).tobytes() if key[0] == "y" else bytes(384)
             found[key] = (shape, data)
     return _npz_of_kinds(rng, found)
 
@@ -250,7 +267,9 @@ def sharded(rng: Random, folder: Path) -> Path:
             (folder / shard).write_bytes(data)
         try:
             length = int.from_bytes(data[:8], "little")
-            keys = [k for k in [*json.loads(data[8 : 8 + length])] if k != "__metadata__"]
+            keys = [
+                k for k in [*json.loads(data[8 : 8 + length])] if k != "__metadata__"
+            ]
         except (ValueError, TypeError, RecursionError):
             keys = ["a.weight"]
         index["weight_map"] |= dict.fromkeys(map(str, keys), shard)

@@ -1,7 +1,7 @@
 """Every reader with the files that it is given, used as the commands use it.
 
-A target writes one file (or folder) and reads it. It returns whether the file was taken;
-a refusal is a `BalancerError` in one line that names the file. Anything else is a failure.
+A target writes one file (or folder) and reads it. It returns whether the file was
+taken; a refusal is a `BalancerError` that names the file. Anything else is a failure.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from . import seeds
 from . import text_inputs as texts
 
 MOST_SAID = 4096  # characters of a refusal
+TORCH = ("torch", "spikingjelly")
 MOST_READ = 2**22  # weights of layers that are worked on here
 
 Read = Callable[[Path], object]
@@ -44,10 +45,13 @@ class Target:
         Writes an input into a folder and returns its path.
     read : callable
         Reads it.
+    needs : tuple of str
+        Modules beside those of the default installation.
     """
 
     write: Callable[[Random, Path], Path]
     read: Read
+    needs: tuple[str, ...] = ()
 
     def check(self, rng: Random, folder: Path) -> bool:
         """Write and read one input; whether it was taken.
@@ -115,7 +119,9 @@ def read_ticket(path: Path) -> None:
             schedules={layer.name: layer.read_schedules() for layer in ticket.layers},
         )
         report = evaluate(
-            network.workloads, Accelerator.load("u-ticket"), count_effective(ticket)(None)
+            network.workloads,
+            Accelerator.load("u-ticket"),
+            count_effective(ticket)(None),
         )
         json.loads(report.to_json(), parse_constant=_no_number)
 
@@ -271,7 +277,13 @@ def read_run(path: Path) -> None:
         folder.load_checkpoint,
         folder.load_rewind,
     )
-    names = ("report.json", "report.json", "round-00.safetensors", "checkpoint.pt", "rewind.pt")
+    names = (
+        "report.json",
+        "report.json",
+        "round-00.safetensors",
+        "checkpoint.pt",
+        "rewind.pt",
+    )
     for read, name in zip(reads, names, strict=True):
         if name == path.name:
             with _about(path):
@@ -283,7 +295,7 @@ def read_images(path: Path) -> None:
     from snn import load_data
 
     with _about(path):
-        load_data(str(path))
+        load_data(str(path), validation=0.0)
 
 
 def run_command(path: Path) -> None:
@@ -352,15 +364,16 @@ def _targets() -> dict[str, Target]:
         "safetensors": Target(_file("a.safetensors", arrays.safetensors), read_ticket),
         "npz": Target(_file("a.npz", arrays.npz), read_ticket),
         "shards": Target(write_sharded, read_ticket),
-        "torch": Target(_file("a.pt", torch_file), read_ticket),
-        "onnx": Target(_file("a.onnx", onnx_model), read_ticket),
+        "torch": Target(_file("a.pt", torch_file), read_ticket, TORCH),
+        "onnx": Target(_file("a.onnx", onnx_model), read_ticket, ("onnx",)),
         "balance": Target(_file("a.safetensors", arrays.safetensors), balance),
         "scores": Target(_file("scores.npz", arrays.npz), read_scores),
         "spikes": Target(_file("spikes.npz", arrays.spikes), read_spikes),
-        "images": Target(_file("images.npz", arrays.images), read_images),
+        "images": Target(_file("images.npz", arrays.images), read_images, TORCH),
         "masks": Target(
             _file("m.npz", lambda rng: seeds.mutated_npz(rng, seeds.masks())),
             read_mask_file,
+            TORCH,
         ),
         "streams": Target(
             _file("s.npz", lambda rng: seeds.mutated_npz(rng, seeds.streams())),
@@ -369,24 +382,32 @@ def _targets() -> dict[str, Target]:
         "accelerator": Target(
             _file("accelerator.yaml", yaml(seeds.ACCELERATORS)), read_accelerator
         ),
-        "geometry": Target(_file("geometry.yaml", yaml(seeds.GEOMETRIES)), read_geometry),
+        "geometry": Target(
+            _file("geometry.yaml", yaml(seeds.GEOMETRIES)), read_geometry
+        ),
         "map": Target(_file("map.yaml", yaml(seeds.MAPS)), read_map),
-        "config": Target(_file("lottery.toml", toml(seeds.CONFIGS)), read_config),
+        "config": Target(
+            _file("lottery.toml", toml(seeds.CONFIGS)), read_config, TORCH
+        ),
         "sweep": Target(_file("sweep.toml", toml(seeds.SWEEPS)), read_sweep),
         "rows": Target(
-            _file("rows.jsonl", lambda rng: texts.json_lines(rng, seeds.ROWS)), read_rows
+            _file("rows.jsonl", lambda rng: texts.json_lines(rng, seeds.ROWS)),
+            read_rows,
         ),
         "log": Target(
-            _file("log.jsonl", lambda rng: texts.json_lines(rng, seeds.LOG)), read_log
+            _file("log.jsonl", lambda rng: texts.json_lines(rng, seeds.LOG)),
+            read_log,
+            TORCH,
         ),
         "comparison": Target(
-            _file("comparison.json", lambda rng: texts.json_text(rng, seeds.COMPARISON)),
+            _file(
+                "comparison.json", lambda rng: texts.json_text(rng, seeds.COMPARISON)
+            ),
             read_comparison,
+            TORCH,
         ),
-        "run": Target(write_run, read_run),
-        "command": Target(
-            _file("command.json", seeds.command), run_command
-        ),
+        "run": Target(write_run, read_run, TORCH),
+        "command": Target(_file("command.json", seeds.command), run_command),
     }
 
 

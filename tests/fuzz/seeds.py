@@ -6,6 +6,7 @@ import io
 import json
 import struct
 import tempfile
+import warnings
 import zipfile
 from functools import cache
 from pathlib import Path
@@ -73,7 +74,11 @@ CONFIGS = [
 SWEEPS = [
     {"pes": [4, 8], "sparsity": 0.9, "method": ["lth", "optimal"], "seed": 1},
     {"accelerator": "sata", "description": {"frequency_hz": 1e6}, "by_layer": True},
-    {"map": ["banked", "2:4"], "budget": 100, "grid": [{"pes": 4}, {"scope": "global"}]},
+    {
+        "map": ["banked", "2:4"],
+        "budget": 100,
+        "grid": [{"pes": 4}, {"scope": "global"}],
+    },
     {"spike_rate": 0.1, "timesteps": 4, "order": "optimized", "masks": False},
 ]
 MAPS = [
@@ -88,10 +93,38 @@ GEOMETRIES = [
     {"layers": {"a": {"input_shape": [4, 4, 4], "dilation": [1, 1], "groups": 1}}},
 ]
 FORMULAS = (
-    *("out", "out // 0", "in % 0", "out ** out", "9" * 5000, "(" * 200, "-" * 3000 + "out"),
-    *("out % pes", "row * col", "out << 99", "__import__('os')", "out.real", "out if in else 1"),
-    *("2 ** 2 ** 2 ** out", "out * 9999999999999999999", "in + 1j", "f'{out}'", "lambda: 1"),
-    *("min(out, in)", "out // 4 # x", "out\n// 4", "0x10 + out", "1e9 * out", "copies + out"),
+    *(
+        "out",
+        "out // 0",
+        "in % 0",
+        "out ** out",
+        "9" * 5000,
+        "(" * 200,
+        "-" * 3000 + "out",
+    ),
+    *(
+        "out % pes",
+        "row * col",
+        "out << 99",
+        "__import__('os')",
+        "out.real",
+        "out if in else 1",
+    ),
+    *(
+        "2 ** 2 ** 2 ** out",
+        "out * 9999999999999999999",
+        "in + 1j",
+        "f'{out}'",
+        "lambda: 1",
+    ),
+    *(
+        "min(out, in)",
+        "out // 4 # x",
+        "out\n// 4",
+        "0x10 + out",
+        "1e9 * out",
+        "copies + out",
+    ),
 )
 
 
@@ -229,6 +262,7 @@ def _good(folder: Path) -> Path:
 def mutated_npz(rng: Random, good: bytes) -> bytes:
     """Change the metadata of a good file, one of its arrays, or its bytes."""
     packed = io.BytesIO()
+    warnings.filterwarnings("ignore", "Duplicate name")
     with zipfile.ZipFile(io.BytesIO(good)) as old, zipfile.ZipFile(packed, "w") as new:
         chosen = rng.choice(old.namelist())
         for name in old.namelist():

@@ -10,10 +10,37 @@ from typing import Any
 from . import grammar as g
 
 SPECIAL_YAML = (
-    *("a: &a [*a]", "&a {*a : 1}", "!!python/object/apply:os.system ['true']", "? [a]\n: b"),
-    *("a: 2001-99-99", "a: !!int x", "a: !!float x", "a: !!binary x", "a: !!timestamp x"),
-    *("<<: 1", "<<: [a]", "a: =", "a: *b", "--- a\n--- b", "%YAML 9.9\n---\na", "a: 190:99"),
-    *("a: !!set {1}", "a: !!omap [1]", "a: !!bool x", "a: 0b2", "a: 0x", "a: 1_0", "\ta: 1"),
+    *(
+        "a: &a [*a]",
+        "&a {*a : 1}",
+        "!!python/object/apply:os.system ['true']",
+        "? [a]\n: b",
+    ),
+    *(
+        "a: 2001-99-99",
+        "a: !!int x",
+        "a: !!float x",
+        "a: !!binary x",
+        "a: !!timestamp x",
+    ),
+    *(
+        "<<: 1",
+        "<<: [a]",
+        "a: =",
+        "a: *b",
+        "--- a\n--- b",
+        "%YAML 9.9\n---\na",
+        "a: 190:99",
+    ),
+    *(
+        "a: !!set {1}",
+        "a: !!omap [1]",
+        "a: !!bool x",
+        "a: 0b2",
+        "a: 0x",
+        "a: 1_0",
+        "\ta: 1",
+    ),
     *("a: !!null x", "!!map [1]", "a: !!pairs [1, 2]", "a: 0o9", "a: 09", "a: ._"),
 )
 
@@ -36,7 +63,9 @@ def yaml_text(rng: Random, known: Any) -> bytes:
     if kind == 0:
         text = bomb(rng)
     elif kind == 1:
-        text = g.nested(rng, rng.choice(["[", "{a: ", "- ", "? ", "!a ", "&a [", "*a"]), "]")
+        text = g.nested(
+            rng, rng.choice(["[", "{a: ", "- ", "? ", "!a ", "&a [", "*a"]), "]"
+        )
     elif kind == 2:
         text = rng.choice(SPECIAL_YAML)
     elif kind == 3:
@@ -68,8 +97,19 @@ def toml_text(rng: Random, known: dict[str, Any]) -> bytes:
         made = made if isinstance(made, dict) else known
         text = "".join(f"{_key(k)} = {_toml(v)}\n" for k, v in made.items())
         if g.chance(rng, 0.1):
-            text += rng.choice(["a = 1\na = 2\n", "[a]\n[a]\n", "a.b=1\na=2\n", "a = 1979-99-99\n",
-                                "a = 25:61:00\n", "a = 0x\n", "a = '''", "\x00", "a = \"\\ud800\""])
+            text += rng.choice(
+                [
+                    "a = 1\na = 2\n",
+                    "[a]\n[a]\n",
+                    "a.b=1\na=2\n",
+                    "a = 1979-99-99\n",
+                    "a = 25:61:00\n",
+                    "a = 0x\n",
+                    "a = '''",
+                    "\x00",
+                    'a = "\\ud800"',
+                ]
+            )
     return g.maybe_damaged(rng, text.encode("utf-8", "replace"), 0.2)
 
 

@@ -18,7 +18,9 @@ def state(rng: Random) -> dict[Any, Any]:
     for name in names[: rng.randint(1, 3)]:
         found[f"{name}.weight"] = tensor(rng)
         if g.chance(rng, 0.2):
-            role = rng.choice(["mask", "score", "bias", "order", "weight_orig", "rates"])
+            role = rng.choice(
+                ["mask", "score", "bias", "order", "weight_orig", "rates"]
+            )
             found[f"{name}.{role}"] = tensor(rng)
     if g.chance(rng, 0.2):
         key: Any = rng.choice([g.text(rng), 3, None, (1, 2), 1.5])
@@ -30,12 +32,16 @@ def tensor(rng: Random) -> Any:
     """Draw a tensor; every second one is plain."""
     import torch
 
-    shape = rng.choice([(8, 4, 3, 3), (10, 32), (8, 8), (4, 4), (8,), (), (0, 8), (2,) * 9])
+    shape = rng.choice(
+        [(8, 4, 3, 3), (10, 32), (8, 8), (4, 4), (8,), (), (0, 8), (2,) * 9]
+    )
     plain = torch.ones(shape)
     if g.chance(rng, 0.5):
         return plain
     kinds = [
-        lambda: torch.ones(1).expand(2**rng.choice([10, 20, 34]), 2**rng.choice([2, 20])),
+        lambda: torch.ones(1).expand(
+            2 ** rng.choice([10, 20, 34]), 2 ** rng.choice([2, 20])
+        ),
         lambda: torch.ones(8, 8).to_sparse(),
         lambda: torch.ones(8, 8).to_sparse_csr(),
         lambda: torch.ones(8, 8).to_sparse_bsr((2, 2)),
@@ -47,13 +53,16 @@ def tensor(rng: Random) -> Any:
         lambda: torch.ones(8, 8).to(torch.bfloat16),
         lambda: torch.quantize_per_tensor(torch.ones(8, 8), 0.1, 0, torch.qint8),
         lambda: torch.ones(8, 8).to(rng.choice([torch.bool, torch.int8, torch.int64])),
-        lambda: torch.full((8, 8), rng.choice([float("nan"), float("inf"), 1e38, -1e-45])),
+        lambda: torch.full(
+            (8, 8), rng.choice([float("nan"), float("inf"), 1e38, -1e-45])
+        ),
         lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]),
         lambda: torch.ones(8, 8).t(),
         lambda: torch.ones(8, 8)[::2, ::3],
         lambda: torch.nn.Parameter(torch.ones(8, 8)),
-        lambda: torch.sparse_coo_tensor(torch.zeros(2, 0, dtype=torch.long), torch.ones(0),
-                                        (2**30, 2**30)),
+        lambda: torch.sparse_coo_tensor(
+            torch.zeros(2, 0, dtype=torch.long), torch.ones(0), (2**30, 2**30)
+        ),
     ]
     return rng.choice(kinds)()
 

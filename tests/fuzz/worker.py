@@ -37,7 +37,7 @@ class Hang(BaseException):
 
 
 def seed_of(target: str, number: int) -> int:
-    """Return the seed of an input: the same on every machine, another for each reader."""
+    """Return the seed of an input: the same everywhere, another for each reader."""
     digest = hashlib.sha256(f"{target} {number}".encode()).digest()
     return int.from_bytes(digest[:8], "little")
 
@@ -66,7 +66,9 @@ def watch_writes(folder: Path, found: list[str]) -> None:
                 found.append(f"opened {args[0]} to write")
         elif event in _CHANGES:
             found.extend(
-                f"{event} {path}" for path in args[: _CHANGES[event]] if not inside(path)
+                f"{event} {path}"
+                for path in args[: _CHANGES[event]]
+                if not inside(path)
             )
         elif event in _NEVER:
             found.append(event)
@@ -76,17 +78,17 @@ def watch_writes(folder: Path, found: list[str]) -> None:
 
 @contextlib.contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raise `Hang` after some seconds."""
+    """Raise `Hang` after some seconds of processor time."""
 
     def expired(number: int, frame: FrameType | None) -> None:
         raise Hang(f"more than {seconds} s")
 
-    signal.signal(signal.SIGALRM, expired)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.signal(signal.SIGPROF, expired)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def emptied(folder: Path) -> None:
@@ -99,7 +101,10 @@ def emptied(folder: Path) -> None:
 
 
 def checked(
-    check: Callable[[random.Random, Path], bool], seed: int, folder: Path, written: list[str]
+    check: Callable[[random.Random, Path], bool],
+    seed: int,
+    folder: Path,
+    written: list[str],
 ) -> tuple[str, str | None]:
     """Read one input.
 
@@ -129,7 +134,9 @@ def checked(
 def _place(error: BaseException) -> str:
     """Name the innermost line of ours that an error passed."""
     frames = traceback.extract_tb(error.__traceback__)
-    ours = [f for f in frames if re.search(r"/(balancer|hwmodel|snn|cli)[/.]", f.filename)]
+    ours = [
+        f for f in frames if re.search(r"/(balancer|hwmodel|snn|cli)[/.]", f.filename)
+    ]
     frame = (ours or frames)[-1]
     name = frame.filename.replace(f"{ROOT}/", "")
     return f"{name}:{frame.lineno}"
@@ -146,11 +153,10 @@ def main() -> int:
     inputs.mkdir()
     os.chdir(inputs)
     os.environ["TMPDIR"] = str(folder)
-    warmed = [0]
-    with contextlib.suppress(Exception):
-        for warmed[0] in range(20):  # loads what the reader loads, before the limit
-            checked(check, seed_of(target, warmed[0]), inputs, [])
-            emptied(inputs)
+    for number in range(12):  # loads what the reader loads, before the limits
+        with contextlib.suppress(Exception):
+            check(random.Random(seed_of(target, number)), inputs)
+        emptied(inputs)
     written: list[str] = []
     watch_writes(folder, written)
     limit_memory()
