@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from balancer.errors import malformed, naming
+from balancer.errors import MALFORMED
 from balancer.text_files import read_text_file
 from snn.lottery.comparison import ComparisonError, MethodComparison, Run
 from snn.lottery.config import LotteryConfig
@@ -33,9 +33,12 @@ def read_comparison(path: Path | str) -> MethodComparison:
     """
     path = Path(path)
     known = read_text_file("JSON", path, ComparisonError)
-    text = "is no comparison.json of `lottery --compare`"
-    with naming(path), malformed(ComparisonError, text):
+    try:
         return MethodComparison.from_dict(known)
+    except MALFORMED as error:  # those of its configuration are among them
+        raise ComparisonError(
+            f"is no comparison.json of `lottery --compare` ({error!r})", about=path
+        ) from error
 
 
 def merge_comparisons(*comparisons: MethodComparison) -> MethodComparison:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 
 from balancer import Schedule
-from balancer.errors import BalancerError, malformed
+from balancer.errors import MALFORMED, BalancerError, malformed
 from balancer.files.atomic import replacing
 from balancer.text_files import read_text_file
 from balancer.valid_json import to_json
@@ -313,10 +313,13 @@ class RunFolder:
         path = self.path / "report.json"
         if not path.exists():
             return None
-        report = read_text_file("JSON", path, StoreError)
-        damaged = "is damaged; remove it, and go on with --resume"
-        with malformed(StoreError, damaged, about=path):
-            return read(report)
+        try:
+            return read(read_text_file("JSON", path, StoreError))
+        except MALFORMED as error:  # those of the text are among them
+            said = str(error).removeprefix(f"{path}: ")
+            raise StoreError(
+                f"{path} is damaged ({said}); remove it, and go on with --resume"
+            ) from error
 
 
 def _tensors(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, torch.Tensor]:

@@ -32,6 +32,9 @@ SHARES = {
 }
 
 
+_running: set[subprocess.Popen[str]] = set()  # to be ended with this process
+
+
 @dataclass
 class Tally:
     """What came of the inputs of one reader."""
@@ -48,6 +51,8 @@ class Tally:
         for line in lines:
             if "wrong" in line:
                 place = line["wrong"].partition(": ")[0]
+                if place not in self.examples:
+                    print(f"failure: {line['wrong']}", file=sys.stderr, flush=True)
                 self.examples.setdefault(place, (line["number"], line["wrong"]))
             else:
                 self.counts.update(line["counts"])
@@ -103,6 +108,7 @@ def _process(
         cwd=ROOT,
         env=environment,
     )
+    _running.add(process)
     last, since, how = -1, time.monotonic(), None
     while True:
         try:
@@ -115,6 +121,7 @@ def _process(
             elif time.monotonic() - since > STUCK:
                 process.kill()
                 how = f"Hang beyond {STUCK} s"
+    _running.discard(process)
     lines = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
     at = int.from_bytes((folder / "progress").read_bytes(), "little")
     if process.returncode and how is None:
@@ -162,6 +169,7 @@ def main() -> int:
     asked = parser.parse_args()
     tallies = {target: Tally() for target in asked.readers}
     begun = time.perf_counter()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with concurrent.futures.ThreadPoolExecutor(asked.jobs) as pool:
         running = {
             pool.submit(run_chunk, *chunk): chunk[0]
@@ -177,7 +185,9 @@ def main() -> int:
                         f"\r{done} of {len(running)} processes", end="", file=sys.stderr
                     )
         except KeyboardInterrupt:
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in [*_running]:
+                process.terminate()
             print("stopped; what follows is of the inputs read so far")
     return _print(tallies, asked.keep, time.perf_counter() - begun)
 

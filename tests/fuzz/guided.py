@@ -14,11 +14,11 @@ from pathlib import Path
 
 import atheris
 
+from .worker import emptied, time_limit
+
 OURS = ["balancer", "hwmodel", "snn"]
 with atheris.instrument_imports(include=OURS):
     from .readers import TARGETS
-
-from .worker import emptied, time_limit
 
 SECONDS = 20
 
