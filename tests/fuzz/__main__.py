@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ SHARES = {
 }
 
 
+_stopping = threading.Event()
 _running: set[subprocess.Popen[str]] = set()  # to be ended with this process
 
 
@@ -71,7 +73,7 @@ class Tally:
 def run_chunk(target: str, first: int, count: int) -> list[tuple[str, Any]]:
     """Read some inputs in a process of their own; go on behind one that ends it."""
     found: list[tuple[str, Any]] = []
-    while count > 0:
+    while count > 0 and not _stopping.is_set():
         folder = Path(tempfile.mkdtemp(prefix="fuzz-", dir=_memory_folder()))
         try:
             (folder / "progress").write_bytes(first.to_bytes(8, "little"))
@@ -79,7 +81,7 @@ def run_chunk(target: str, first: int, count: int) -> list[tuple[str, Any]]:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         found.append(("lines", lines))
-        if how is None:
+        if how is None or _stopping.is_set():
             break
         found.append(("killed", (at, how)))
         if at > first:  # the counts of those before are in no report
@@ -185,6 +187,7 @@ def main() -> int:
                         f"\r{done} of {len(running)} processes", end="", file=sys.stderr
                     )
         except KeyboardInterrupt:
+            _stopping.set()
             pool.shutdown(wait=False, cancel_futures=True)
             for process in [*_running]:
                 process.terminate()
