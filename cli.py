@@ -94,6 +94,10 @@ def _status_of(argv: Sequence[str], stop: StopSignal) -> int:
         return _fail(str(error), stop.status)
     except UsageError as error:
         return _fail(str(error), 2)
+    except MemoryError as error:
+        if debug:
+            raise
+        return _fail(f"more memory is needed than there is ({error})", 1)
     except (ValueError, OSError, WorkFailedError) as error:
         if debug and not isinstance(error, WorkFailedError):
             raise

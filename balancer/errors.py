@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+MOST_SAID = 1600  # characters of a text, or of a name before it
+
 
 class BalancerError(ValueError):
     """Input that cannot be worked with.
@@ -17,7 +19,8 @@ class BalancerError(ValueError):
     Parameters
     ----------
     text : str
-        What is wrong, what is accepted, and how to mend it.
+        What is wrong, what is accepted, and how to mend it. Of a text longer than
+        `MOST_SAID`, as names from hostile files make it, the middle is left out.
     about : object, optional
         The file or layer that is at fault; its name goes before the text.
 
@@ -28,7 +31,8 @@ class BalancerError(ValueError):
     """
 
     def __init__(self, text: str, *, about: object = None) -> None:
-        super().__init__(text if about is None else f"{about}: {text}")
+        said = shortened(text)
+        super().__init__(said if about is None else f"{shortened(str(about))}: {said}")
         self.culprits: tuple[str, ...] = () if about is None else (str(about),)
 
 
@@ -54,6 +58,68 @@ class VerificationError(BalancerError):
 
 class SolverUnavailableError(BalancerError):
     """A solver that has no answer; the message is the reason for the fallback."""
+
+
+# What code raises on structures that are not as it expects.
+MALFORMED = (
+    *(ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError),
+    *(TypeError, ValueError),
+)
+
+
+@contextmanager
+def malformed(
+    kind: type[BalancerError], text: str, about: object = None
+) -> Iterator[None]:
+    """Say of a file that its structure is another, whatever that breaks in here.
+
+    For code that takes apart what a program has written, and not a person: where
+    something is missing, each field need not be checked by itself.
+
+    Parameters
+    ----------
+    kind : type of BalancerError
+        What to raise.
+    text : str
+        What is wrong and how to mend it; the detail comes behind it in brackets.
+    about : object, optional
+        The file.
+
+    Raises
+    ------
+    BalancerError
+        Of the type `kind`.
+
+    Examples
+    --------
+    >>> from balancer.errors import TicketError, malformed
+    >>> with malformed(TicketError, "is no report of ours", about="report.json"):
+    ...     {}["layers"]
+    Traceback (most recent call last):
+    balancer.errors.TicketError: report.json: is no report of ours ('layers')
+    """
+    try:
+        yield
+    except BalancerError:
+        raise
+    except MALFORMED as problem:
+        detail = " ".join(str(problem).split()) or type(problem).__name__
+        raise kind(f"{text} ({detail})", about=about) from problem
+
+
+def shortened(text: str, most: int = MOST_SAID) -> str:
+    """Leave out the middle of a text that is too long for a line.
+
+    Examples
+    --------
+    >>> from balancer.errors import shortened
+    >>> shortened("a" * 70_000, 20)
+    'aaaaaaaaaaaa … aaaaa'
+    """
+    if len(text) <= most:
+        return text
+    last = most // 4
+    return f"{text[: most - last - 3]} … {text[-last:]}"
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from balancer.maps.own_maps import ENDINGS, own_map
+from balancer.text_files import parse_text, text_of_file
 from hwmodel.errors import AcceleratorError, MixedNodesWarning
 from hwmodel.sections import (
     BitWidths,
@@ -132,8 +133,8 @@ class Accelerator(Section):
             text = (PRESETS / f"{given}.yaml").read_text(encoding="utf-8")
         else:
             try:
-                text = Path(given).read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
+                text = text_of_file("YAML", Path(given), AcceleratorError)
+            except AcceleratorError as error:
                 raise AcceleratorError(
                     f"accelerator {given!r} is neither a preset "
                     f"({', '.join(cls.names())}) nor a readable YAML file: {error}"
@@ -148,11 +149,7 @@ class Accelerator(Section):
 
         A mapping's file is looked for in `folder`, by default in the working folder.
         """
-        try:
-            data = yaml.safe_load(text)
-        except (yaml.YAMLError, RecursionError) as error:
-            detail = " ".join(str(error).split())
-            raise AcceleratorError(f"{origin}: not YAML: {detail}") from None
+        data = parse_text("YAML", text, AcceleratorError, about=origin)
         if not isinstance(data, dict):
             raise AcceleratorError(
                 f"{origin}: a YAML mapping with the fields "

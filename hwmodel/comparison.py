@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from balancer.valid_json import to_json
 from hwmodel.errors import HardwareModelError
 from hwmodel.report import Report, rows_to_csv
 
@@ -147,7 +147,7 @@ class ReportComparison:
 
     def to_json(self) -> str:
         """Write `to_dict` as JSON."""
-        return json.dumps(self.to_dict(), indent=2, allow_nan=False)
+        return to_json(self.to_dict(), indent=2)
 
     def to_csv(self) -> str:
         """Write `rows` as CSV with a header line."""

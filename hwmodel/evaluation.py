@@ -106,7 +106,13 @@ def _evaluate_calls(
                 f"two layers are named {first.name!r}, and have different masks; calls "
                 "of one layer share its mask: give different layers different names"
             )
-    reports = [evaluate_layer(call, accelerator) for call in calls]
+    try:
+        reports = [evaluate_layer(call, accelerator) for call in calls]
+    except MemoryError as error:
+        raise WorkloadError(
+            f"layer {first.name!r}: it needs more memory than there is; evaluate fewer "
+            "samples, or smaller inputs"
+        ) from error
     if not others:
         return reports[0]
     activity = sum((report.activity for report in reports), Activity())

@@ -18,9 +18,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import yaml
 from pydantic import Field, ValidationError
 
+from balancer.text_files import read_text_file
 from hwmodel.errors import WorkloadError
 from hwmodel.sections import Section, Whole, WholeOrZero
 from hwmodel.validation import explain
@@ -119,8 +119,4 @@ def _validated(model: type[Given], fields: Any, origin: str) -> Given:
 
 
 def _read(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        detail = " ".join(str(error).split())
-        raise WorkloadError(f"{path}: no readable YAML: {detail}") from None
+    return read_text_file("YAML", path, WorkloadError, "a geometry is a YAML file")

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from balancer.errors import TicketError, naming
+from balancer.errors import TicketError, malformed, naming
 
 # Axes of the kernels by how many they are, written as `balancer.open_ticket` has them.
 KERNELS = {1: "w", 2: "hw", 3: "dhw"}
@@ -100,7 +100,8 @@ def open_onnx_arrays(path: Path) -> OnnxArrays:
                 f"no readable ONNX model ({_first_line(error)})"
             ) from error
         found = OnnxArrays(path)
-        _collect(model.graph, found, {})
+        with malformed(TicketError, "its graph cannot be followed; export it anew"):
+            _collect(model.graph, found, {})
         return found
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
 from balancer import network_utilization
+from balancer.valid_json import to_json
 from hwmodel.accelerator import Accelerator
 from hwmodel.activity import Activity, Number
 from hwmodel.energy import Energy
@@ -285,7 +285,7 @@ class Report:
 
     def to_json(self) -> str:
         """Write `to_dict` as JSON; figures that need work or energy may be null."""
-        return json.dumps(self.to_dict(), indent=2, allow_nan=False)
+        return to_json(self.to_dict(), indent=2)
 
     def to_csv(self) -> str:
         """Write `rows` as CSV with a header line."""

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from balancer.errors import MALFORMED
+from balancer.files.array_files import NpzFile
 from hwmodel.errors import WorkloadError
 
 BITS, SHAPE = ".bits", ".shape"  # endings of the arrays of a layer
@@ -95,8 +97,8 @@ def load_spikes(path: str | Path) -> dict[str, npt.NDArray[np.uint8]]:
     {'linear': array([[[1, 0, 1]]], dtype=uint8)}
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
+        file = NpzFile(Path(path))
+        arrays = {name: file.read(name) for name in file.shapes()}
         found = {
             key.removesuffix(BITS): _unpacked(arrays, key.removesuffix(BITS))
             for key in arrays
@@ -108,10 +110,11 @@ def load_spikes(path: str | Path) -> dict[str, npt.NDArray[np.uint8]]:
                 found[name] = _plain(name, array)
         if not found:
             raise ValueError("it holds no array")
-    except Exception as error:  # zip, zlib and NumPy fail in many ways on damage
+    except MALFORMED as error:  # those of the file are among them
         raise WorkloadError(
-            f"{path}: no file of spikes, as hwmodel.save_spikes writes them or with an "
-            f"array of zeros and ones for each layer: {error}"
+            "no file of spikes, as hwmodel.save_spikes writes them or with an array of "
+            f"zeros and ones for each layer: {str(error).removeprefix(f'{path}: ')}",
+            about=path,
         ) from None
     return found
 

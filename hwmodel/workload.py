@@ -21,7 +21,7 @@ from hwmodel.errors import WorkloadError
 Pair: TypeAlias = tuple[int, int]
 PairField: TypeAlias = Literal["stride", "padding", "dilation"]
 SIZES = {2: ",", 3: ", length", 4: ", height, width"}  # by the axes of the weights
-MOST_STEPS, MOST_OPERATIONS = 2**20, 2**53
+MOST_STEPS, MOST_INPUTS, MOST_OPERATIONS = 2**20, 2**28, 2**53
 
 
 def has_model(shape: Sequence[int]) -> bool:
@@ -297,7 +297,13 @@ class LayerWorkload:
     def _checked_rate(
         self, rate: float | Sequence[float] | FloatArray
     ) -> float | FloatArray:
-        rates = np.asarray(rate, dtype=float)
+        try:
+            rates = np.asarray(rate, dtype=float)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise self._error(
+                f"`spike_rate` holds no numbers ({error}); needed: one from 0 to 1, or "
+                "one for each input channel"
+            ) from error
         if rates.ndim == 2 and rates.shape[1] == self.image[0]:
             raise self._error(
                 f"`spike_rate` has a time axis of {len(rates)} steps and `timesteps` "
@@ -337,6 +343,18 @@ class LayerWorkload:
                 f"many; accepted: {MOST_STEPS} time steps, and 2**53 weights x pixels "
                 "x time steps"
             )
+        inputs = math.prod(a + 2 * b for a, b in self._padded_sizes()) * self.runs
+        if inputs > MOST_INPUTS:
+            raise self._error(
+                f"`input_shape` {self.input_shape} with `padding` {self.padding} in "
+                f"{self.runs} time steps has {inputs:,} inputs; at most "
+                f"{MOST_INPUTS:,} are accepted"
+            )
+
+    def _padded_sizes(self) -> Sequence[Pair]:
+        channels, height, width = self.image
+        down, right = self.pairs("padding")
+        return (channels, 0), (height, down), (width, right)
 
     def _whole(self, field: str, value: int | None, least: int = 1) -> None:
         whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)

@@ -18,6 +18,8 @@ FLOORS = {
             "array_types",
             "defaults",
             "errors",
+            "text_files",
+            "valid_json",
             "maps",
             "program",
             "metrics",

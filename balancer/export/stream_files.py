@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from balancer.array_types import AnyArray
-from balancer.errors import TicketError, naming
+from balancer.errors import TicketError, malformed, naming
 from balancer.export.layer_streams import LayerStreams
 from balancer.export.mem_folder import folder_name, read_layer, write_layer
 from balancer.export.stored_layer import TABLES, StoredLayer
@@ -115,11 +115,13 @@ def read_streams(path: str | os.PathLike[str]) -> dict[str, LayerStreams]:
     (np.int64(130), (64, 32, 3, 3))
     """
     path = Path(path)
-    with naming(path):
+    damaged = malformed(TicketError, "its streams are damaged; export them anew")
+    with naming(path), damaged:
         if path.is_dir():
             known = _of_streams(description_of(path))
             stored = [
-                read_layer(path / entry["folder"], entry) for entry in known["layers"]
+                read_layer(path / Path(entry["folder"]).name, entry)
+                for entry in known["layers"]
             ]
         else:
             file = open_arrays(path)

@@ -30,6 +30,7 @@ from balancer.files.safetensors_files import (
 from balancer.files.signatures import misnamed
 
 METADATA = "__metadata__"  # the array of an .npz file that holds the metadata as JSON
+MOST_UNPACKED = 1032  # bytes that deflate makes of one, at most (zlib's manual)
 NUMBERS = "biufc"  # NumPy's kinds of numbers: bool, integers, floating, complex
 
 
@@ -68,6 +69,7 @@ class NpzFile:
         with self._readable(), zipfile.ZipFile(self.path) as archive:
             found: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
             for member in archive.namelist():
+                self._check_packing(archive.getinfo(member))
                 with archive.open(member) as stream:
                     version = np.lib.format.read_magic(stream)
                     header = (
@@ -98,6 +100,23 @@ class NpzFile:
                     )
                 found[name] = shape, dtype
             return found
+
+    def _check_packing(self, member: zipfile.ZipInfo) -> None:
+        """Refuse what unpacks to more than its bytes can hold."""
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise TicketError(
+                f"{member.filename} is compressed by method {member.compress_type}; "
+                "stored (0) or deflated (8) is accepted, as `numpy.savez` and "
+                "`numpy.savez_compressed` do",
+                about=self.path,
+            )
+        if member.file_size > MOST_UNPACKED * (member.compress_size + 1):
+            raise TicketError(
+                f"{member.filename} is said to unpack from {member.compress_size:,} "
+                f"bytes to {member.file_size:,}, which no compression here does; copy "
+                "the file anew",
+                about=self.path,
+            )
 
     def read(self, name: str) -> AnyArray:
         """Load one array."""

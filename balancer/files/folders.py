@@ -14,6 +14,7 @@ from balancer.errors import TicketError
 from balancer.files.atomic import missing_folders, remove_empty
 from balancer.files.parts import FORMER, part_folder
 from balancer.files.write_errors import writing
+from balancer.text_files import read_text_file
 
 DESCRIPTION = "export.json"
 """The file that every exported folder has, and by which it is known."""
@@ -93,10 +94,10 @@ def description_of(folder: Path) -> dict[str, Any]:
     """
     path = folder / DESCRIPTION
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
+        known = read_text_file("JSON", path, TicketError)
         if known["exported_by"].startswith(_MAKER):
             return dict(known)
-    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
+    except (TicketError, KeyError, TypeError, AttributeError):
         pass
     raise TicketError(
         f"no description of an export; the {DESCRIPTION} of one is needed", about=path

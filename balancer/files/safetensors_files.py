@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from balancer.array_types import AnyArray
 from balancer.errors import TicketError
 from balancer.files.number_formats import widen
+from balancer.text_files import parse_text, read_text_file
 
 Found = TypeVar("Found")
 INDEX = ".safetensors.index"  # in the name of an index of shards
@@ -145,10 +146,7 @@ class ShardedFile:
         return shards
 
     def _index(self) -> dict[str, Any]:
-        try:
-            index = json.loads(self.path.read_text("utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise TicketError(f"no readable JSON ({error})", about=self.path) from error
+        index = read_text_file("JSON", self.path, TicketError)
         return index if isinstance(index, dict) else {}
 
 
@@ -172,8 +170,8 @@ def ticket_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
 def mapping_of(text: str) -> dict[str, Any]:
     """Read a mapping from JSON; empty where the text holds something else."""
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
+        found = parse_text("JSON", text, TicketError)
+    except TicketError:
         return {}
     return found if isinstance(found, dict) else {}
 

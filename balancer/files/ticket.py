@@ -252,6 +252,8 @@ def _known_axes(
 ) -> dict[str, KnownAxes]:
     shapes, known = file.shapes(), {}
     for name, roles in found.arrays.items():
+        if name in found.clashes:  # it is read no further
+            continue
         keys = (roles.get(role) for role in ("weight", "unpruned", "score", "mask"))
         key = next((key for key in keys if key is not None), None)
         axes = None if key is None else axes_of(name, key, shapes, said)

@@ -20,6 +20,7 @@ from balancer.maps.formulas import AXES, COPY, SIZES, Formula, axes_of
 from balancer.maps.kinds import MapKind
 from balancer.maps.labels import labelled
 from balancer.maps.layout import LayerShape, Layout, whole_number
+from balancer.text_files import read_text_file
 
 FIELDS = ("group", "pe", "pes", "copies", "load")
 NAMES = {
@@ -128,16 +129,10 @@ class OwnMap:
         BalancerError
             A file that cannot be read, or holds no such map.
         """
-        import yaml  # takes longer to load than all maps
-
         with naming(path):
-            try:
-                data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-            except OSError as error:
-                raise BalancerError(f"no PE map: {error.strerror}") from None
-            except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-                detail = " ".join(str(error).split())
-                raise BalancerError(f"no YAML: {detail}") from None
+            data = read_text_file(
+                "YAML", Path(path), BalancerError, "a PE map is a YAML file"
+            )
             if not isinstance(data, dict):
                 raise BalancerError(
                     "a PE map needs lines as `group: out // 8` and `pe: out % 8`"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from balancer.errors import BalancerError, TicketError
 from balancer.files.array_files import WRITTEN_FORMATS, open_arrays
+from balancer.text_files import read_text_file
 
 # What `BalanceReport.write` puts into every report and every mask file.
 _OF_A_REPORT = {"layers", "network", "settings"}
@@ -111,7 +111,7 @@ def _holds_our_masks(path: Path) -> bool:
 
 def _is_our_report(path: Path) -> bool:
     try:
-        report = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
+        report = read_text_file("JSON", path, TicketError)
+    except TicketError:
         return False
     return isinstance(report, dict) and set(report) >= _OF_A_REPORT

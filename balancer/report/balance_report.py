@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from balancer.report.balance_files import BalanceFiles
 from balancer.report.bottleneck import little_time_saved
 from balancer.report.hardware_use import NO_HARDWARE, HardwareUse
 from balancer.solvers.limits import SearchLimits
+from balancer.valid_json import to_json
 
 PAGE_GROUP = "balancer.pages"
 
@@ -360,7 +360,7 @@ class BalanceReport:
             self.axes,
         )
         document = {**self.to_dict(files), "settings": settings}
-        temporary.report.write_text(json.dumps(document, indent=1))
+        temporary.report.write_text(to_json(document, indent=1))
 
     def __repr__(self) -> str:
         lines = [f"BalanceReport({self.source or 'layers in memory'})"]

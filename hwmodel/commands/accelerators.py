@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import textwrap
 from typing import TYPE_CHECKING
 
+from balancer.valid_json import to_json
 from hwmodel.commands.completers import accelerator_names, offer
 from hwmodel.commands.console import console, say
 from hwmodel.commands.contract import Command
@@ -60,7 +60,7 @@ class Accelerators(Command["list[Accelerator]"]):
             text = one.model_dump_json(indent=1) if args.json else one.to_yaml()
             print(text, end="")
         elif args.json:
-            print(json.dumps({one.name: one.description for one in outcome}, indent=1))
+            print(to_json({one.name: one.description for one in outcome}, indent=1))
         else:
             width = max(len(one.name) for one in outcome) + 2
             for one in outcome:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from balancer.valid_json import to_json
 from hwmodel.commands.asked_balance import AskedBalance
 from hwmodel.commands.balance_options import EXAMPLES, add_options, add_outputs
 from hwmodel.commands.console import remark, say, show
@@ -102,7 +103,7 @@ class Balance(Command[Balanced]):
         """Print the tables, or the report as JSON."""
         report = outcome.report
         if args.json:
-            print(json.dumps(report.to_dict(outcome.files), indent=1))
+            print(to_json(report.to_dict(outcome.files), indent=1))
         else:
             _print_tables(outcome, args)
         if report.solution.cancelled:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from balancer.valid_json import to_json
 from hwmodel.commands.asides import tell
 from hwmodel.commands.completers import accelerator_names, offer
 from hwmodel.commands.console import remark, say, show
@@ -114,7 +114,7 @@ class Evaluate(Command[Evaluated]):
         result, notes = outcome
         if args.json:
             document = result.to_dict() | {"notes": notes}
-            print(json.dumps(document, indent=2, allow_nan=False))
+            print(to_json(document, indent=2))
         elif args.csv:
             print(result.to_csv(), end="")
             for note in notes:  # rows have no place for them

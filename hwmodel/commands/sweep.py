@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from balancer.valid_json import to_json
 from hwmodel.commands.asides import progress_bar, shows_progress, tell
 from hwmodel.commands.console import remark, say, show
 from hwmodel.commands.contract import Command, UsageError, WorkFailedError, usage_errors
@@ -157,7 +157,7 @@ class Sweep(Command[Swept]):
                 },
                 "outputs": [str(file) for file in files],
             }
-            print(json.dumps(document, indent=1, allow_nan=False))
+            print(to_json(document, indent=1))
         else:
             show(sweep_table(result))
             for note in sweep_notes(result):

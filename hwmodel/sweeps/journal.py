@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from balancer.files.write_errors import writing
+from balancer.text_files import parse_text
 from hwmodel.sweeps.settings import SweepError
 
 try:
@@ -67,9 +68,9 @@ class RowJournal:
         rows: dict[str, dict[str, Any]] = {}
         for number, line in enumerate(self._lines(), start=1):
             try:
-                row = json.loads(line)
+                row = parse_text("JSON", line, SweepError)
                 rows[row["key"]] = newer(rows.get(row["key"]), row)
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise SweepError(
                     f"{self.path}: line {number} is no row of a sweep; take another "
                     "folder (--out), or delete that line"

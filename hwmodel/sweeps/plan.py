@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from balancer.errors import naming
+from balancer.text_files import read_text_file
 from hwmodel.sweeps.arrays import ArraysOfPlan
 from hwmodel.sweeps.points import SweepPoint, place
 from hwmodel.sweeps.settings import OF_TRAINING, PointSettings, SweepError
@@ -144,13 +144,10 @@ class SweepPlan:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
-    except OSError as error:
-        raise SweepError(f"{error.strerror}; a sweep is a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise SweepError(f"no TOML: {error}") from error
+    fields: dict[str, Any] = read_text_file(
+        "TOML", path, SweepError, "a sweep is a TOML file"
+    )
+    return fields
 
 
 def _known(fields: Mapping[str, Any], others: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from balancer.valid_json import to_json
 from hwmodel.commands.completers import map_texts, offer
 from hwmodel.commands.console import remark, say, show
 from hwmodel.commands.contract import Command
@@ -89,7 +90,7 @@ class Export(Command[WrittenExport]):
         layers, notes = outcome.exported
         if args.json:
             known = {"format": args.format, "layers": layers, "notes": notes}
-            print(json.dumps({**known, "out": str(outcome.out)}, indent=1))
+            print(to_json({**known, "out": str(outcome.out)}, indent=1))
             return
         shown = [key for key in COLUMNS if any(key in layer for layer in layers)]
         rows = [tuple(_text(layer.get(key)) for key in shown) for layer in layers]

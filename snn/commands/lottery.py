@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from balancer.valid_json import to_json
 from hwmodel.commands.console import console as stdout_console
 from hwmodel.commands.console import remark, say
-from hwmodel.commands.contract import Command, UsageError
+from hwmodel.commands.contract import Command, UsageError, usage_errors
 from hwmodel.commands.plot_option import add_plot, check_plot
 from snn.commands.config_options import add_field, given_fields
 from snn.commands.method_comparison import (
@@ -190,7 +190,7 @@ def _print_run(result: LotteryResult, args: argparse.Namespace) -> None:
             "ticket": str(result.ticket()),
             "notes": list(result.notes),
         }
-        print(json.dumps(document, indent=1))
+        print(to_json(document, indent=1))
         return
     for line in closing_lines(result.dense, result.last):
         say(line)
@@ -206,7 +206,10 @@ def _config(args: argparse.Namespace) -> LotteryConfig:
     from snn.lottery.config import SCHEDULE, ConfigError, LotteryConfig, read_toml
 
     where = "" if args.config is None else f"{args.config}: "
-    values: dict[str, Any] = {} if args.config is None else read_toml(args.config)
+    values: dict[str, Any] = {}
+    if args.config is not None:
+        with usage_errors():
+            values = read_toml(args.config)
     _check_schedule(values, where)
     given = given_fields(args)
     _check_schedule(given, "")

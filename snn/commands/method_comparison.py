@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from balancer.valid_json import to_json
 from hwmodel.commands.asides import tell
 from hwmodel.commands.console import remark, say, show
 from hwmodel.commands.contract import UsageError, WorkFailedError
@@ -82,7 +82,7 @@ def _written(
         "outputs": [str(file) for file in files],
     }
     with replacing(*files) as (json_file, csv_file, text_file, plot_file):
-        json_file.write_text(json.dumps(document, indent=1) + "\n")
+        json_file.write_text(to_json(document, indent=1) + "\n")
         csv_file.write_text(comparison.to_csv())
         text_file.write_text(comparison_markdown(comparison, rounds, plot.name))
         plot_comparison(comparison, plot_file)
@@ -94,7 +94,7 @@ def print_comparison(outcome: ComparedMethods, args: argparse.Namespace) -> None
     from snn.commands.comparison_tables import comparison_notes, sections
 
     if args.json:
-        print(json.dumps(outcome.document, indent=1))
+        print(to_json(outcome.document, indent=1))
     else:
         for title, table in sections(outcome.comparison, outcome.rounds):
             say(title)

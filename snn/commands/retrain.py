@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from balancer.valid_json import to_json
 from hwmodel.commands.console import percent, say, show, whole
 from hwmodel.commands.contract import Command, UsageError
 from hwmodel.commands.text_tables import TextTable
@@ -76,7 +76,7 @@ class Retrain(Command["RetrainResult"]):
     def print(self, outcome: RetrainResult, args: argparse.Namespace) -> None:
         """Print accuracy and cost, step by step, or one JSON document."""
         if args.json:
-            print(json.dumps(outcome.to_dict(), indent=1))
+            print(to_json(outcome.to_dict(), indent=1))
             return
         show(_table(outcome))
         after = outcome.after

@@ -76,8 +76,11 @@ def missing_class(labels: torch.Tensor, classes: int) -> int | None:
     classes : int
         How many there should be.
     """
-    counts = torch.bincount(labels, minlength=classes)
-    return None if counts.all() else int(counts.argmin())
+    present = torch.unique(labels)  # a count of each would be as long as the highest
+    if len(present) == classes:
+        return None
+    wrong = (present != torch.arange(len(present))).nonzero()
+    return int(wrong[0]) if len(wrong) else len(present)
 
 
 def split_of(part: str, images: npt.ArrayLike, labels: npt.ArrayLike) -> Split:

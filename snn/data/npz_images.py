@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
-import numpy as np
-
+from balancer.errors import TicketError
+from balancer.files.array_files import NpzFile
 from snn.data.image_data import DataError
 from snn.data.image_source import ImageSource, split_of
 
@@ -26,15 +25,14 @@ def read_npz(path: Path) -> ImageSource:
     DataError
         No such file, other contents, or arrays that `split_of` does not take.
     """
+    if not path.is_file():
+        raise DataError("no such file")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            found = {key: arrays[key] for key in _KEYS if key in arrays}
-            names = ", ".join(arrays.files)
-    except FileNotFoundError as error:
-        raise DataError("no such file") from error
-    except (OSError, ValueError, AttributeError, zipfile.BadZipFile) as error:
-        first = str(error).partition("\n")[0]
-        raise DataError(f"no readable .npz file ({first})") from error
+        file = NpzFile(path)
+        names = ", ".join(file.shapes())
+        found = {key: file.read(key) for key in _KEYS if key in file.shapes()}
+    except TicketError as error:
+        raise DataError(str(error).removeprefix(f"{path}: ")) from error
     missing = [key for key in _KEYS if key not in found]
     if missing:
         raise DataError(f"holds {names or 'nothing'}; {', '.join(missing)} missing")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from balancer.errors import BalancerError
+from balancer.valid_json import to_json
 from hwmodel.report import rows_to_csv
 from snn.lottery.config import LotteryConfig
 from snn.lottery.results import RoundOutcome, least_utilization, smallest_layer
@@ -170,7 +170,7 @@ class MethodComparison:
 
     def to_json(self) -> str:
         """Write `to_dict` as JSON."""
-        return json.dumps(self.to_dict(), indent=1, allow_nan=False)
+        return to_json(self.to_dict(), indent=1)
 
     def to_csv(self) -> str:
         """Write `rows` as CSV with a header line; what is not known is empty."""

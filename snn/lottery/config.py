@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -14,6 +13,7 @@ from balancer.defaults import DEFAULT_MAP, DEFAULT_PES
 from balancer.errors import BalancerError
 from balancer.maps.registry import settle_map
 from balancer.network.layer_counts import Budgets
+from balancer.text_files import read_text_file
 from hwmodel.defaults import DEFAULT_ACCELERATOR
 from snn.training.config import TrainingConfig
 
@@ -293,13 +293,10 @@ def read_toml(path: Path) -> dict[str, Any]:
     >>> LotteryConfig.of(read_toml(Path("run.toml"))).rounds
     2
     """
-    try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path}: no TOML: {error}") from error
+    fields: dict[str, Any] = read_text_file(
+        "TOML", path, ConfigError, "a configuration is a TOML file"
+    )
+    return fields
 
 
 def _one_line(error: ValidationError, accepted: list[str]) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from balancer.errors import BalancerError
+from balancer.errors import MALFORMED
+from balancer.text_files import read_text_file
 from snn.lottery.comparison import ComparisonError, MethodComparison, Run
 from snn.lottery.config import LotteryConfig
 
@@ -31,14 +31,13 @@ def read_comparison(path: Path | str) -> MethodComparison:
     >>> read_comparison("comparison.json").methods
     ('lth', 'optimal')
     """
+    path = Path(path)
+    known = read_text_file("JSON", path, ComparisonError)
     try:
-        known = json.loads(Path(path).read_text())
         return MethodComparison.from_dict(known)
-    except OSError as error:
-        raise ComparisonError(f"{path}: {error.strerror}") from error
-    except (BalancerError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except MALFORMED as error:  # those of its configuration are among them
         raise ComparisonError(
-            f"{path}: no comparison.json of `lottery --compare`: {error!r}"
+            f"is no comparison.json of `lottery --compare` ({error!r})", about=path
         ) from error
 
 

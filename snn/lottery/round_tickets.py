@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from balancer import Schedule, __version__
-from balancer.errors import TicketError
+from balancer.errors import TicketError, malformed
 from balancer.files.array_files import open_arrays, save_arrays
 from balancer.files.atomic import replacing
 from balancer.files.layer_roles import ORDER_ROLES
@@ -122,7 +122,8 @@ def load_outcome(path: Path) -> RoundOutcome:
     if "outcome" not in about:
         raise TicketError("no ticket of a lottery run", about=path)
     _refuse(path, damage_of_metadata(about))
-    return RoundOutcome.of(about["outcome"])
+    with malformed(TicketError, "its outcome is none of a lottery run", about=path):
+        return RoundOutcome.of(about["outcome"])
 
 
 def load_ticket(path: Path) -> RoundTicket:
@@ -131,6 +132,12 @@ def load_ticket(path: Path) -> RoundTicket:
     file = open_arrays(path)
     arrays = {key: file.read(key) for key in file.shapes()}
     _refuse(path, damage_of_arrays(arrays, file.metadata()))
+    with malformed(TicketError, "lacks arrays of its layers", about=path):
+        return _ticket(outcome, arrays)
+
+
+def _ticket(outcome: RoundOutcome, arrays: Arrays) -> RoundTicket:
+    """Tell the masks and scores among the arrays of a file from the state."""
     names = [layer.name for layer in outcome.layers]
     parts: dict[str, Arrays] = {}
     for role in ("mask", "score", "magnitude", "carried", "rates", *ORDER_ROLES):

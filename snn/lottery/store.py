@@ -7,7 +7,6 @@ only read.
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import warnings
@@ -22,9 +21,11 @@ import numpy.typing as npt
 import torch
 
 from balancer import Schedule
-from balancer.errors import BalancerError, TicketError
+from balancer.errors import MALFORMED, BalancerError, TicketError, malformed
 from balancer.files.atomic import replacing
 from balancer.files.write_errors import writing
+from balancer.text_files import read_text_file
+from balancer.valid_json import to_json
 from snn.lottery.checksums import damage_of_archive
 from snn.lottery.config import LotteryConfig
 from snn.lottery.identity import StandIns
@@ -292,6 +293,12 @@ class RunFolder:
         values = self._load("checkpoint")
         if values is None:
             return None
+        path = self.path / "checkpoint.pt"
+        with malformed(StoreError, "is damaged; begin again with --restart", path):
+            return self._checkpoint(values)
+
+    @staticmethod
+    def _checkpoint(values: Mapping[str, Any]) -> Checkpoint:
         masks, carried, orders = (
             {name: tensor.numpy() for name, tensor in values[part].items()}
             for part in ("masks", "carried", "orders")
@@ -346,7 +353,7 @@ class RunFolder:
             "notes": list(notes),
         }
         with replacing(self.path / "report.json") as (file,):
-            file.write_text(json.dumps(report, indent=1) + "\n")
+            file.write_text(to_json(report, indent=1) + "\n")
         self._remove_states()
 
     def _remove_states(self) -> None:
@@ -374,10 +381,11 @@ class RunFolder:
         if not path.exists():
             return None
         try:
-            return read(json.loads(path.read_text()))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            return read(read_text_file("JSON", path, StoreError))
+        except MALFORMED as error:  # those of the text are among them
+            said = str(error).removeprefix(f"{path}: ")
             raise StoreError(
-                f"{path} is damaged ({error}); remove it, and go on with --resume"
+                f"{path} is damaged ({said}); remove it, and go on with --resume"
             ) from error
 
 

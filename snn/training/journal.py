@@ -12,6 +12,7 @@ from typing import Any
 from balancer.errors import BalancerError
 from balancer.files.atomic import replacing
 from balancer.files.write_errors import writing
+from balancer.text_files import parse_text
 from snn.training.trainer import EpochReport
 
 
@@ -44,7 +45,7 @@ class Journal(AbstractContextManager["Journal"]):
         self.path = folder / "log.jsonl"
         self._scalars = _Scalars(folder / "tensorboard") if tensorboard else None
         folder.mkdir(parents=True, exist_ok=True)
-        if self.path.exists() and not self.path.read_text().endswith("\n"):
+        if self.path.exists() and not self.path.read_bytes().endswith(b"\n"):
             self._rewrite(self.events())
 
     def epoch(self, round_: int, report: EpochReport) -> None:
@@ -83,15 +84,23 @@ class Journal(AbstractContextManager["Journal"]):
         """Read the log; each line has ``event`` ("epoch" or "round") and ``round``."""
         if not self.path.exists():
             return []
-        lines = self.path.read_text().split("\n")[:-1]  # the last is empty or cut off
+        # The last is empty or cut off.
+        lines = self.path.read_bytes().split(b"\n")[:-1]
         events = []
         for number, line in enumerate(lines, start=1):
-            try:
-                events.append(json.loads(line))
-            except json.JSONDecodeError as error:
+            where = f"{self.path}, line {number}"
+            event = parse_text("JSON", line, JournalError, about=where)
+            numbers = (
+                (event.get("round"), event.get("epoch", 0))
+                if (isinstance(event, dict))
+                else (None,)
+            )
+            if not all(type(one) is int for one in numbers):
                 raise JournalError(
-                    f"{self.path}, line {number}: no JSON ({error.msg}); remove it"
-                ) from error
+                    "is no event of a run, with the number of its `round`; remove it",
+                    about=where,
+                )
+            events.append(event)
         return events
 
     def close(self) -> None:

@@ -166,7 +166,9 @@ def test_an_index_without_a_map_is_refused(tmp_path, content):
     """JSON of another kind is no index, in a line that names the file."""
     index = tmp_path / "model.safetensors.index.json"
     index.write_text(content)
-    with pytest.raises(TicketError, match=r"index\.json: (is (no index|empty)|no re)"):
+    with pytest.raises(
+        TicketError, match=r"index\.json: (is (no index|empty)|no JSON)"
+    ):
         open_ticket(index)
 
 
@@ -211,7 +213,7 @@ def hostile_archives(path):
     yield encrypted, "encrypted"
     unknown = zipped(path, npy())
     unknown[8] = unknown[directory + 10] = 98
-    yield unknown, "compression method is not supported"
+    yield unknown, "compressed by method 98; stored"
     damaged = zipped(path, npy(), zipfile.ZIP_DEFLATED)
     damaged[50:80] = b"\xff" * 30
     yield damaged, "no readable .npz"

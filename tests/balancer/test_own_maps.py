@@ -185,7 +185,7 @@ def test_a_wrong_file_is_named(content, said, tmp_path):
     with pytest.raises(BalancerError, match=said) as caught:
         PEMap.parse(str(file), SHAPE)
     assert str(caught.value).startswith(f"{file}: ")
-    with pytest.raises(BalancerError, match=r"missing\.yaml: no PE map: No such file"):
+    with pytest.raises(BalancerError, match=r"missing\.yaml: No such file"):
         PEMap.parse("missing.yaml", SHAPE)
 
 

@@ -137,7 +137,10 @@ def _run(
     else:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     # New objects, as a new process has: the server's know where its own files stood.
-    sys.stdout, sys.stderr = (open(fd, "w", closefd=False) for fd in (1, 2))
+    sys.stdout, sys.stderr = (
+        open(fd, "w", closefd=False)  # noqa: SIM115
+        for fd in (1, 2)
+    )
     os.chdir(folder)
     _checkpoint_after_every_epoch()
     if fault is not None:

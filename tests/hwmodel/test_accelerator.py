@@ -131,7 +131,7 @@ def test_mixed_nodes_warn_unless_a_reason_is_given():
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("- 1\n", "a YAML mapping"), ("a: [", "not YAML"), ("", "a YAML mapping")],
+    [("- 1\n", "a YAML mapping"), ("a: [", "no YAML"), ("", "a YAML mapping")],
 )
 def test_text_that_is_no_description_is_refused_in_one_line(tmp_path, text, said):
     """A file that is no YAML mapping is named in a one-line error."""

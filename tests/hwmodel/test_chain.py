@@ -145,7 +145,7 @@ def test_a_branch_is_told_by_its_input():
         (NET, (3, 8, 8), {"layers": {"f*": {"pool": 9}}}, "smaller than the window 9"),
         (NET, (3, 8, 8), {"layer": {}}, "`layer` is no field"),
         (NET, (3, 8, 8), [1], "a mapping with the fields input_shape, layers"),
-        (NET, (3, 8, 8), "missing.yaml", r"missing\.yaml: no readable YAML"),
+        (NET, (3, 8, 8), "missing.yaml", r"missing\.yaml: No such file"),
     ],
 )
 def test_what_does_not_fit_is_refused(shapes, input_shape, geometry, message):

@@ -234,7 +234,7 @@ def test_other_files_are_refused(tmp_path):
     assert "no readable .npz file" in error_of(str(path))
     objects = np.array([{}], dtype=object)
     np.savez(path, x_train=objects, y_train=objects, x_test=objects, y_test=objects)
-    assert "no readable .npz file" in error_of(str(path))
+    assert "x_train.npy holds Python objects" in error_of(str(path))
 
 
 def test_unknown_names_are_answered_with_the_known_ones():

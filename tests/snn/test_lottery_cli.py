@@ -130,6 +130,7 @@ def test_compare_tabulates_methods(capsys, tmp_path):
         (["--compare", "lth", "--plot", "x.gif"], "accepted: .svg, .png, .pdf"),
         (["--compare", "lth", "--restart"], "--compare goes on with its runs"),
         (["--resume", "--restart"], "not allowed with"),
+        (["--config", "nowhere.toml"], "nowhere.toml"),
     ],
 )
 def test_bad_usage_is_one_line(capsys, tmp_path, args, said):
@@ -144,7 +145,6 @@ def test_bad_usage_is_one_line(capsys, tmp_path, args, said):
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["--config", "nowhere.toml"], "nowhere.toml"),
         (["--network", "vgg99"], "accepted: conv3"),
         (["--network", "vgg16"], "vgg16"),
         (["--dataset", "faces"], "faces"),
