@@ -71,6 +71,7 @@ def workload_of(job: Job) -> LayerWorkload:
         input_shape=image,
         timesteps=job.steps,
         spikes=spikes.reshape(len(spikes), 1, *image),
+        spike_rate=None,
     )
 
 

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from balancer import write_streams
 from balancer.array_types import IntArray
-from balancer.export.mem_words import write_words
+from balancer.export.mem_words import read_words, write_words
 from rtl.errors import RtlError
 from rtl.job import LANES, Job
 from rtl.layer import FRACTION, POTENTIAL_BITS, SUM_BITS, VALUE_BITS
@@ -162,7 +162,7 @@ def _write(folder: Path, job: Job, input_bits: int) -> None:
     write_streams(folder / "streams", {"layer": job.layer.streams})
     bits = LANES * input_bits
     write_words(folder / "inputs.mem", job.lines(input_bits), bits, "padded inputs")
-    about = {"registers": job.registers(), "biases": job.biases(), "outputs": job.outputs}
+    about = {"registers": job.registers(), "biases": job.biases()}
     (folder / "job.json").write_text(json.dumps(about))
 
 
@@ -193,7 +193,7 @@ def _run(
         )
     except (RuntimeError, SystemExit) as error:
         raise RtlError(f"the simulation failed: {error}; {_end_of(log)}") from error
-    if not all((folder / f"job{n}" / "done.json").exists() for n in range(jobs)):
+    if not all((folder / f"job{n}" / "counters.json").exists() for n in range(jobs)):
         raise RtlError(f"the simulation did not end; {_end_of(log)}")
 
 
@@ -210,7 +210,7 @@ def _end_of(log: Path) -> str:
 
 def _read(folder: Path, job: Job) -> Outcome:
     """Read what the array sent out, and bring it into the natural order of channels."""
-    done: dict[str, Any] = json.loads((folder / "done.json").read_text())
+    counters: dict[str, int] = json.loads((folder / "counters.json").read_text())
     pes, outputs = job.layer.streams.pes, job.layer.shape.outputs
     shape = (job.tiles, job.layer.shape.pixels, job.steps, pes)
 
@@ -221,15 +221,18 @@ def _read(folder: Path, job: Job) -> Outcome:
         channels[:, job.layer.order] = scheduled[:, :outputs]
         return channels
 
-    spikes = np.array([[w >> pe & 1 for pe in range(pes)] for w in done["spikes"]])
-    mask, sign = (1 << SUM_BITS) - 1, 1 << (SUM_BITS - 1)
-    sums = np.array(
-        [
-            [((w >> pe * SUM_BITS & mask) ^ sign) - sign for pe in range(pes)]
-            for w in done["sums"]
-        ],
-        np.int64,
-    )
+    spikes = _unpacked(read_words(folder / "spikes.mem"), pes, 1)
+    sums = _unpacked(read_words(folder / "sums.mem"), pes, SUM_BITS)
+    sign = 1 << (SUM_BITS - 1)
     return Outcome(
-        **done["counters"], spikes=natural(spikes).astype(np.uint8), sums=natural(sums)
+        **counters,
+        spikes=natural(spikes).astype(np.uint8),
+        sums=natural((sums ^ sign) - sign),
     )
+
+
+def _unpacked(words: Sequence[int], pes: int, bits: int) -> IntArray:
+    """Take words apart into the numbers of the PEs, the first of them lowest."""
+    mask = (1 << bits) - 1
+    numbers = [[word >> pe * bits & mask for pe in range(pes)] for word in words]
+    return np.array(numbers, np.int64)

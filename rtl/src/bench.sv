@@ -1,5 +1,5 @@
-// What the test bench runs: the array, a clock, and memories for what it sends out.
-// For simulation alone.
+// What the test bench runs: the array, a clock, and memories for what it sends out, which
+// go to the files of the present job. For simulation alone.
 
 `timescale 1ns / 1ps
 
@@ -64,6 +64,7 @@ module bench #(
       .*
   );
 
+  logic [31:0] job;
   logic [P-1:0] sent_spikes[OUTPUTS];
   logic [P*SUM_BITS-1:0] sent_sums[OUTPUTS];
 
@@ -72,4 +73,13 @@ module bench #(
       sent_spikes[fire_count[$clog2(OUTPUTS)-1:0]] <= spikes;
       sent_sums[fire_count[$clog2(OUTPUTS)-1:0]] <= sums;
     end
+
+  logic written = 1'b0;
+  always @(posedge clock) begin
+    if (finished && !reset && !written) begin
+      $writememh($sformatf("job%0d/spikes.mem", job), sent_spikes, 0, fire_count - 1);
+      $writememh($sformatf("job%0d/sums.mem", job), sent_sums, 0, fire_count - 1);
+    end
+    written <= finished && !reset;
+  end
 endmodule
