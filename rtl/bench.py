@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import cocotb
-from cocotb.triggers import RisingEdge
+from cocotb.triggers import RisingEdge, with_timeout
 
 from balancer.export.mem_words import read_words
 
@@ -38,6 +38,7 @@ class LoadWord(NamedTuple):
 
 
 BIAS, WORD, END = range(3)
+PERIOD_NS = 10
 
 
 def tile_words(folder: Path, biases: list[list[int]]) -> Iterator[LoadWord]:
@@ -75,11 +76,17 @@ async def run_job(dut: Any, folder: Path) -> None:
     await RisingEdge(dut.clock)
     await write_inputs(dut, read_words(folder / "inputs.mem"))
     dut.reset.value = 0
-    await load(dut, list(tile_words(folder / "streams" / "layer", about["biases"])))
-    if not dut.written.value:
-        await RisingEdge(dut.written)
+    words = list(tile_words(folder / "streams" / "layer", about["biases"]))
+    await with_timeout(run_tiles(dut, words), about["most_cycles"] * PERIOD_NS, "ns")
     counters = {name: int(getattr(dut, port).value) for name, port in COUNTERS.items()}
     (folder / "counters.json").write_text(json.dumps(counters))
+
+
+async def run_tiles(dut: Any, words: list[LoadWord]) -> None:
+    """Load tiles while the array is ready for them, until the last one has fired."""
+    await load(dut, words)
+    if not dut.written.value:
+        await RisingEdge(dut.written)
 
 
 async def write_inputs(dut: Any, lines: list[int]) -> None:

@@ -1,4 +1,4 @@
-"""One run of the array: a layer, its input, and what is written to the array's ports."""
+"""One run of the array: a layer, its input, and what is written to its ports."""
 
 from __future__ import annotations
 
@@ -125,12 +125,25 @@ class Job:
         flat = padded.reshape(-1) & ((1 << input_bits) - 1)
         flat = np.pad(flat, (0, -len(flat) % LANES))
         places = np.arange(input_bits)
-        bits = (flat[:, None] >> places & 1).astype(np.uint8).reshape(-1, LANES * input_bits)
+        bits = (
+            (flat[:, None] >> places & 1)
+            .astype(np.uint8)
+            .reshape(-1, LANES * input_bits)
+        )
         packed = np.packbits(bits, axis=1, bitorder="little")
         return [int.from_bytes(line.tobytes(), "little") for line in packed]
+
+    @property
+    def most_cycles(self) -> int:
+        """Cycles after which something must be wrong: every word at every entry."""
+        kept = len(self.layer.streams.codes) + self.layer.shape.outputs
+        return 1000 + 2 * (kept + self.tiles) * (self.entries + 1) + 4 * self.outputs
 
     def biases(self) -> list[list[int]]:
         """List the biases of the PEs that hold a channel, tile by tile."""
         pes = self.layer.streams.pes
         scheduled: IntArray = self.layer.bias[self.layer.order]
-        return [scheduled[first : first + pes].tolist() for first in range(0, len(scheduled), pes)]
+        return [
+            scheduled[first : first + pes].tolist()
+            for first in range(0, len(scheduled), pes)
+        ]

@@ -64,9 +64,9 @@ class QuantizedLayer:
     @property
     def order(self) -> IntArray:
         """Output channel at each place of the schedule, [output channels]."""
-        order = np.arange(self.shape.outputs)
+        order: IntArray = np.arange(self.shape.outputs, dtype=np.int64)
         for schedule in self.streams.schedules:
-            order = schedule.order
+            order = schedule.order.astype(np.int64)
         return order
 
 
@@ -174,4 +174,3 @@ def _refuse(shape: LayerWorkload, schedules: tuple[Schedule, ...]) -> None:
             f"layer {shape.name} has its input channels in another order; the array "
             "takes output channels in any order, and inputs as they are"
         )
-

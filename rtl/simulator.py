@@ -70,7 +70,7 @@ class Outcome:
 
 
 def missing_simulator() -> str | None:
-    """Say what has to be installed before the array can be simulated; None if nothing."""
+    """Say what is not installed that simulations need; None if nothing."""
     if shutil.which("iverilog") is None:
         return "no iverilog; it is the Debian package iverilog"
     if find_spec("cocotb_tools") is None:
@@ -118,7 +118,9 @@ def simulate(
         raise RtlError(reason)
     sizes = {job.layer.streams.pes for job in jobs}
     if len(sizes) > 1:
-        raise RtlError(f"jobs for {sorted(sizes)} PEs; one array has one number of them")
+        raise RtlError(
+            f"jobs for {sorted(sizes)} PEs; one array has one number of them"
+        )
     if input_bits is None:
         input_bits = 8 if any(job.analog for job in jobs) else 1
     with TemporaryDirectory(prefix="rtl-") as name:
@@ -157,18 +159,20 @@ def _power(size: int) -> int:
 
 
 def _write(folder: Path, job: Job, input_bits: int) -> None:
-    """Write a job: streams as `export` does, inputs as lines of memory, and registers."""
+    """Write a job: streams as `export` does, inputs line by line, and registers."""
     folder.mkdir()
     write_streams(folder / "streams", {"layer": job.layer.streams})
     bits = LANES * input_bits
     write_words(folder / "inputs.mem", job.lines(input_bits), bits, "padded inputs")
-    about = {"registers": job.registers(), "biases": job.biases()}
+    about = {
+        "registers": job.registers(),
+        "biases": job.biases(),
+        "most_cycles": job.most_cycles,
+    }
     (folder / "job.json").write_text(json.dumps(about))
 
 
-def _run(
-    folder: Path, sources: Path, parameters: Mapping[str, int], jobs: int
-) -> None:
+def _run(folder: Path, sources: Path, parameters: Mapping[str, int], jobs: int) -> None:
     from cocotb_tools.runner import get_runner
 
     log = folder / "log"
@@ -215,8 +219,8 @@ def _read(folder: Path, job: Job) -> Outcome:
     shape = (job.tiles, job.layer.shape.pixels, job.steps, pes)
 
     def natural(sent: IntArray) -> IntArray:
-        scheduled = sent.reshape(shape).transpose(2, 0, 3, 1)
-        scheduled = scheduled.reshape(job.steps, -1, job.layer.shape.pixels)
+        by_step = sent.reshape(shape).transpose(2, 0, 3, 1)
+        scheduled = by_step.reshape(job.steps, -1, job.layer.shape.pixels)
         channels = np.empty_like(scheduled[:, :outputs])
         channels[:, job.layer.order] = scheduled[:, :outputs]
         return channels

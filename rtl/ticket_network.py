@@ -97,8 +97,7 @@ def network_of_ticket(
     folded = fold_normalization(source)
     places = _places(source.network)
     shapes = {
-        one.name: one
-        for one in network_workloads(source.masks, source.about).workloads
+        one.name: one for one in network_workloads(source.masks, source.about).workloads
     }
     stages = []
     for number, (name, pool) in enumerate(places.items()):
@@ -122,7 +121,7 @@ def _places(network: nn.Module) -> Mapping[str, int]:
         if isinstance(module, nn.Conv2d | nn.Linear):
             pools[name] = 1
         elif isinstance(module, nn.MaxPool2d) and pools:
-            pools[next(reversed(pools))] *= int(module.kernel_size)
+            pools[next(reversed(pools))] *= _window(module)
         elif not _is_known(module):
             raise RtlError(
                 f"{name} is {type(module).__name__}; accepted are chains of "
@@ -132,13 +131,27 @@ def _places(network: nn.Module) -> Mapping[str, int]:
     return pools
 
 
+def _window(pool: nn.MaxPool2d) -> int:
+    """Side of the windows of a pooling."""
+    side = pool.kernel_size
+    if not isinstance(side, int) or pool.stride != side or pool.padding:
+        raise RtlError(
+            f"pooling over {side} with stride {pool.stride} and padding "
+            f"{pool.padding}; accepted are square windows beside each other"
+        )
+    return side
+
+
 def _is_known(module: nn.Module) -> bool:
     if isinstance(module, neuron.LIFNode):
-        return (
-            (module.tau, module.v_threshold, module.v_reset) == (LEAK, THRESHOLD, 0.0)
-            and bool(module.decay_input)
-        )
+        return (module.tau, module.v_threshold, module.v_reset) == (
+            LEAK,
+            THRESHOLD,
+            0.0,
+        ) and bool(module.decay_input)
     transparent = (nn.BatchNorm1d, nn.BatchNorm2d, nn.Flatten, nn.Identity)
-    return isinstance(module, transparent) or bool(list(module.children())) or (
-        "surrogate" in type(module).__module__
+    return (
+        isinstance(module, transparent)
+        or bool(list(module.children()))
+        or ("surrogate" in type(module).__module__)
     )
