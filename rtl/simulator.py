@@ -186,6 +186,9 @@ def _run(folder: Path, sources: Path, parameters: Mapping[str, int], jobs: int) 
             build_args=["-g2012"],
             log_file=log,
         )
+    except (RuntimeError, SystemExit) as error:
+        raise RtlError(f"the RTL does not compile: {_end_of(log)}") from error
+    try:
         runner.test(
             hdl_toplevel="bench",
             test_module="rtl.bench",

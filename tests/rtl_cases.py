@@ -1,4 +1,4 @@
-"""Random layers for the array: all kinds of sizes, masks, orders, inputs and barriers."""
+"""Random layers for the array: sizes, masks, orders, inputs, barriers of all kinds."""
 
 import numpy as np
 

@@ -194,8 +194,7 @@ module pe #(
   function automatic logic [SUM_BITS-1:0] product(input logic [VALUE_BITS-1:0] weight,
                                                   input logic [INPUT_BITS-1:0] value);
     logic signed [VALUE_BITS+INPUT_BITS-1:0] exact;
-    if (INPUT_BITS == 1) return SUM_BITS'($signed(weight));
-    exact = $signed(weight) * $signed(value);
-    return SUM_BITS'(exact);
+    exact   = $signed(weight) * $signed(value);
+    product = INPUT_BITS == 1 ? SUM_BITS'($signed(weight)) : SUM_BITS'(exact);
   endfunction
 endmodule
