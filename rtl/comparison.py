@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from hwmodel.activity import Cycles
-from rtl.job import Job
+from rtl.array_job import ArrayJob
 from rtl.model import model_cycles
 from rtl.network import reference_engine
-from rtl.simulator import SOURCES, UNLIMITED, Outcome, Skip, simulate
+from rtl.simulator import SOURCES, UNLIMITED, ArrayRun, Skip, simulate
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,9 +21,9 @@ class Comparison:
 
     Attributes
     ----------
-    job : Job
+    job : ArrayJob
         The job.
-    outcome : Outcome
+    outcome : ArrayRun
         Of the array.
     model : Cycles
         Of the model, for an array that looks ahead without limit.
@@ -31,8 +31,8 @@ class Comparison:
         Sums and spikes that are not those of the reference.
     """
 
-    job: Job
-    outcome: Outcome
+    job: ArrayJob
+    outcome: ArrayRun
     model: Cycles
     wrong: int
 
@@ -50,7 +50,7 @@ class Comparison:
 
 
 def compare(
-    jobs: Sequence[Job],
+    jobs: Sequence[ArrayJob],
     skip: Skip,
     *,
     lookahead: int = UNLIMITED,
@@ -60,7 +60,7 @@ def compare(
 
     Parameters
     ----------
-    jobs : sequence of Job
+    jobs : sequence of ArrayJob
         All for the same number of PEs.
     skip, lookahead, sources
         As of `rtl.simulator.simulate`.
@@ -76,7 +76,7 @@ def compare(
 
 
 def judged(
-    jobs: Sequence[Job], outcomes: Sequence[Outcome], skip: Skip
+    jobs: Sequence[ArrayJob], outcomes: Sequence[ArrayRun], skip: Skip
 ) -> list[Comparison]:
     """Put what the array did beside the model and the reference."""
     return [

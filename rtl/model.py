@@ -10,7 +10,7 @@ from hwmodel import Accelerator, evaluate
 from hwmodel.activity import Cycles
 from hwmodel.sections import Barrier
 from hwmodel.workload import LayerWorkload
-from rtl.job import Job
+from rtl.array_job import ArrayJob
 from rtl.simulator import Skip
 
 BARRIER_OVERHEAD_CYCLES = 1
@@ -21,7 +21,7 @@ def array_description(pes: int, skip: Skip, barrier: Barrier) -> Accelerator:
     """Describe the array.
 
     It has an overhead of one cycle at each barrier, and no memories: loading and firing
-    are apart (`Outcome.fill`, ``stall``, ``drain``). No energies are known.
+    are apart (`ArrayRun.fill`, ``stall``, ``drain``). No energies are known.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def array_description(pes: int, skip: Skip, barrier: Barrier) -> Accelerator:
     )
 
 
-def workload_of(job: Job) -> LayerWorkload:
+def workload_of(job: ArrayJob) -> LayerWorkload:
     """Return the workload of a job: in schedule order, and with its input."""
     spikes = (np.asarray(job.inputs) != 0).astype(np.uint8)
     shape = job.layer.shape
@@ -75,12 +75,12 @@ def workload_of(job: Job) -> LayerWorkload:
     )
 
 
-def model_cycles(job: Job, skip: Skip) -> Cycles:
+def model_cycles(job: ArrayJob, skip: Skip) -> Cycles:
     """Ask the hardware model what a job takes.
 
     Parameters
     ----------
-    job : Job
+    job : ArrayJob
         The job.
     skip : str
         ``weight`` or ``dual``.

@@ -15,12 +15,12 @@ import numpy as np
 
 from balancer.array_types import AnyArray, IntArray
 from hwmodel.sections import Barrier
-from rtl.job import Job
+from rtl.array_job import ArrayJob
 from rtl.layer import FRACTION, QuantizedLayer
 from rtl.reference import Spikes, reference_spikes, reference_sums
 
 
-class LayerResult(Protocol):
+class SentOut(Protocol):
     """What a layer sends out for one sample, [steps, output channels, pixels]."""
 
     @property
@@ -32,18 +32,18 @@ class LayerResult(Protocol):
         """That the neurons received, without biases."""
 
 
-Engine = Callable[[Sequence[Job]], Sequence[LayerResult]]
+Engine = Callable[[Sequence[ArrayJob]], Sequence[SentOut]]
 """Runs jobs of one layer, a sample each."""
 
 
 class Computed(NamedTuple):
-    """A `LayerResult` of the reference."""
+    """A `SentOut` of the reference."""
 
     spikes: Spikes
     sums: IntArray
 
 
-def reference_engine(jobs: Sequence[Job]) -> list[Computed]:
+def reference_engine(jobs: Sequence[ArrayJob]) -> list[Computed]:
     """Compute jobs in NumPy."""
     results = []
     for job in jobs:
@@ -98,8 +98,8 @@ class NetworkRun(NamedTuple):
     """
 
     scores: IntArray
-    jobs: dict[str, list[Job]]
-    results: dict[str, Sequence[LayerResult]]
+    jobs: dict[str, list[ArrayJob]]
+    results: dict[str, Sequence[SentOut]]
 
     @property
     def classes(self) -> IntArray:
@@ -125,11 +125,11 @@ def run_network(
         Of the array.
     """
     inputs: list[AnyArray] = [image[None] for image in images]
-    all_jobs: dict[str, list[Job]] = {}
-    all_results: dict[str, Sequence[LayerResult]] = {}
+    all_jobs: dict[str, list[ArrayJob]] = {}
+    all_results: dict[str, Sequence[SentOut]] = {}
     for stage in network.stages:
         layer = stage.layer
-        jobs = [Job(layer, given, barrier, network.steps) for given in inputs]
+        jobs = [ArrayJob(layer, given, barrier, network.steps) for given in inputs]
         results = engine(jobs)
         all_jobs[layer.name], all_results[layer.name] = jobs, results
         inputs = [_passed_on(stage, result.spikes) for result in results]

@@ -20,11 +20,11 @@ from balancer.errors import BalancerError
 from hwmodel import load_spikes
 from hwmodel.commands.console import say, show, whole
 from hwmodel.commands.text_tables import TextTable
+from rtl.array_job import BARRIERS, ArrayJob
 from rtl.comparison import Comparison, compare, judged
 from rtl.errors import RtlError
-from rtl.job import BARRIERS, Job
 from rtl.network import NetworkRun, reference_engine, run_network
-from rtl.simulator import UNLIMITED, Outcome, simulate
+from rtl.simulator import UNLIMITED, ArrayRun, simulate
 from rtl.ticket_layers import jobs_of_ticket
 
 EXAMPLES = """\
@@ -137,7 +137,7 @@ def _document(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _compared(
-    jobs: Mapping[str, Sequence[Job]], args: argparse.Namespace
+    jobs: Mapping[str, Sequence[ArrayJob]], args: argparse.Namespace
 ) -> dict[str, list[Comparison]]:
     """Compare the layers that are asked for."""
     for name in args.layer or ():
@@ -167,9 +167,9 @@ def _network(
     about = {"images": len(images.labels), "right": _equal(software, images.labels)}
     if args.layer:
         return _compared(software.jobs, args), about
-    outcomes: dict[str, list[Outcome]] = {}
+    outcomes: dict[str, list[ArrayRun]] = {}
 
-    def on_the_array(jobs: Sequence[Job]) -> list[Outcome]:
+    def on_the_array(jobs: Sequence[ArrayJob]) -> list[ArrayRun]:
         done = simulate(jobs, skip=args.skip, lookahead=args.lookahead)
         outcomes[jobs[0].layer.name] = done
         return done

@@ -21,8 +21,8 @@ import numpy as np
 from balancer import write_streams
 from balancer.array_types import IntArray
 from balancer.export.mem_words import read_words, write_words
+from rtl.array_job import LANES, ArrayJob
 from rtl.errors import RtlError
-from rtl.job import LANES, Job
 from rtl.layer import FRACTION, POTENTIAL_BITS, SUM_BITS, VALUE_BITS
 from rtl.reference import Spikes
 
@@ -35,7 +35,7 @@ UNLIMITED = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Outcome:
+class ArrayRun:
     """What the array did in one job.
 
     Attributes
@@ -79,18 +79,18 @@ def missing_simulator() -> str | None:
 
 
 def simulate(
-    jobs: Sequence[Job],
+    jobs: Sequence[ArrayJob],
     *,
     skip: Skip = "weight",
     lookahead: int = UNLIMITED,
     input_bits: int | None = None,
     sources: Path = SOURCES,
-) -> list[Outcome]:
+) -> list[ArrayRun]:
     """Run jobs on an array of as many PEs as their streams are for.
 
     Parameters
     ----------
-    jobs : sequence of Job
+    jobs : sequence of ArrayJob
         All for the same number of PEs.
     skip : str
         ``weight``, or ``dual``: candidates without a spike are passed over.
@@ -104,7 +104,7 @@ def simulate(
 
     Returns
     -------
-    list of Outcome
+    list of ArrayRun
         In the order of the jobs.
 
     Raises
@@ -135,7 +135,7 @@ def simulate(
         return [_read(folder / f"job{n}", job) for n, job in enumerate(jobs)]
 
 
-def _parameters(jobs: Sequence[Job], input_bits: int) -> dict[str, int]:
+def _parameters(jobs: Sequence[ArrayJob], input_bits: int) -> dict[str, int]:
     """Make the array as large as its largest job."""
     return {
         "P": jobs[0].layer.streams.pes,
@@ -158,7 +158,7 @@ def _power(size: int) -> int:
     return 1 << max(1, (size - 1).bit_length())
 
 
-def _write(folder: Path, job: Job, input_bits: int) -> None:
+def _write(folder: Path, job: ArrayJob, input_bits: int) -> None:
     """Write a job: streams as `export` does, inputs line by line, and registers."""
     folder.mkdir()
     write_streams(folder / "streams", {"layer": job.layer.streams})
@@ -215,7 +215,7 @@ def _end_of(log: Path) -> str:
     return " ".join(text[-600:].split())
 
 
-def _read(folder: Path, job: Job) -> Outcome:
+def _read(folder: Path, job: ArrayJob) -> ArrayRun:
     """Read what the array sent out, and bring it into the natural order of channels."""
     counters: dict[str, int] = json.loads((folder / "counters.json").read_text())
     pes, outputs = job.layer.streams.pes, job.layer.shape.outputs
@@ -231,7 +231,7 @@ def _read(folder: Path, job: Job) -> Outcome:
     spikes = _unpacked(read_words(folder / "spikes.mem"), pes, 1)
     sums = _unpacked(read_words(folder / "sums.mem"), pes, SUM_BITS)
     sign = 1 << (SUM_BITS - 1)
-    return Outcome(
+    return ArrayRun(
         **counters,
         spikes=natural(spikes).astype(np.uint8),
         sums=natural((sums ^ sign) - sign),

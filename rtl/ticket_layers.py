@@ -16,8 +16,8 @@ from balancer.array_types import AnyArray
 from balancer.errors import naming
 from hwmodel import network_workloads
 from hwmodel.sections import Barrier
+from rtl.array_job import ArrayJob
 from rtl.errors import RtlError
-from rtl.job import Job
 from rtl.layer import quantize_layer
 
 
@@ -26,13 +26,13 @@ class TicketJobs(NamedTuple):
 
     Attributes
     ----------
-    jobs : dict of str to list of Job
+    jobs : dict of str to list of ArrayJob
         Of each layer, one for each sample.
     notes : list of str
         What is left out or assumed, a sentence each.
     """
 
-    jobs: dict[str, list[Job]]
+    jobs: dict[str, list[ArrayJob]]
     notes: list[str]
 
 
@@ -76,7 +76,7 @@ def jobs_of_ticket(
             spikes=spikes,
         )
     notes = [f"{assumption}."] if assumption else []
-    jobs: dict[str, list[Job]] = {}
+    jobs: dict[str, list[ArrayJob]] = {}
     silent = []
     for workload in workloads:
         sampled = replace(workload, rate_mode="sample")
@@ -89,7 +89,7 @@ def jobs_of_ticket(
             workload, layer.weights, pes, schedules=layer.schedules
         )
         jobs[workload.name] = [
-            Job(quantized, given[:, sample], barrier, len(given))
+            ArrayJob(quantized, given[:, sample], barrier, len(given))
             for sample in range(given.shape[1])
         ]
     if silent:

@@ -4,7 +4,7 @@ import numpy as np
 
 from balancer import Schedule
 from hwmodel import LayerWorkload
-from rtl.job import BARRIERS, Job
+from rtl.array_job import BARRIERS, ArrayJob
 from rtl.layer import quantize_layer
 
 ARRAYS = ((1, "weight"), (3, "weight"), (4, "dual"), (5, "dual"), (8, "weight"))
@@ -58,7 +58,7 @@ def random_job(rng, pes, name="drawn"):
     else:
         rate = rng.choice([0.0, 0.15, 0.6])
         inputs = (rng.random((steps, *shape.image)) < rate).astype(np.uint8)
-    return Job(layer, inputs, rng.choice(list(BARRIERS)).item(), steps)
+    return ArrayJob(layer, inputs, rng.choice(list(BARRIERS)).item(), steps)
 
 
 def random_jobs(count, pes, seed=0):

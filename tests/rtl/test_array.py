@@ -1,6 +1,8 @@
 """The array in Icarus Verilog against the hardware model and the reference."""
 
+import re
 import shutil
+import subprocess
 import sys
 import types
 from dataclasses import replace
@@ -12,9 +14,9 @@ from rtl_cases import ARRAYS, random_job, random_jobs
 
 import hwmodel.barriers
 from hwmodel import LayerWorkload
+from rtl.array_job import ArrayJob
 from rtl.comparison import compare
 from rtl.errors import RtlError
-from rtl.job import Job
 from rtl.layer import quantize_layer
 from rtl.model import model_cycles
 from rtl.simulator import SOURCES, missing_simulator, simulate
@@ -70,7 +72,9 @@ def test_a_window_of_candidates_costs_cycles():
     mask = rng.random((8, 4, 3, 3)) < 0.3
     shape = LayerWorkload("conv", mask, (4, 6, 6), padding=1, timesteps=3)
     layer = quantize_layer(shape, rng.normal(size=mask.shape) * mask, pes=4)
-    job = Job(layer, (rng.random((3, 4, 6, 6)) < 0.1).astype(np.uint8), "timestep", 3)
+    job = ArrayJob(
+        layer, (rng.random((3, 4, 6, 6)) < 0.1).astype(np.uint8), "timestep", 3
+    )
     cycles = []
     for window in (2, 8):
         (one,) = compare([job], "dual", lookahead=window)
@@ -136,7 +140,7 @@ def at_the_threshold():
     layer = quantize_layer(LayerWorkload("one", np.ones((1, 1), bool)), [[1.0]], 3)
     charge = int(layer.codes.item()) * 64
     layer = replace(layer, threshold=3 * charge // 4)
-    return Job(layer, np.ones((1, 1), np.uint8), "tile", 1)
+    return ArrayJob(layer, np.ones((1, 1), np.uint8), "tile", 1)
 
 
 IN_THE_MODEL = {
@@ -192,3 +196,44 @@ def test_jobs_of_one_simulation_are_for_one_array():
     rng = np.random.default_rng(0)
     with pytest.raises(RtlError, match=r"jobs for \[1, 2\] PEs"):
         simulate([random_job(rng, 1), random_job(rng, 2)])
+
+
+# -------------------------------------------------------------------------------- style
+
+
+def designs():
+    return [str(path) for path in sorted(SOURCES.glob("*.sv")) if path.stem != "bench"]
+
+
+@needs_simulator
+def test_icarus_has_nothing_to_say_about_the_rtl(tmp_path):
+    """It compiles for both kinds of PEs without a warning."""
+    for values in ("SKIP_SPIKES=0", "LOOKAHEAD=4"):
+        out = ["-o", str(tmp_path / "array"), "-s", "pe_array", f"-Ppe_array.{values}"]
+        done = subprocess.run(
+            ["iverilog", "-g2012", "-Wall", *out, *designs()],
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.skipif(shutil.which("verilator") is None, reason="no verilator")
+@pytest.mark.parametrize("values", ["-GP=3", "-GSKIP_SPIKES=1'b1", "-GINPUT_BITS=8"])
+def test_verilator_has_nothing_to_say_about_the_rtl(values):
+    """Its lint, with all warnings, is clean."""
+    done = subprocess.run(
+        ["verilator", "--lint-only", "-Wall", "--top-module", "pe_array", values]
+        + [path for path in designs() if "order_table" not in path],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_file_has_one_module_of_its_name():
+    """Modules are found by the names of files, and begin with what they are."""
+    for path in SOURCES.glob("*.sv"):
+        text = path.read_text()
+        assert re.findall(r"^module (\w+)", text, re.M) == [path.stem]
+        assert text.startswith("// ")

@@ -7,8 +7,8 @@ import pytest
 
 from balancer import balance_ticket, shipped_ticket
 from rtl import simulate
+from rtl.array_job import BARRIERS
 from rtl.comparison import compare
-from rtl.job import BARRIERS
 from rtl.simulator import missing_simulator
 
 pytestmark = pytest.mark.skipif(

@@ -20,7 +20,7 @@ after another, so that there is none of the whole layer."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Job:
+class ArrayJob:
     """One sample through one layer.
 
     Attributes
