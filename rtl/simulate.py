@@ -130,7 +130,12 @@ def _document(args: argparse.Namespace) -> dict[str, Any]:
     else:
         spikes = None if args.spikes is None else load_spikes(args.spikes)
         jobs, document["notes"] = jobs_of_ticket(
-            ticket, args.masks, pes=args.pes, barrier=args.barrier, spikes=spikes
+            ticket,
+            args.masks,
+            pes=args.pes,
+            barrier=args.barrier,
+            names=args.layer,
+            spikes=spikes,
         )
         comparisons = _compared(jobs, args)
     return document | {"layers": rows_of(comparisons)}

@@ -6,7 +6,7 @@ cycles do not depend on either. `rtl.ticket_network` makes the network that clas
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from balancer import ExportSource
 from balancer.array_types import AnyArray
 from balancer.errors import naming
-from hwmodel import network_workloads
+from hwmodel import LayerWorkload, network_workloads
 from hwmodel.sections import Barrier
 from rtl.array_job import ArrayJob
 from rtl.errors import RtlError
@@ -42,6 +42,7 @@ def jobs_of_ticket(
     *,
     pes: int,
     barrier: Barrier,
+    names: Collection[str] | None = None,
     spikes: Mapping[str, AnyArray] | None = None,
 ) -> TicketJobs:
     """Make the jobs of a ticket's layers.
@@ -56,6 +57,8 @@ def jobs_of_ticket(
         PEs of the array.
     barrier : str
         Of the array.
+    names : collection of str, optional
+        Of the layers; default: all.
     spikes : mapping of str to ndarray, optional
         Recorded input spikes of layers (`hwmodel.load_spikes`). Default: drawn by the
         ticket's rates with the seed 0.
@@ -63,12 +66,15 @@ def jobs_of_ticket(
     Raises
     ------
     RtlError
-        A layer that the array does not run.
+        No such layer, one that the array does not run, or none with spikes.
     BalancerError
         A file that cannot be read, or spikes that do not fit.
     """
     source = ExportSource.of(ticket, masks, pes=pes)
     layers = {layer.name: layer for layer in source.layers}
+    for name in names or ():
+        if name not in layers:
+            raise RtlError(f"no layer {name!r}; accepted: {', '.join(layers)}")
     with naming(ticket):
         workloads, assumption = network_workloads(
             {name: layer.mask for name, layer in layers.items()},
@@ -79,8 +85,9 @@ def jobs_of_ticket(
     jobs: dict[str, list[ArrayJob]] = {}
     silent = []
     for workload in workloads:
-        sampled = replace(workload, rate_mode="sample")
-        given = None if workload.direct_coded else sampled.real_spikes()
+        if names and workload.name not in names:
+            continue
+        given = None if workload.direct_coded else _spikes_of(workload)
         if given is None:
             silent.append(workload.name)
             continue
@@ -102,3 +109,10 @@ def jobs_of_ticket(
     if spikes is None:
         notes.append("Spikes are drawn by the rates of the layers, with the seed 0.")
     return TicketJobs(jobs, notes)
+
+
+def _spikes_of(workload: LayerWorkload) -> AnyArray | None:
+    """Take recorded spikes, or draw some, [timesteps, samples, channels, height, width]."""
+    if workload.spikes is None:
+        return replace(workload, rate_mode="sample").real_spikes()
+    return workload.spikes

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from balancer import balance_ticket, shipped_ticket
+from balancer import balance_ticket, open_ticket, shipped_ticket
+from hwmodel import save_spikes
 from rtl import simulate
 from rtl.array_job import BARRIERS
 from rtl.comparison import compare
@@ -27,13 +28,29 @@ def test_the_command_prints_cycles_beside_those_of_the_model(capsys):
         0,
     )
     assert row["cycles"] == row["model_cycles"] > 0
-    assert "features.0" in " ".join(document["notes"])
+
+
+def test_recorded_spikes_are_what_the_array_gets(capsys, tmp_path):
+    """Every recorded sample is run, in the natural order of the inputs."""
+    spikes = np.random.default_rng(0).random((4, 3, 1024)) < 0.1
+    save_spikes(tmp_path / "spikes.npz", {"classifier": spikes})
+    options = ["--spikes", str(tmp_path / "spikes.npz"), "--layer", "classifier"]
+    assert simulate.main([*options, "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["layers"]
+    mask = next(
+        layer.read_mask()
+        for layer in open_ticket(shipped_ticket()).layers
+        if layer.name == "classifier"
+    )
+    assert row["samples"] == 3
+    assert row["busy"] == (mask[:, None, None] & spikes).sum()
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--layer", "nix"], "no layer 'nix'; accepted: features.3"),
+        (["--layer", "nix"], "no layer 'nix'; accepted: classifier"),
+        (["--layer", "features.0"], "no layer has spikes: give --spikes"),
         (["--pes", "0"], "--pes is 0; a whole number from 1"),
         (["nowhere.npz"], "nowhere.npz"),
     ],
