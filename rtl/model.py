@@ -72,6 +72,8 @@ def workload_of(job: ArrayJob) -> LayerWorkload:
         timesteps=job.steps,
         spikes=spikes.reshape(len(spikes), 1, *image),
         spike_rate=None,
+        batch=1,
+        calls=1,
     )
 
 

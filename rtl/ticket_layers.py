@@ -112,7 +112,7 @@ def jobs_of_ticket(
 
 
 def _spikes_of(workload: LayerWorkload) -> AnyArray | None:
-    """Take recorded spikes, or draw some, [timesteps, samples, channels, height, width]."""
+    """Take recorded or drawn spikes, [timesteps, samples, channels, height, width]."""
     if workload.spikes is None:
         return replace(workload, rate_mode="sample").real_spikes()
     return workload.spikes
