@@ -31,12 +31,13 @@ from balancer import open_ticket, shipped_ticket
 from hwmodel import SweepPlan, network_workloads, save_spikes
 from hwmodel.commands.console import PIPE_WIDTH
 from hwmodel.sweeps.cluster import slurm_options
+from rtl.simulator import missing_simulator
 from snn import LotteryTrainer
 from snn.commands.round_table import RoundTable
 from snn.lottery.variants import variant_configs
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("balancer", "hwmodel", "snn")
+PACKAGES = ("balancer", "hwmodel", "snn", "rtl")
 # What the extra `snn` brings; everything else is always there.
 EXTRA = {"torch", "spikingjelly", "sklearn", "scipy", "matplotlib", "torchvision"}
 HAS_TORCH = importlib.util.find_spec("torch") is not None
@@ -149,7 +150,7 @@ def test_docstrings_keep_their_layout():
 PUBLIC = [
     (package, name)
     for package in PACKAGES
-    for name in importlib.import_module(package).__all__
+    for name in getattr(importlib.import_module(package), "__all__", ())
 ]
 
 
@@ -428,6 +429,10 @@ def obey(command, shell):
             return check_cluster(file, text)
         case ["python", "cli.py", *arguments]:
             return run(arguments, shell)
+        case ["python", "-m", "rtl.simulate", *options]:
+            return run_rtl(options, shell)
+        case ["apt-get", "install", "iverilog"]:
+            return None
         case ["dask", command, *options]:
             return check_dask(command, options)
         case ["python", "-m", "pytest", "-n", "auto"]:
@@ -489,6 +494,18 @@ def run_validation(arguments, shell):
         cwd=ROOT,
         env=os.environ | shell.variables,
     )
+def run_rtl(options, shell):
+    """The array is simulated where there is a simulator, else the reason is told."""
+    done = subprocess.run(
+        [sys.executable, "-m", "rtl.simulate", *options],
+        capture_output=True,
+        text=True,
+        cwd=shell.folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    if missing_simulator() is not None:
+        assert (done.returncode, done.stderr) == (1, f"error: {missing_simulator()}\n")
+        return NOT_RUN
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 

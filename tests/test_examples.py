@@ -81,7 +81,7 @@ def test_streams_for_rtl_take_less_than_forty_lines(tmp_path):
     assert len(example.splitlines()) < 40
     assert example.partition('"""\n\n')[2] in (ROOT / "docs" / "export.md").read_text()
     run(ROOT / "examples" / "export_rtl.py", tmp_path)
-    streams = read_streams(tmp_path / "rtl")
+    streams = read_streams(tmp_path / "streams")
     for layer in open_ticket(tmp_path / "balanced" / "masks.safetensors").layers:
         lengths = streams[layer.name].lengths
         assert lengths.sum() == layer.read_mask().sum()

@@ -65,8 +65,8 @@ def write_streams(
     >>> weights = np.array([[0.5, 0, 0, 1], [0, 2, 0, 0]], np.float32)
     >>> pe_map = PEMap.input_channel((2, 4), pes=2)
     >>> streams = layer_streams(weights, weights != 0, pe_map)
-    >>> write_streams("rtl", {"fc": streams}, index="runs")
-    >>> read_streams("rtl")["fc"].weights()
+    >>> write_streams("streams", {"fc": streams}, index="runs")
+    >>> read_streams("streams")["fc"].weights()
     array([[0.5, 0. , 0. , 1. ],
            [0. , 2. , 0. , 0. ]], dtype=float32)
     """

@@ -57,7 +57,7 @@ def export_streams(
     Examples
     --------
     >>> from balancer import export_streams, shipped_ticket
-    >>> streams = export_streams("rtl", shipped_ticket(), bits=8)
+    >>> streams = export_streams("streams", shipped_ticket(), bits=8)
     >>> streams["features.7"]
     LayerStreams(170 of 64x64x3x3 weights, output_channel, 16 PEs x 4 groups, integer:8)
     """
