@@ -494,6 +494,10 @@ def run_validation(arguments, shell):
         cwd=ROOT,
         env=os.environ | shell.variables,
     )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
 def run_rtl(options, shell):
     """The array is simulated where there is a simulator, else the reason is told."""
     done = subprocess.run(
