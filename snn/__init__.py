@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from snn.loop.loop_ticket import LoopTicket
     from snn.loop.one_shot import BalancedMasks, balance_module
     from snn.loop.tickets import Tickets
-    from snn.lottery.comparison import ComparisonError, MethodComparison
+    from snn.lottery.comparison import MethodComparison
+    from snn.lottery.comparison_error import ComparisonError
     from snn.lottery.config import ConfigError, LotteryConfig, read_toml
     from snn.lottery.live_paths import NetworkPaths, live_weights
     from snn.lottery.merging import merge_comparisons, read_comparison
@@ -133,7 +134,7 @@ _HOMES = {
     "METHODS": "snn.lottery.methods",
     "AppliedOrders": "snn.channels.apply_order",
     "BalancedMasks": "snn.loop.one_shot",
-    "ComparisonError": "snn.lottery.comparison",
+    "ComparisonError": "snn.lottery.comparison_error",
     "ConfigError": "snn.lottery.config",
     "ComparedTickets": "snn.loop.compared_tickets",
     "DataError": "snn.data.image_data",

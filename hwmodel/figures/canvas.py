@@ -114,7 +114,7 @@ def tidy(axes: Axes) -> None:
 def percent_axis(axes: Axes) -> None:
     """End an upward axis of shares at 100 %, and give a flat line some room."""
     low, high = axes.get_ylim()
-    high = min(high, 102.0)
+    high = min(high, 100.9)  # below the next tick
     axes.set_ylim(low if high - low > 2 else high - 10, high)
 
 

@@ -168,7 +168,7 @@ def draw_loads(layers: Sequence[LayerLoads]) -> Figure:
         ticks=LogLocator(subs=(1, 2, 5)),
         format=StrMethodFormatter("{x:,.0f}"),
     ).ax.xaxis.set_minor_locator(NullLocator())
-    _add_legend(figure)
+    _add_legend(figure, structural=any(not layer.held.all() for layer in drawn))
     return figure
 
 
@@ -284,18 +284,16 @@ STRUCTURAL: dict[str, Any] = {
 }
 
 
-def _add_legend(figure: Figure) -> None:
+def _add_legend(figure: Figure, *, structural: bool) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    figure.legend(
-        [
-            Patch(**IDLE),
-            Patch(**STRUCTURAL),
-            Line2D([], [], color="#000000", linewidth=0.9),
-        ],
-        ["waiting for the slowest PE of the group", "holds no weights", "barrier"],
-        loc="outside upper center",
-        ncols=3,
-        frameon=False,
-    )
+    entries = [
+        (Patch(**IDLE), "waiting for the slowest PE of the group"),
+        (Patch(**STRUCTURAL), "holds no weights"),
+        (Line2D([], [], color="#000000", linewidth=0.9), "barrier"),
+    ]
+    if not structural:
+        del entries[1]
+    handles, labels = zip(*entries, strict=True)
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)

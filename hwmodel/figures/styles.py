@@ -127,13 +127,17 @@ def _wishes(name: str) -> Iterator[LineStyle]:
     """Yield how a series would be drawn, the best first."""
     method = _method(name)
     number = zlib.crc32(name.encode())
-    first = (
-        COLORS.index(METHODS[method])
-        if method in METHODS
-        else zlib.crc32(method.encode()) % len(COLORS)
-    )
-    turned = [(first + step) % len(COLORS) for step in range(len(COLORS))]
-    own = turned[:1] if method in METHODS else turned
+    places = list(range(len(COLORS)))
+    if method in METHODS:
+        first = COLORS.index(METHODS[method])
+        turned = places[first:] + places[:first]
+        own = turned[:1]
+    else:  # black and grey are for references
+        bright = [one for one in places if COLORS[one] not in (BLACK, GREY)]
+        first = zlib.crc32(method.encode()) % len(bright)
+        turned = bright[first:] + bright[:first]
+        turned += [one for one in places if one not in bright]
+        own = turned
     if name == method:
         yield from (LineStyle(COLORS[n], MARKERS[n], "-", COLORS[n]) for n in own)
     for place in turned:

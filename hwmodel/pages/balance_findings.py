@@ -9,7 +9,7 @@ from balancer import BalanceReport
 from balancer.hardware import MaskCost, PETime
 from balancer.report.hardware_use import HardwareUse
 from hwmodel.figures.load_figure import LayerLoads
-from hwmodel.pages.page import WHOLE, Answer, Fact
+from hwmodel.pages.page import WHOLE, Fact, PageAnswer
 
 PARTS = {
     "busy": "on weights that meet spikes",
@@ -88,13 +88,13 @@ def waiting(report: BalanceReport, loads: Sequence[LayerLoads]) -> tuple[float, 
     return before, after
 
 
-def answers(report: BalanceReport, loads: Sequence[LayerLoads]) -> list[Answer]:
-    """Answer the four questions of the summary."""
+def answers(report: BalanceReport, loads: Sequence[LayerLoads]) -> list[PageAnswer]:
+    """PageAnswer the four questions of the summary."""
     return [
-        Answer("What balancing changed", tuple(_changed(report, loads))),
-        Answer("What it cost", tuple(_cost(report))),
-        Answer("What bounds the time now", tuple(_bounds(report))),
-        Answer("What to do next", tuple(_next(report))),
+        PageAnswer("What balancing changed", tuple(_changed(report, loads))),
+        PageAnswer("What it cost", tuple(_cost(report))),
+        PageAnswer("What bounds the time now", tuple(_bounds(report))),
+        PageAnswer("What to do next", tuple(_next(report))),
     ]
 
 

@@ -13,71 +13,71 @@ from hwmodel.figures.frontier_figure import draw_frontier
 from hwmodel.figures.load_figure import LayerLoads, draw_loads, loads_of
 from hwmodel.figures.use_figure import Use, draw_use
 from hwmodel.pages.balance_findings import answers, facts, warnings
-from hwmodel.pages.number_table import Column, NumberTable
+from hwmodel.pages.number_table import NumberColumn, NumberTable
 from hwmodel.pages.page import WHOLE, Page, PageSection, check_page
 from hwmodel.pages.page_figure import page_svg
 
 MOST_ROWS = 2000  # of a table: the loads of larger networks stand by group, or layer
 
 LAYERS = (
-    Column("name", "layer"),
-    Column("shape", "shape"),
-    Column("weights", "weights", WHOLE),
-    Column("nonzeros_before", "non-zeros before", WHOLE),
-    Column("nonzeros", "after", WHOLE),
-    Column("utilization_before", "utilization before", ".3f"),
-    Column("utilization", "after", ".3f"),
-    Column("occupancy", "PEs with weights", ".0%"),
-    Column("kept_fraction", "kept of unstructured", ".2%"),
-    Column("gap", "gap", ".1g"),
-    Column("cycles_before", "cycles before", WHOLE),
-    Column("cycles", "after", WHOLE),
-    Column("energy_pj_before", "energy before", WHOLE),
-    Column("energy_pj", "after", WHOLE),
-    Column("revived", "revived", WHOLE),
-    Column("dead_channels", "dead channels", WHOLE),
-    Column("effective_before", "effective before", WHOLE),
-    Column("effective", "after", WHOLE),
+    NumberColumn("name", "layer"),
+    NumberColumn("shape", "shape"),
+    NumberColumn("weights", "weights", WHOLE),
+    NumberColumn("nonzeros_before", "non-zeros before", WHOLE),
+    NumberColumn("nonzeros", "after", WHOLE),
+    NumberColumn("utilization_before", "utilization before", ".3f"),
+    NumberColumn("utilization", "after", ".3f"),
+    NumberColumn("occupancy", "PEs with weights", ".0%"),
+    NumberColumn("kept_fraction", "kept of unstructured", ".2%"),
+    NumberColumn("gap", "gap", ".1g"),
+    NumberColumn("cycles_before", "cycles before", WHOLE),
+    NumberColumn("cycles", "after", WHOLE),
+    NumberColumn("energy_pj_before", "energy before", WHOLE),
+    NumberColumn("energy_pj", "after", WHOLE),
+    NumberColumn("revived", "revived", WHOLE),
+    NumberColumn("dead_channels", "dead channels", WHOLE),
+    NumberColumn("effective_before", "effective before", WHOLE),
+    NumberColumn("effective", "after", WHOLE),
 )
 BY_PE = (
-    Column("layer", "layer"),
-    Column("group", "group", "d"),
-    Column("pe", "PE", "d"),
-    Column("load_before", "load before", WHOLE),
-    Column("load", "after", WHOLE),
+    NumberColumn("layer", "layer"),
+    NumberColumn("group", "group", "d"),
+    NumberColumn("pe", "PE", "d"),
+    NumberColumn("load_before", "load before", WHOLE),
+    NumberColumn("load", "after", WHOLE),
 )
 BY_GROUP = (
-    Column("layer", "layer"),
-    Column("group", "group", "d"),
-    Column("pes", "PEs", "d"),
-    Column("largest_before", "largest load before", WHOLE),
-    Column("largest", "after", WHOLE),
-    Column("sum_before", "sum of loads before", WHOLE),
-    Column("sum", "after", WHOLE),
+    NumberColumn("layer", "layer"),
+    NumberColumn("group", "group", "d"),
+    NumberColumn("pes", "PEs", "d"),
+    NumberColumn("largest_before", "largest load before", WHOLE),
+    NumberColumn("largest", "after", WHOLE),
+    NumberColumn("sum_before", "sum of loads before", WHOLE),
+    NumberColumn("sum", "after", WHOLE),
 )
 BY_LAYER = (
-    Column("layer", "layer"),
-    Column("groups", "groups", WHOLE),
-    Column("steps_before", "steps before", WHOLE),
-    Column("steps", "after", WHOLE),
-    Column("waiting_before", "waiting before", ".1%"),
-    Column("waiting", "after", ".1%"),
+    NumberColumn("layer", "layer"),
+    NumberColumn("groups", "groups", WHOLE),
+    NumberColumn("steps_before", "steps before", WHOLE),
+    NumberColumn("steps", "after", WHOLE),
+    NumberColumn("waiting_before", "waiting before", ".1%"),
+    NumberColumn("waiting", "after", ".1%"),
 )
 FRONTIER = (
-    Column("latency_budget", "budget of cycles", WHOLE),
-    Column("cycles", "cycles", WHOLE),
-    Column("nonzeros", "non-zeros", WHOLE),
-    Column("kept", "kept magnitude", ",.3f"),
-    Column("bound", "bound", ",.3f"),
-    Column("gap", "gap", ".1g"),
+    NumberColumn("latency_budget", "budget of cycles", WHOLE),
+    NumberColumn("cycles", "cycles", WHOLE),
+    NumberColumn("nonzeros", "non-zeros", WHOLE),
+    NumberColumn("kept", "kept magnitude", ",.3f"),
+    NumberColumn("bound", "bound", ",.3f"),
+    NumberColumn("gap", "gap", ".1g"),
 )
 METHODS = (
-    Column("layer", "layer"),
-    Column("method", "method"),
-    Column("nonzeros", "non-zeros", WHOLE),
-    Column("kept_fraction", "kept of unstructured", ".2%"),
-    Column("utilization", "utilization", ".3f"),
-    Column("slots", "slots", WHOLE),
+    NumberColumn("layer", "layer"),
+    NumberColumn("method", "method"),
+    NumberColumn("nonzeros", "non-zeros", WHOLE),
+    NumberColumn("kept_fraction", "kept of unstructured", ".2%"),
+    NumberColumn("utilization", "utilization", ".3f"),
+    NumberColumn("slots", "slots", WHOLE),
 )
 
 
@@ -254,11 +254,16 @@ def use_section(bars: Sequence[Use], text: str) -> PageSection:
         if any(bar.energy.get(name) for bar in bars)
     ]
     columns = (
-        Column("label", "layer"),
-        Column("cycles", "cycles", WHOLE),
-        *(Column(f"{name}_pe_cycles", f"{name}, PE cycles", WHOLE) for name in times),
+        NumberColumn("label", "layer"),
+        NumberColumn("cycles", "cycles", WHOLE),
         *(
-            Column(f"{name}_energy", f"{name.replace('_', ' ')}, {bars[0].unit}", WHOLE)
+            NumberColumn(f"{name}_pe_cycles", f"{name}, PE cycles", WHOLE)
+            for name in times
+        ),
+        *(
+            NumberColumn(
+                f"{name}_energy", f"{name.replace('_', ' ')}, {bars[0].unit}", WHOLE
+            )
             for name in parts
         ),
     )

@@ -13,7 +13,7 @@ NOT_KNOWN = "-"
 SHORT = 14  # rows that a page shows at once
 
 
-class Column(NamedTuple):
+class NumberColumn(NamedTuple):
     """A column: its name in the CSV, its title, and how its numbers are written.
 
     `form` is a format of Python's; None for text.
@@ -42,15 +42,15 @@ class NumberTable:
         Of the CSV file, without its suffix.
     title : str
         What the numbers are.
-    columns : tuple of Column
+    columns : tuple of NumberColumn
         What each column holds.
     rows : tuple of tuple
         Numbers, text, or None where nothing is known.
 
     Examples
     --------
-    >>> from hwmodel.pages.number_table import Column, NumberTable
-    >>> columns = (Column("layer", "layer"), Column("eta", "eta", ".0%"))
+    >>> from hwmodel.pages.number_table import NumberColumn, NumberTable
+    >>> columns = (NumberColumn("layer", "layer"), NumberColumn("eta", "eta", ".0%"))
     >>> table = NumberTable("eta", "Use of the array", columns, (("conv", 0.25),))
     >>> table.to_csv()
     'layer,eta\nconv,0.25\n'
@@ -60,7 +60,7 @@ class NumberTable:
 
     name: str
     title: str
-    columns: tuple[Column, ...]
+    columns: tuple[NumberColumn, ...]
     rows: tuple[tuple[Any, ...], ...]
 
     @classmethod
@@ -68,7 +68,7 @@ class NumberTable:
         cls,
         name: str,
         title: str,
-        columns: Sequence[Column],
+        columns: Sequence[NumberColumn],
         rows: Iterable[Mapping[str, Any]],
     ) -> Self:
         """Take the columns out of rows; without those that no row knows."""

@@ -63,7 +63,7 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class PageAnswer:
     """A question that everybody has, and the sentences that answer it."""
 
     question: str
@@ -100,7 +100,7 @@ class Page:
         What it is about.
     facts : sequence of Fact
         Numbers of the summary.
-    answers : sequence of Answer
+    answers : sequence of PageAnswer
         Sentences of the summary.
     warnings : sequence of str
         What must not be overlooked.
@@ -121,7 +121,7 @@ class Page:
     title: str
     subtitle: str
     facts: Sequence[Fact]
-    answers: Sequence[Answer]
+    answers: Sequence[PageAnswer]
     warnings: Sequence[str]
     notes: Sequence[str]
     sections: Sequence[PageSection]

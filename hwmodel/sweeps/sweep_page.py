@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwmodel.figures.canvas import drawing
-from hwmodel.pages.number_table import Column, NumberTable
-from hwmodel.pages.page import WHOLE, Answer, Fact, Page, PageSection, check_page
+from hwmodel.pages.number_table import NumberColumn, NumberTable
+from hwmodel.pages.page import WHOLE, Fact, Page, PageAnswer, PageSection, check_page
 from hwmodel.pages.page_figure import page_svg
 from hwmodel.sweeps.figure import draw_sweep
 from hwmodel.sweeps.labels import label
@@ -66,7 +66,7 @@ def _best(result: SweepRows) -> Iterator[Fact]:
     yield Fact(title, most[result.value], ".2%", f"{words}, in {spent:,.0f} cycles")
 
 
-def _answers(result: SweepRows) -> Iterator[Answer]:
+def _answers(result: SweepRows) -> Iterator[PageAnswer]:
     for cost in ("cycles", "energy"):
         front = result.front(cost)
         if front:
@@ -78,7 +78,7 @@ def _answers(result: SweepRows) -> Iterator[Answer]:
             which = (
                 "all" if len(front) <= 5 else f"the first and the last of {len(front)}"
             )
-            yield Answer(
+            yield PageAnswer(
                 f"What no other run beats in {cost} ({which})",
                 sentences,
             )
@@ -125,7 +125,8 @@ def _sections(result: SweepRows) -> Iterator[PageSection]:
             )
     names = dict.fromkeys(name for row in result.rows for name in row)
     columns = [
-        Column(name, name.replace("_", " "), _form(result, name)) for name in names
+        NumberColumn(name, name.replace("_", " "), _form(result, name))
+        for name in names
     ]
     yield PageSection(
         "Runs",

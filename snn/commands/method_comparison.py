@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from snn.lottery.run_comparison import RunProgress
 
 DEFAULT_SEEDS = 3  # of each method
-SHOWN_SPARSITIES = (0.9, 0.95, 0.982)  # of the rounds that a comparison shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +64,11 @@ def _written(
     from balancer.files.atomic import replacing
     from snn.commands.comparison_tables import comparison_markdown
     from snn.lottery.plots import plot_comparison
-    from snn.lottery.statistics import nearest_rounds, report
+    from snn.lottery.statistics import report, shown_rounds
     from snn.lottery.variants import own_settings
 
     config = comparison.config
-    shown = (*SHOWN_SPARSITIES, config.schedule_of_sparsity[-1])
-    rounds = nearest_rounds(comparison, shown)
+    rounds = shown_rounds(comparison)
     digest = config.digest(",".join(comparison.methods) + seeds)
     folder = args.out / f"compare-{digest}"
     plot = args.plot or folder / "comparison.svg"

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from snn.lottery.comparison import ComparisonError, MethodComparison, Run
+from snn.lottery.comparison import MethodComparison, Run
+from snn.lottery.comparison_error import ComparisonError
 from snn.lottery.config import LotteryConfig
 from snn.lottery.plots import plot_comparison
 from snn.lottery.results import RoundOutcome

@@ -24,7 +24,7 @@ from snn.loop.loop_config import (
 from snn.loop.loop_network import LoopNetwork, State
 from snn.loop.loop_run import LoopRun
 from snn.loop.loop_ticket import LoopTicket
-from snn.lottery.comparison import ComparisonError
+from snn.lottery.comparison_error import ComparisonError
 from snn.lottery.config import LotteryConfig
 from snn.lottery.identity import StandIns
 from snn.lottery.methods import Method

@@ -7,15 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
-from balancer.errors import BalancerError
 from balancer.valid_json import to_json
 from hwmodel.report import rows_to_csv
+from snn.lottery.comparison_error import ComparisonError
 from snn.lottery.config import LotteryConfig
 from snn.lottery.results import RoundOutcome, least_utilization, smallest_layer
-
-
-class ComparisonError(BalancerError):
-    """Runs that cannot be compared."""
 
 
 @dataclass(frozen=True, slots=True)

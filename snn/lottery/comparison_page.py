@@ -5,21 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hwmodel.figures.canvas import drawing
-from hwmodel.pages.number_table import Column, NumberTable
-from hwmodel.pages.page import Answer, Fact, Page, PageSection, check_page
+from hwmodel.pages.number_table import NumberColumn, NumberTable
+from hwmodel.pages.page import Fact, Page, PageAnswer, PageSection, check_page
 from hwmodel.pages.page_figure import page_svg
-from snn.lottery.comparison import MethodComparison
 from snn.lottery.difference_figure import draw_differences
 from snn.lottery.plots import draw_comparison
-from snn.lottery.statistics import Paired, compare_all, nearest_rounds, summarize
+from snn.lottery.statistics import Paired, compare_all, shown_rounds, summarize
 
-SHOWN_SPARSITIES = (0.9, 0.95, 0.982)  # of the rounds that are compared
+if TYPE_CHECKING:
+    from snn.lottery.comparison import MethodComparison
+
 SUMMARIES = (
-    Column("method", "method"),
-    Column("round", "round", "d"),
-    Column("seeds", "seeds", "d"),
+    NumberColumn("method", "method"),
+    NumberColumn("round", "round", "d"),
+    NumberColumn("seeds", "seeds", "d"),
     *(
         column
         for name, title, form in (
@@ -32,23 +34,23 @@ SUMMARIES = (
             ("energy", "energy", ",.1f"),
         )
         for column in (
-            Column(f"{name}_mean", title, form),
-            Column(f"{name}_sd", "± sd", form),
+            NumberColumn(f"{name}_mean", title, form),
+            NumberColumn(f"{name}_sd", "± sd", form),
         )
     ),
 )
 DIFFERENCES = (
-    Column("method", "method"),
-    Column("round", "round", "d"),
-    Column("sparsity", "sparsity", ".2%"),
-    Column("pairs", "pairs", "d"),
-    Column("difference", "difference of accuracy", "+.2%"),
-    Column("low", "95 % from", "+.2%"),
-    Column("high", "to", "+.2%"),
-    Column("p", "p", ".3f"),
-    Column("p_holm", "p, corrected", ".3f"),
-    Column("cycles_saved", "cycles saved", ".1%"),
-    Column("energy_saved", "energy saved", ".1%"),
+    NumberColumn("method", "method"),
+    NumberColumn("round", "round", "d"),
+    NumberColumn("sparsity", "sparsity", ".2%"),
+    NumberColumn("pairs", "pairs", "d"),
+    NumberColumn("difference", "difference of accuracy", "+.2%"),
+    NumberColumn("low", "95 % from", "+.2%"),
+    NumberColumn("high", "to", "+.2%"),
+    NumberColumn("p", "p", ".3f"),
+    NumberColumn("p_holm", "p, corrected", ".3f"),
+    NumberColumn("cycles_saved", "cycles saved", ".1%"),
+    NumberColumn("energy_saved", "energy saved", ".1%"),
 )
 
 
@@ -60,21 +62,14 @@ def write_comparison_page(
     comparison_page(comparison).write(Path(path))
 
 
-def shown_rounds(comparison: MethodComparison) -> list[int]:
-    """Choose the rounds that are looked at: of usual sparsities, and the last."""
-    last = comparison.config.schedule_of_sparsity[-1]
-    return nearest_rounds(comparison, (*SHOWN_SPARSITIES, last))
-
-
 def comparison_page(comparison: MethodComparison) -> Page:
     """Put together what the page says."""
     rounds = shown_rounds(comparison)
     pairs = compare_all(comparison, "sparsity", rounds)
-    config = comparison.config
     return Page(
         title=f"Methods: {', '.join(comparison.methods)}",
         subtitle=f"Seeds {', '.join(map(str, comparison.seeds))} of each, on "
-        f"{Path(config.dataset).name}; the others are compared with "
+        f"{Path(comparison.config.dataset).name}; the others are compared with "
         f"{comparison.reference}, seed by seed.",
         facts=list(_facts(comparison, rounds[-1])),
         answers=list(_answers(comparison, pairs, rounds[-1])),
@@ -102,10 +97,10 @@ def _facts(comparison: MethodComparison, number: int) -> Iterator[Fact]:
 
 def _answers(
     comparison: MethodComparison, pairs: Sequence[Paired], number: int
-) -> Iterator[Answer]:
+) -> Iterator[PageAnswer]:
     planned = comparison.config.schedule_of_sparsity[number]
     last = [pair for pair in pairs if pair.round == number]
-    yield Answer(
+    yield PageAnswer(
         f"Accuracy at {planned:.1%} pruned, against {comparison.reference}",
         tuple(_said(pair) for pair in last) or ("Nothing is compared.",),
     )
@@ -120,14 +115,14 @@ def _answers(
         if pair.cycles_saved is not None
     )
     if saved:
-        yield Answer(f"What is saved of {comparison.reference}'s", saved)
+        yield PageAnswer(f"What is saved of {comparison.reference}'s", saved)
     unclear = [
         pair.method
         for pair in last
         if pair.interval is None or pair.interval[0] <= 0 <= pair.interval[1]
     ]
     if unclear:
-        yield Answer(
+        yield PageAnswer(
             "What to do next",
             (
                 f"The seeds do not tell {', '.join(unclear)} from "

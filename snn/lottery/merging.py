@@ -7,7 +7,8 @@ from pathlib import Path
 
 from balancer.errors import MALFORMED
 from balancer.text_files import read_text_file
-from snn.lottery.comparison import ComparisonError, MethodComparison, Run
+from snn.lottery.comparison import MethodComparison, Run
+from snn.lottery.comparison_error import ComparisonError
 from snn.lottery.config import LotteryConfig
 
 # Where things are on a machine, and what each run of a comparison has of its own.

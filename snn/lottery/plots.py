@@ -20,12 +20,14 @@ from hwmodel.figures.canvas import (
     tidy,
 )
 from hwmodel.figures.styles import LineStyle, line_styles
-from snn.lottery.comparison import ComparisonError, MethodComparison
+from snn.lottery.comparison_error import ComparisonError
 from snn.lottery.statistics import summarize
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from snn.lottery.comparison import MethodComparison
 
 
 class Panel(NamedTuple):

@@ -19,7 +19,8 @@ from torch import nn
 
 from snn.data.image_data import ImageData
 from snn.data.loaders import Data, as_image_data
-from snn.lottery.comparison import ComparisonError, Failure, MethodComparison, Run
+from snn.lottery.comparison import Failure, MethodComparison, Run
+from snn.lottery.comparison_error import ComparisonError
 from snn.lottery.config import LotteryConfig
 from snn.lottery.function_names import function_name
 from snn.lottery.identity import StandIns

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwmodel.figures.canvas import drawing
-from hwmodel.pages.number_table import Column, NumberTable
-from hwmodel.pages.page import WHOLE, Answer, Fact, Page, PageSection, check_page
+from hwmodel.pages.number_table import NumberColumn, NumberTable
+from hwmodel.pages.page import WHOLE, Fact, Page, PageAnswer, PageSection, check_page
 from hwmodel.pages.page_figure import page_svg
 from snn.lottery.results import RoundOutcome, least_utilization, smallest_layer
 from snn.lottery.round_figure import draw_rounds
@@ -19,35 +19,35 @@ if TYPE_CHECKING:
     from snn.lottery.finished_run import FinishedRounds
 
 ROUNDS = (
-    Column("round", "round", "d"),
-    Column("timesteps", "time steps", "d"),
-    Column("sparsity", "sparsity", ".2%"),
-    Column("nonzeros", "non-zeros", WHOLE),
-    Column("effective", "effective", WHOLE),
-    Column("accuracy", "accuracy", ".2%"),
-    Column("validation_accuracy", "validation", ".2%"),
-    Column("loss", "loss", ".4f"),
-    Column("kept_fraction", "kept of unstructured", ".2%"),
-    Column("utilization", "utilization", ".3f"),
-    Column("least_utilization", "least of a layer", ".3f"),
-    Column("smallest_layer", "fewest in a layer", WHOLE),
-    Column("spike_rate", "spike rate", ".3f"),
-    Column("cycles", "cycles", WHOLE),
-    Column("idle_cycles", "waiting, PE cycles", WHOLE),
-    Column("energy", "energy", WHOLE),
+    NumberColumn("round", "round", "d"),
+    NumberColumn("timesteps", "time steps", "d"),
+    NumberColumn("sparsity", "sparsity", ".2%"),
+    NumberColumn("nonzeros", "non-zeros", WHOLE),
+    NumberColumn("effective", "effective", WHOLE),
+    NumberColumn("accuracy", "accuracy", ".2%"),
+    NumberColumn("validation_accuracy", "validation", ".2%"),
+    NumberColumn("loss", "loss", ".4f"),
+    NumberColumn("kept_fraction", "kept of unstructured", ".2%"),
+    NumberColumn("utilization", "utilization", ".3f"),
+    NumberColumn("least_utilization", "least of a layer", ".3f"),
+    NumberColumn("smallest_layer", "fewest in a layer", WHOLE),
+    NumberColumn("spike_rate", "spike rate", ".3f"),
+    NumberColumn("cycles", "cycles", WHOLE),
+    NumberColumn("idle_cycles", "waiting, PE cycles", WHOLE),
+    NumberColumn("energy", "energy", WHOLE),
 )
 LAYERS = (
-    Column("name", "layer"),
-    Column("weights", "weights", WHOLE),
-    Column("nonzeros", "non-zeros", WHOLE),
-    Column("effective", "effective", WHOLE),
-    Column("utilization", "utilization", ".3f"),
-    Column("occupancy", "PEs with weights", ".0%"),
-    Column("kept_fraction", "kept of unstructured", ".2%"),
-    Column("spike_rate", "spike rate", ".3f"),
-    Column("calls", "calls", "d"),
-    Column("cycles", "cycles of a call", WHOLE),
-    Column("energy", "energy of a call", WHOLE),
+    NumberColumn("name", "layer"),
+    NumberColumn("weights", "weights", WHOLE),
+    NumberColumn("nonzeros", "non-zeros", WHOLE),
+    NumberColumn("effective", "effective", WHOLE),
+    NumberColumn("utilization", "utilization", ".3f"),
+    NumberColumn("occupancy", "PEs with weights", ".0%"),
+    NumberColumn("kept_fraction", "kept of unstructured", ".2%"),
+    NumberColumn("spike_rate", "spike rate", ".3f"),
+    NumberColumn("calls", "calls", "d"),
+    NumberColumn("cycles", "cycles of a call", WHOLE),
+    NumberColumn("energy", "energy of a call", WHOLE),
 )
 
 
@@ -88,7 +88,7 @@ def _facts(dense: RoundOutcome, last: RoundOutcome) -> Iterator[Fact]:
         yield Fact("Kept magnitude", last.kept_fraction, ".2%", note)
 
 
-def _answers(run: FinishedRounds) -> Iterator[Answer]:
+def _answers(run: FinishedRounds) -> Iterator[PageAnswer]:
     dense, last = run.outcomes[0], run.outcomes[-1]
     points = 100 * (last.accuracy - dense.accuracy)
     changed = (
@@ -98,8 +98,8 @@ def _answers(run: FinishedRounds) -> Iterator[Answer]:
         changed += (
             f" One inference takes {dense.cycles / last.cycles:.1f} times fewer cycles."
         )
-    yield Answer("What pruning changed", (changed,))
-    yield Answer(
+    yield PageAnswer("What pruning changed", (changed,))
+    yield PageAnswer(
         "What it cost",
         (
             f"Test accuracy {dense.accuracy:.2%} → {last.accuracy:.2%} ({points:+.1f} "
@@ -111,7 +111,7 @@ def _answers(run: FinishedRounds) -> Iterator[Answer]:
     if total:
         slowest = max(costly, key=lambda one: (one.cycles or 0) * one.calls)
         share = (slowest.cycles or 0) * slowest.calls / total
-        yield Answer(
+        yield PageAnswer(
             "What bounds the time now",
             (f"{slowest.name} takes {share:.0%} of the cycles of the last round.",),
         )
@@ -126,7 +126,7 @@ def _answers(run: FinishedRounds) -> Iterator[Answer]:
     next_steps.append(
         "Repeat it with other seeds before comparing (--compare, --seeds)."
     )
-    yield Answer("What to do next", tuple(next_steps))
+    yield PageAnswer("What to do next", tuple(next_steps))
 
 
 def _warnings(last: RoundOutcome) -> Iterator[str]:

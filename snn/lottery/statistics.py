@@ -9,13 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from snn.lottery.comparison import ComparisonError, MethodComparison
+from snn.lottery.comparison_error import ComparisonError
 from snn.lottery.interpolation import accuracy_at
 from snn.lottery.results import RoundOutcome, least_utilization, smallest_layer
 from snn.lottery.spread import CONFIDENCE, Spread, holm
 
+if TYPE_CHECKING:
+    from snn.lottery.comparison import MethodComparison
+
+SHOWN_SPARSITIES = (0.9, 0.95, 0.982)  # of the rounds that are looked at
 EqualQuantity = Literal["sparsity", "nonzeros", "cycles", "energy"]
 
 # What is summarized of every round, and where it is found.
@@ -223,6 +227,12 @@ def nearest_rounds(
         off = [abs(math.log(1 - each) - left) for each in planned]
         found.add(off.index(min(off)))
     return sorted(found)
+
+
+def shown_rounds(comparison: MethodComparison) -> list[int]:
+    """Choose the rounds that are looked at: of usual sparsities, and the last."""
+    last = comparison.config.schedule_of_sparsity[-1]
+    return nearest_rounds(comparison, (*SHOWN_SPARSITIES, last))
 
 
 def report(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from snn.lottery.comparison import ComparisonError
+from snn.lottery.comparison_error import ComparisonError
 from snn.lottery.config import ConfigError, LotteryConfig
 
 # What all runs of a comparison have in common, or there would be nothing to compare.

@@ -13,7 +13,7 @@ from hwmodel import Hardware, sweep
 from hwmodel.effective import count_effective
 from hwmodel.pages.balance_findings import answers, facts, warnings
 from hwmodel.pages.balance_page import balance_page
-from hwmodel.pages.number_table import Column, NumberTable
+from hwmodel.pages.number_table import NumberColumn, NumberTable
 from hwmodel.pages.page import PageError, check_page
 from hwmodel.sweeps.pareto import cost_of
 from hwmodel.sweeps.result import SweepOnDisk
@@ -261,7 +261,11 @@ def test_a_sweep_reads_back_from_its_folder(swept, tmp_path):
 
 def test_a_table_knows_what_is_not_known():
     """Columns that no row knows are left out; None is a dash, and empty in the CSV."""
-    columns = (Column("a", "a", ".1f"), Column("b", "b", ".1f"), Column("c", "c"))
+    columns = (
+        NumberColumn("a", "a", ".1f"),
+        NumberColumn("b", "b", ".1f"),
+        NumberColumn("c", "c"),
+    )
     rows = [{"a": 1.0, "c": "x"}, {"a": None, "c": "y"}]
     table = NumberTable.of("t", "T", columns, rows)
     assert [column.name for column in table.columns] == ["a", "c"]

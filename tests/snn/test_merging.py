@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 pytest.importorskip("torch")
 
 import cli
-from snn.lottery.comparison import ComparisonError, Failure, MethodComparison
+from snn.lottery.comparison import Failure, MethodComparison
+from snn.lottery.comparison_error import ComparisonError
 from snn.lottery.config import LotteryConfig
 from snn.lottery.merging import merge_comparisons, read_comparison
 from snn.lottery.run_comparison import compare_methods

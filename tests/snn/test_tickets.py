@@ -30,7 +30,7 @@ from snn import (  # noqa: E402
     run_lottery,
 )
 from snn.data.batches import batches  # noqa: E402
-from snn.lottery.comparison import ComparisonError  # noqa: E402
+from snn.lottery.comparison_error import ComparisonError  # noqa: E402
 from snn.lottery.round_tickets import load_ticket  # noqa: E402
 from snn.training.epoch_random import epoch_random  # noqa: E402
 from snn.training.evaluation import score  # noqa: E402

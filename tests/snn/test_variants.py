@@ -14,7 +14,8 @@ pytest.importorskip("torch")
 import cli
 from balancer.network.layer_counts import Budgets
 from snn.commands.comparison_tables import comparison_notes, sections
-from snn.lottery.comparison import ComparisonError, MethodComparison
+from snn.lottery.comparison import MethodComparison
+from snn.lottery.comparison_error import ComparisonError
 from snn.lottery.config import ConfigError, LotteryConfig
 from snn.lottery.plots import plot_comparison
 from snn.lottery.run import run_lottery
