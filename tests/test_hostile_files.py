@@ -312,3 +312,12 @@ def test_fp8_weights_and_layers_of_zeros_are_balanced(tmp_path, capsys):
         for argv in (["balance", str(path), *out], ["evaluate", str(path)]):
             assert cli.main([*argv, "--json"]) == 0
             json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+
+
+def test_a_shard_with_a_name_that_no_file_has_is_missing(tmp_path, capsys):
+    """Names of other files in a file may be of any length."""
+    path = tmp_path / "m.safetensors.index.json"
+    path.write_text(json.dumps({"weight_map": {"a.weight": "x" * 70_000}}))
+    status, line = one_line(["evaluate", path], capsys)
+    assert status == 1
+    assert "are missing; put them beside it" in line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -112,7 +113,9 @@ class ShardedFile:
         self, of_shard: Callable[[SafetensorsFile], dict[str, Found]]
     ) -> dict[str, Found]:
         """Ask every shard once; the arrays come in the order of the index."""
-        if missing := [path.name for path in self.paths() if not path.is_file()]:
+        # Unlike `Path.is_file` it takes names that no file can have.
+        missing = [path.name for path in self.paths() if not os.path.isfile(path)]
+        if missing:
             raise TicketError(
                 f"its files {', '.join(missing)} are missing; put them beside it",
                 about=self.path,

@@ -85,6 +85,19 @@ class Lottery(Command["FinishedRun | ComparedMethods"]):
         config = _config(args)
         require_torch()
         check_plot(args)
+        from snn.networks.models import ModelError
+
+        try:
+            return self._run(config, args)
+        except ModelError as error:
+            if args.config is None or args.field_network is not None:
+                raise
+            raise ModelError(str(error), about=args.config) from error
+
+    @staticmethod
+    def _run(
+        config: LotteryConfig, args: argparse.Namespace
+    ) -> FinishedRun | ComparedMethods:
         if args.compare is not None:
             return run_comparison(config, args)
         from snn.lottery.run import run_lottery

@@ -56,7 +56,7 @@ class MaskPlan:
         if "ticket" not in opened.metadata:
             return cls(given)
         name = opened.metadata.get("source")
-        there = [place for place in _places(given, name) if place.is_file()]
+        there = [place for place in _places(given, name) if os.path.isfile(place)]
         for place in there:
             if open_ticket(place).about == opened.about:
                 return cls(place, given)

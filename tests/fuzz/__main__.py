@@ -63,6 +63,11 @@ class Tally:
                 self.peak_kib = max(self.peak_kib, line["peak_kib"])
                 self.seconds += line["seconds"]
 
+    def take(self, results: list[tuple[str, Any]]) -> None:
+        """Add what came of a process and of those that went on behind it."""
+        for kind, what in results:
+            self.add(what) if kind == "lines" else self.killed(*what)
+
     def killed(self, number: int, how: str) -> None:
         """Count an input that ended its process."""
         self.counts["failed"] += 1
@@ -178,20 +183,18 @@ def main() -> int:
             for chunk in chunks(asked.inputs, asked.seed, asked.readers)
         }
         try:
-            for done, one in enumerate(concurrent.futures.as_completed(running), 1):
-                for kind, what in one.result():
-                    tally = tallies[running[one]]
-                    tally.add(what) if kind == "lines" else tally.killed(*what)
-                if sys.stderr.isatty():
-                    print(
-                        f"\r{done} of {len(running)} processes", end="", file=sys.stderr
-                    )
+            for one in concurrent.futures.as_completed(running):
+                tallies[running[one]].take(one.result())
         except KeyboardInterrupt:
+            print("stopped; what follows is of the inputs read so far")
             _stopping.set()
             pool.shutdown(wait=False, cancel_futures=True)
             for process in [*_running]:
                 process.terminate()
-            print("stopped; what follows is of the inputs read so far")
+            tallies = {target: Tally() for target in asked.readers}
+            for one, target in running.items():
+                if not one.cancelled():
+                    tallies[target].take(one.result())
     return _print(tallies, asked.keep, time.perf_counter() - begun)
 
 

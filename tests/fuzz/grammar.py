@@ -144,7 +144,7 @@ def metadata(rng: Random, shapes: Sequence[tuple[str, tuple[int, ...]]]) -> Any:
     layers = [
         {
             "name": name,
-            "input_shape": [shape[1], *(4 for _ in shape[2:])],
+            "input_shape": [*shape[1:2], *(4 for _ in shape[2:])],
             "stride": 1,
             "padding": 1 if len(shape) > 2 else 0,
             "dilation": 1,
