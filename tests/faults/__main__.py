@@ -26,7 +26,8 @@ def main() -> int:
         for name in asked.jobs:
             known[name] = Undisturbed.of(JOBS[name])
             one = known[name]
-            print(f"{name}: {one.changes} changes of files in {one.seconds:.1f} s")
+            said = f"{name}: {one.changes} changes of files in {one.seconds:.1f} s"
+            print(said, flush=True)
         while kills.total < asked.kills:
             for name in asked.jobs:
                 told = len(kills.wrong)
