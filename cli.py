@@ -21,6 +21,7 @@ from hwmodel.commands.contract import (
 )
 from hwmodel.commands.evaluate import Evaluate
 from hwmodel.commands.help_pages import HelpPage
+from hwmodel.commands.program_help import EPILOG
 from hwmodel.commands.stop_signals import StopSignal, stop_signals
 from hwmodel.commands.streams import drop_unwritten, open_streams
 from hwmodel.commands.sweep import Sweep
@@ -32,28 +33,6 @@ from snn.commands.retrain import Retrain
 from snn.commands.sweep_training import lottery_trainer
 
 UNREAD = 141  # as shells tell that SIGPIPE ended a program
-EPILOG = """\
-examples:
-  %(prog)s balance
-      balance a ticket that comes with the package, and say what it saves
-  %(prog)s balance --help
-      what a command does, its options and their defaults
-  %(prog)s evaluate --quiet --csv | head -1
-      tables alone, or CSV and JSON for other programs
-
-exit status:
-    0    it is done
-    1    the work failed
-    2    wrong options, or values that are not accepted
-    130  cancelled by Ctrl-C; what is kept is said
-    141  the reader of the output closed it before its end
-    143  cancelled by SIGTERM, in the same way
-
-environment:
-    NO_COLOR     no colors, if it is set to anything
-    FORCE_COLOR  colors and bold headers in pipes, too
-    COLUMNS      columns of tables and help (default: of the terminal, or 160)
-"""
 COMMANDS: tuple[Command[Any], ...] = (
     Balance(accuracy_of_ticket),
     Retrain(),
