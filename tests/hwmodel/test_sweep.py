@@ -361,6 +361,17 @@ def test_layer_by_layer_is_the_same_table(tmp_path):
     assert (seen[-1].tasks_done, seen[-1].seconds_left) == (4 * len(names), 0.0)
 
 
+def test_a_table_that_cannot_be_written_hides_no_error(tmp_path):
+    """What ended a sweep is told, and not that its table could not be written then."""
+    (tmp_path / "table.csv").mkdir()
+
+    def fail(known):
+        raise RuntimeError("the real reason")
+
+    with pytest.raises(RuntimeError, match="the real reason"):
+        sweep(sparsity=0.9, out=tmp_path, workers=0, progress=fail)
+
+
 def test_joined_masks_are_not_made_again(tmp_path):
     """A kill after the masks of all layers were joined, before their row, is cheap."""
     fields = {"sparsity": 0.9, "by_layer": True, "masks": True}
