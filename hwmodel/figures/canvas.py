@@ -114,8 +114,9 @@ def tidy(axes: Axes) -> None:
 def percent_axis(axes: Axes) -> None:
     """End an upward axis of shares at 100 %, and give a flat line some room."""
     low, high = axes.get_ylim()
-    high = min(high, 100.9)  # below the next tick
-    axes.set_ylim(low if high - low > 2 else high - 10, high)
+    if high - low <= 2:
+        low, high = max(0.0, low - 6), high + 3
+    axes.set_ylim(low, min(high, 100.9))  # below the next tick
 
 
 def layered(place: int, number: int) -> tuple[float, float]:

@@ -35,6 +35,7 @@ from snn.lottery.config import ConfigError, LotteryConfig
 from snn.lottery.interpolation import accuracy_at
 from snn.lottery.plots import plot_comparison
 from snn.lottery.results import LayerOutcome, RoundOutcome
+from snn.lottery.round_figure import plot_rounds
 from snn.lottery.run import run_lottery
 from snn.lottery.run_comparison import compare_methods
 from snn.lottery.spread import holm
@@ -558,6 +559,18 @@ def test_figure_is_a_file_of_its_kind(finished, tmp_path, suffix, begins):
     plot_comparison(finished[0], second)
     assert first.read_bytes().startswith(begins)
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_the_rounds_of_one_run_are_drawn(finished, tmp_path):
+    """The same run gives the same figure, with a panel of cycles where it has any."""
+    outcomes = finished[0].runs[0].outcomes
+    paths = [tmp_path / "a.svg", tmp_path / "b.svg"]
+    for path in paths:
+        plot_rounds(outcomes, path)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert "cycles of one inference" in paths[0].read_text()
+    plot_rounds([replace(one, cycles=None) for one in outcomes], paths[0])
+    assert "cycles of one inference" not in paths[0].read_text()
 
 
 def test_figure_without_cycles_has_no_panel_of_them(tmp_path):
