@@ -170,12 +170,14 @@ def test_numbers_stand_below_their_headers(seen):
         assert "Left out" not in "\n".join(whole)
 
 
-def test_an_error_is_broken_between_words(seen, capsys):
+def test_an_error_is_broken_between_words(seen):
     """A terminal gets the line of a pipe in lines that it does not have to break."""
-    assert cli.main(["balance", "--map", "nowhere"]) == 2
+    command = [sys.executable, ROOT / "cli.py", "balance", "--map", "nowhere"]
+    piped = subprocess.run(command, capture_output=True, text=True)
+    assert piped.returncode == 2
     _, printed = seen
     whole, _ = printed["balance --map nowhere"]
-    assert " ".join(map(str.rstrip, whole)) == capsys.readouterr().err.rstrip()
+    assert " ".join(map(str.rstrip, whole)) == piped.stderr.rstrip()
 
 
 def test_what_belongs_together_stays_in_a_line(seen):

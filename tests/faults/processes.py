@@ -127,7 +127,8 @@ def _run(
     closed_stdout: bool,
 ) -> None:
     os.setsid()  # so that it can be killed with its children
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # as SIGTERM, until the command begins
+    for one in (signal.SIGINT, signal.SIGHUP):  # ignored, perhaps
+        signal.signal(one, signal.SIG_DFL)
     error = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(error, 2)
     if closed_stdout:

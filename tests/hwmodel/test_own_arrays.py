@@ -164,7 +164,7 @@ def test_a_description_takes_the_map_in_any_form(tmp_path):
         ({"mapping": PAIRS, "pes": 8}, "mapping has 12 PEs and `pes` is 8"),
         ({"mapping": {"group": "out", "pe": "out % 4"}}, "needs `pes` alone"),
         ({"mapping": {"group": "out"}, "pes": 8}, "it lacks one"),
-        ({"mapping": "missing.yaml", "pes": 8}, "missing.yaml: no PE map"),
+        ({"mapping": "missing.yaml", "pes": 8}, "missing.yaml: No such file"),
         ({"mapping": PAIRS | {"load": 2}}, "it needs one of output_channel"),
     ],
 )
