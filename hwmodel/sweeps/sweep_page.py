@@ -128,12 +128,37 @@ def _sections(result: SweepRows) -> Iterator[PageSection]:
         NumberColumn(name, name.replace("_", " "), _form(result, name))
         for name in names
     ]
+    common = [one for one in columns if _in_all(result, one.name)]
+    said = (
+        f" The same in all: {'; '.join(_shown(result, one) for one in common)}."
+        if common
+        else ""
+    )
     yield PageSection(
         "Runs",
         "Settings and results of every run; front names the costs in which no run "
-        "beats it.",
-        tables=(NumberTable.of("runs", "All runs", columns, result.rows),),
+        f"beats it.{said}",
+        tables=(
+            NumberTable.of(
+                "runs",
+                "All runs",
+                [one for one in columns if one not in common],
+                result.rows,
+            ),
+        ),
     )
+
+
+def _in_all(result: SweepRows, name: str) -> bool:
+    """Tell whether all runs, and more than one, have the same of something."""
+    first = result.rows[0].get(name) if len(result.rows) > 1 else None
+    return first is not None and all(row.get(name) == first for row in result.rows)
+
+
+def _shown(result: SweepRows, column: NumberColumn) -> str:
+    value = result.rows[0][column.name]
+    text = str(value) if column.form is None else format(value, column.form)
+    return f"{column.title} {text or 'none'}"
 
 
 def _form(result: SweepRows, name: str) -> str | None:
