@@ -69,6 +69,19 @@ def test_quiet_prints_the_result_alone(capsys):
     assert Path("a/report.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("started", "name"),
+    [("cli.py", "python cli.py"), ("/opt/bin/balanced-sparsity", "balanced-sparsity")],
+)
+def test_a_command_to_copy_starts_as_this_one_was_started(
+    capsys, monkeypatch, started, name
+):
+    """From a checkout it names the script, elsewhere the installed command."""
+    monkeypatch.setattr(sys, "argv", [started])
+    _, out, _ = run(capsys, "balance", "--out", "a")
+    assert f"train them: {name} retrain a/masks.safetensors" in out.splitlines()
+
+
 @pytest.mark.parametrize("form", ["--json", "--csv"])
 def test_quiet_leaves_what_programs_read_as_it_is(capsys, form):
     """JSON and CSV are the same, and what stands beside CSV on stderr is gone."""

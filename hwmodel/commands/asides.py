@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwmodel.commands.safe_text import in_one_line
@@ -22,6 +23,11 @@ STYLES = {"error": "bold red", "warning": "yellow"}
 LOGGERS = ("balancer", "hwmodel", "snn")
 
 logger = logging.getLogger(__name__)
+
+
+def called() -> str:
+    """Return what the program was started as, for commands that are to be copied."""
+    return "python cli.py" if Path(sys.argv[0]).name == "cli.py" else PROGRAM
 
 
 def complain(kind: str, message: str) -> None:

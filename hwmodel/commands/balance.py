@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from balancer.valid_json import to_json
+from hwmodel.commands.asides import called
 from hwmodel.commands.asked_balance import AskedBalance
 from hwmodel.commands.balance_options import EXAMPLES, add_options, add_outputs
 from hwmodel.commands.console import remark, say, show
@@ -164,7 +165,7 @@ def _print_tables(outcome: Balanced, args: argparse.Namespace) -> None:
     if report.retrainable:
         ticket = "" if args.ticket is None else f" --ticket {args.ticket}"
         remark(
-            f"train them: python cli.py retrain {outcome.files.masks}{ticket}",
+            f"train them: {called()} retrain {outcome.files.masks}{ticket}",
             whole=True,
         )
     say(f"masks: {outcome.files.masks}")
