@@ -160,7 +160,7 @@ def test_a_reader_that_has_seen_enough(folder):
     """A closed pipe ends a run without a traceback, and nothing is lost."""
     job = LOTTERY
     ended = Running(job.arguments(folder), folder, closed_stdout=True).end()
-    assert ended.status == 1
+    assert ended.status == 141
     assert "Traceback" not in ended.said
     finish(job, folder)
 
