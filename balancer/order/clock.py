@@ -49,7 +49,7 @@ class SearchClock:
         work = search.limits.work_limit
         if work is not None and self._entries >= work * ENTRIES_PER_WORK:
             return Termination.TIME_LIMIT
-        if self.seconds >= search.limits.time_limit:
+        if self.seconds >= search.limits.seconds:
             return Termination.TIME_LIMIT
         return None
 

@@ -79,7 +79,7 @@ def solve_pair(
     solver: str = "auto",
     *,
     hint: Masks | None = None,
-    time_limit: float = 30.0,
+    time_limit: float | None = None,
     work_limit: float | None = None,
     seed: int = 0,
     cancellation: Cancellation | None = None,

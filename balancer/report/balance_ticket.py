@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from math import isinf
 from typing import Any, Unpack
 
 from balancer.baselines import BaselineRow, compare_baselines
@@ -228,7 +229,7 @@ def _settings(
         "allow_empty": request.allow_empty,
         "gap_limit": limits.gap_limit,
         "solver": job.solver,
-        "time_limit": limits.time_limit,
+        "time_limit": None if isinf(limits.seconds) else limits.seconds,
         "work_limit": limits.work_limit,
         "seed": limits.seed,
         "accelerator": None if hardware is None else hardware.name,
@@ -273,7 +274,7 @@ class _Watch:
         quick = replace(
             search.limits,
             gap_limit=QUICK_GAP,
-            time_limit=min(search.limits.time_limit, QUICK_SECONDS),
+            time_limit=min(search.limits.seconds, QUICK_SECONDS),
             work_limit=None,
         )
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ import numpy as np
 
 from balancer.errors import BalancerError
 
+DEFAULT_SECONDS = 30.0
+
 ProgressCallback: TypeAlias = Callable[["Progress"], None]
 
 
@@ -21,10 +24,11 @@ class SearchLimits:
 
     Attributes
     ----------
-    time_limit : float
+    time_limit : float, optional
         Wall-clock seconds for the search proper; reading, ranking and verifying a
         layer come on top, about as long as its fixed order takes. With 0 there is no
-        search, and slice-greedy answers.
+        search, and slice-greedy answers. By default 30 s, or no such limit where there
+        is a `work_limit`: then a busy machine changes nothing.
     work_limit : float, optional
         Limit in CP-SAT's deterministic time, which does not depend on how busy the
         machine is: a search that it ends can be repeated exactly.
@@ -46,11 +50,11 @@ class SearchLimits:
     Examples
     --------
     >>> from balancer import SearchLimits
-    >>> SearchLimits(time_limit=5.0, seed=1).work_limit is None
-    True
+    >>> SearchLimits().seconds, SearchLimits(work_limit=2.0).seconds
+    (30.0, inf)
     """
 
-    time_limit: float = 30.0
+    time_limit: float | None = None
     work_limit: float | None = None
     gap_limit: float = 0.0
     seed: int = 0
@@ -59,7 +63,7 @@ class SearchLimits:
     def __post_init__(self) -> None:
         for name in ("time_limit", "work_limit", "gap_limit"):
             limit = getattr(self, name)
-            if limit is None and name == "work_limit":
+            if limit is None and name != "gap_limit":
                 continue
             if not isinstance(limit, (int, float)) or not limit >= 0:
                 raise BalancerError(
@@ -75,11 +79,18 @@ class SearchLimits:
                     "needed"
                 )
 
+    @property
+    def seconds(self) -> float:
+        """The wall-clock limit that holds, inf if there is none."""
+        if self.time_limit is not None:
+            return self.time_limit
+        return DEFAULT_SECONDS if self.work_limit is None else math.inf
+
 
 class GivenLimits(TypedDict, total=False):
     """The fields of `SearchLimits` as keyword arguments."""
 
-    time_limit: float
+    time_limit: float | None
     work_limit: float | None
     gap_limit: float
     seed: int
@@ -179,7 +190,7 @@ class Search:
 
     def why_not(self) -> str | None:
         """Why the search cannot begin; None if it can."""
-        if self.limits.time_limit <= 0 or self.limits.work_limit == 0:
+        if self.limits.seconds <= 0 or self.limits.work_limit == 0:
             return "a limit of 0 leaves no time to search"
         if self.cancellation.cancelled:
             return "cancelled before the search began"
@@ -188,7 +199,7 @@ class Search:
     def after(self, seconds: float, work: float) -> Search:
         """Return the search that is left when a first part of it has taken so much."""
         limits = self.limits
-        left = replace(limits, time_limit=max(0.0, limits.time_limit - seconds))
+        left = replace(limits, time_limit=max(0.0, limits.seconds - seconds))
         if limits.work_limit is not None:
             left = replace(left, work_limit=max(0.0, limits.work_limit - work))
         return replace(self, limits=left)

@@ -164,7 +164,7 @@ def maximize(model: Any, search: Search, real: Callable[[float], float]) -> Outc
     # than their solution: 10 s against 0.06 s on a literal program of 64 x 36 weights.
     parameters.cp_model_presolve = False
     parameters.random_seed = search.limits.seed % 2**31
-    parameters.max_time_in_seconds = search.limits.time_limit
+    parameters.max_time_in_seconds = search.limits.seconds
     if search.limits.work_limit is not None:
         parameters.max_deterministic_time = search.limits.work_limit
     parameters.catch_sigint_signal = False  # Python's own handler cancels, see below
@@ -243,5 +243,5 @@ def _outcome(
     if cancelled:
         raise SolverUnavailableError("cancelled before CP-SAT found a solution")
     raise SolverUnavailableError(
-        f"CP-SAT found no solution within {search.limits.time_limit:g} s"
+        f"CP-SAT found no solution within {search.limits.seconds:g} s"
     )

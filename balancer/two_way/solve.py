@@ -155,7 +155,7 @@ def _by_blocks(
     problem: TransposableProblem, solver: str, search: Search, begun: float
 ) -> tuple[BoolArray, float, Termination]:
     """Solve the blocks piece by piece, by greedy after the deadline."""
-    deadline = begun + search.limits.time_limit
+    deadline = begun + search.limits.seconds
     mask = np.zeros(problem.scores.shape, dtype=bool)
     bound, in_time = 0.0, True
     for piece in problem.pieces():

@@ -86,6 +86,7 @@ class Balance(Command[Balanced]):
         settings["scores"] = None if args.scores is None else str(args.scores)
         settings |= said_of_the_file(args)
         settings["map"], settings["pes"] = asked.array
+        settings["time_limit"] = asked.limits.seconds
         given = filter(None, [args.accelerator, args.geometry, args.scores])
         inputs = (*asked.ticket.paths, *map(Path, given))
         with usage_errors():

@@ -206,15 +206,15 @@ def add_options(
     solving.add_argument(
         "--time-limit",
         type=float,
-        default=30.0,
         metavar="SECONDS",
-        help="for the search in one program (default: %(default)s)",
+        help="for the search in one program (default: 30, or none with --work-limit)",
     )
     solving.add_argument(
         "--work-limit",
         type=float,
         metavar="W",
-        help="the same in OR-Tools' deterministic time, which repeats exactly",
+        help="the same in OR-Tools' deterministic time, which repeats exactly on "
+        "a machine however busy",
     )
     solving.add_argument(
         "--seed", type=int, default=0, metavar="N", help="default: %(default)s"

@@ -1,5 +1,7 @@
 """Limits and cancellation of a search."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -21,12 +23,20 @@ def test_limits_from_0_are_taken(name, value):
     assert getattr(SearchLimits(**{name: value}), name) == value
 
 
-def test_only_the_work_may_be_without_limit():
-    """None is the default of the work limit, and no other limit."""
-    assert SearchLimits().work_limit is None
-    for name in ("time_limit", "gap_limit"):
-        with pytest.raises(BalancerError, match=f"`{name}` is None"):
-            SearchLimits(**{name: None})
+def test_a_gap_is_always_told():
+    """Time and work have a default of None, the gap has not."""
+    assert SearchLimits(time_limit=None, work_limit=None) == SearchLimits()
+    with pytest.raises(BalancerError, match="`gap_limit` is None"):
+        SearchLimits(gap_limit=None)
+
+
+def test_work_alone_decides_where_it_is_limited():
+    """Without a word the clock ends a search after 30 s, beside a work limit never."""
+    assert SearchLimits().seconds == 30
+    assert SearchLimits(work_limit=1.0).seconds == math.inf
+    assert SearchLimits(time_limit=5.0, work_limit=1.0).seconds == 5
+    left = Search(SearchLimits(work_limit=3.0)).after(1e9, 1.0).limits
+    assert (left.seconds, left.work_limit) == (math.inf, 2.0)
 
 
 @pytest.mark.parametrize("seed", [-1, 0.5, "1", None])
@@ -48,7 +58,7 @@ def test_workers_are_whole_numbers_from_1(workers):
 def test_defaults_search_to_the_proof():
     """Without a word, half a minute, seed 0, and no gap that is small enough."""
     limits = SearchLimits()
-    assert (limits.time_limit, limits.seed, limits.gap_limit) == (30.0, 0, 0.0)
+    assert (limits.seconds, limits.seed, limits.gap_limit) == (30.0, 0, 0.0)
     assert Search().limits == limits
     assert not Search().cancellation.cancelled
     assert Search().cancellation is not Search().cancellation
