@@ -90,8 +90,11 @@ def _facts(comparison: MethodComparison, number: int) -> Iterator[Fact]:
             continue
         accuracy = summarize(comparison, method, number).values["accuracy"]
         if accuracy is not None:
-            sd = "one seed" if accuracy.sd is None else f"± {accuracy.sd:.2%}"
-            note = f"accuracy at {planned:.1%} pruned, {sd}, n = {accuracy.n}"
+            note = f"accuracy at {planned:.1%} pruned, " + (
+                "one seed"
+                if accuracy.sd is None
+                else f"mean of {accuracy.n}, standard deviation {accuracy.sd:.2%}"
+            )
             yield Fact(method, accuracy.mean, ".2%", note)
 
 
