@@ -478,6 +478,7 @@ weights = [one.tolist() for one in network.state_dict().values()]
 dist.all_gather_object(told, (tickets.result().outcomes, weights))
 assert told[0] == told[1]
 assert {one.accuracy for one in tickets.result().outcomes} == {0.25}
+dist.barrier()  # for the reason in `Processes.start`
 dist.destroy_process_group()
 """
 
