@@ -7,7 +7,6 @@ import os
 import pickle
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -27,8 +26,8 @@ from snn.lottery.identity import StandIns
 from snn.lottery.methods import Method
 from snn.lottery.run import run_lottery
 from snn.lottery.store import RunFolder, RunInUseError
+from snn.lottery.task_processes import ProcessDiedError, run_in_processes
 from snn.lottery.variants import variant_configs
-from snn.lottery.worker_pool import run_in_processes
 
 Ended: TypeAlias = Run | Failure
 IN_USE_SECONDS = 0.5  # between two looks at runs that others work on
@@ -265,7 +264,7 @@ def _ending(
         for job, one in _as_they_end(work, left, jobs):
             if isinstance(one, RunInUseError):
                 in_use.append(job)
-            elif isinstance(one, BrokenProcessPool):
+            elif isinstance(one, ProcessDiedError):
                 yield _failure(job, one)
             else:
                 yield one
@@ -279,7 +278,7 @@ def _as_they_end(
     work: Callable[[_PlannedRun], Ended | RunInUseError],
     jobs_left: list[_PlannedRun],
     jobs: int,
-) -> Iterator[tuple[_PlannedRun, Ended | RunInUseError | BrokenProcessPool]]:
+) -> Iterator[tuple[_PlannedRun, Ended | RunInUseError | ProcessDiedError]]:
     if jobs == 1 or len(jobs_left) < 2:
         return ((job, work(job)) for job in jobs_left)
     return run_in_processes(work, jobs_left, jobs)
