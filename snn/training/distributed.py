@@ -73,7 +73,7 @@ class Processes:
             yield cls(dist.get_rank(), size, here)
             # A module under DistributedDataParallel keeps Gloo's threads alive, and one
             # that still holds a tensor of the last exchange when the interpreter ends
-            # aborts the process. Here they let go of it.
+            # aborts the process (torch 2.13). Waiting here makes that rare.
             dist.barrier()
         finally:
             dist.destroy_process_group()
