@@ -242,6 +242,6 @@ def _outcome(
         )
     if cancelled:
         raise SolverUnavailableError("cancelled before CP-SAT found a solution")
-    raise SolverUnavailableError(
-        f"CP-SAT found no solution within {search.limits.seconds:g} s"
-    )
+    seconds, work = search.limits.seconds, search.limits.work_limit
+    within = f"{seconds:g} s" if math.isfinite(seconds) else f"a work limit of {work:g}"
+    raise SolverUnavailableError(f"CP-SAT found no solution within {within}")

@@ -17,6 +17,7 @@ FILES = {
     "YAML": TABLES,
     "TOML": ("*.toml",),
     "FILE.toml": ("*.toml",),
+    "FILE.html": ("*.html",),
     "FILE": ("*",),
     "PATH": ("*",),
 }

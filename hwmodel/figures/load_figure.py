@@ -37,6 +37,13 @@ MOST_BARS = 1500  # drawn one by one, of all layers; more become a picture of pi
 MOST_PIXELS = (256, 1200)  # of a layer: PEs, time
 MOST_BARRIERS = 64  # that can be told apart as lines
 SIDES = ("before", "after")
+IDLE: dict[str, Any] = {"facecolor": WAITING, "alpha": 0.35, "linewidth": 0}
+STRUCTURAL: dict[str, Any] = {
+    "facecolor": "none",
+    "edgecolor": "#a3a3a3",
+    "linewidth": 0,
+    "hatch": "////",
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,7 +146,7 @@ def draw_loads(layers: Sequence[LayerLoads]) -> Figure:
     from matplotlib.colors import LogNorm
     from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
-    drawn = _most_waiting([layer for layer in layers if any(layer.steps)])
+    drawn = drawn_of(layers)
     if not drawn:
         raise FigureError("no layer has a weight, so there are no loads to draw")
     heights = [min(2.6, max(1.15, 0.075 * layer.held.shape[1])) for layer in drawn]
@@ -149,15 +156,19 @@ def draw_loads(layers: Sequence[LayerLoads]) -> Figure:
     )
     largest = max(int(side.max()) for layer in drawn for side in layer.loads)
     scale = (_colors(), LogNorm(1, max(2, largest)))
-    bars = sum(int(np.count_nonzero(side)) for x in drawn for side in x.loads)
+    draw = _draw_bars if has_bars(drawn) else _draw_pixels
     for number, (layer, row) in enumerate(zip(drawn, rows, strict=True)):
         for side, axes in enumerate(row):
-            draw = _draw_bars if bars <= MOST_BARS else _draw_pixels
             draw(axes, layer.loads[side], layer.held, scale, f"loads-{number}-{side}")
             _label(axes, layer, side)
         row[0].set_xlim(0, max(layer.steps))
     for axes in rows[-1]:
         axes.set_xlabel("time (steps: a weight on each PE that has any left)")
+    if len(drawn) < len(layers):
+        figure.supylabel(
+            f"{len(drawn)} of {len(layers)} layers: those with weights that wait most",
+            fontsize=9,
+        )
     figure.colorbar(
         ScalarMappable(scale[1], scale[0]),
         ax=rows,
@@ -172,12 +183,19 @@ def draw_loads(layers: Sequence[LayerLoads]) -> Figure:
     return figure
 
 
-def _most_waiting(layers: Sequence[LayerLoads]) -> list[LayerLoads]:
-    """Choose the layers that are shown, in their order."""
+def drawn_of(layers: Sequence[LayerLoads]) -> list[LayerLoads]:
+    """Choose the layers that a figure shows: with weights, and most waiting."""
+    known = [layer for layer in layers if any(layer.steps)]
     ranked = sorted(
-        range(len(layers)), key=lambda n: -layers[n].metrics[0].idle_unbalanced
+        range(len(known)), key=lambda n: -known[n].metrics[0].idle_unbalanced
     )
-    return [layers[n] for n in sorted(ranked[:MOST_LAYERS])]
+    return [known[n] for n in sorted(ranked[:MOST_LAYERS])]
+
+
+def has_bars(drawn: Sequence[LayerLoads]) -> bool:
+    """Whether a figure has a bar for each load, ``loads-LAYER-SIDE-GROUP-PE``."""
+    bars = sum(int(np.count_nonzero(side)) for one in drawn for side in one.loads)
+    return bars <= MOST_BARS
 
 
 def _colors() -> Colormap:
@@ -273,15 +291,6 @@ def _draw_pixels(
     axes.imshow(
         pixels, extent=(0, total, pes, 0), aspect="auto", interpolation="none", gid=name
     )
-
-
-IDLE: dict[str, Any] = {"facecolor": WAITING, "alpha": 0.35, "linewidth": 0}
-STRUCTURAL: dict[str, Any] = {
-    "facecolor": "none",
-    "edgecolor": "#a3a3a3",
-    "linewidth": 0,
-    "hatch": "////",
-}
 
 
 def _add_legend(figure: Figure, *, structural: bool) -> None:

@@ -29,8 +29,8 @@ METHODS = {
     "optimal-order": GREEN,
     "latency": SKY,
 }
-# Before and after balancing; what PEs wait for, and what takes energy.
-BEFORE, AFTER = VERMILION, BLUE
+# After balancing; what PEs wait for, and what takes energy.
+AFTER = BLUE
 WAITING = "#8a8a8a"
 TIMES = {
     "busy": (BLUE, ""),

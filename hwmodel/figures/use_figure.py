@@ -123,6 +123,7 @@ def plot_use(result: Report | ReportComparison, path: Path) -> None:
 
 def draw_use(uses: Sequence[Use]) -> Figure:
     """Draw the bars: time, and energy in a panel for each unit."""
+    said = "" if len(uses) <= MOST_USES else f", the first {MOST_USES} of {len(uses)}"
     uses = uses[:MOST_USES]
     units = list(dict.fromkeys(use.unit for use in uses))
     shown_parts = {
@@ -137,7 +138,7 @@ def draw_use(uses: Sequence[Use]) -> Figure:
     _draw_parts(
         panels[0], [_in_cycles(use) for use in uses], shown_parts["time"], TIMES
     )
-    panels[0].set_xlabel("cycles")
+    panels[0].set_xlabel(f"cycles{said}")
     for axes, unit in zip(panels[1:], units, strict=True):
         bars = [use.energy if use.unit == unit else {} for use in uses]
         _draw_parts(axes, bars, shown_parts["energy"], ENERGIES)

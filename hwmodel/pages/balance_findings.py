@@ -89,7 +89,7 @@ def waiting(report: BalanceReport, loads: Sequence[LayerLoads]) -> tuple[float, 
 
 
 def answers(report: BalanceReport, loads: Sequence[LayerLoads]) -> list[PageAnswer]:
-    """PageAnswer the four questions of the summary."""
+    """Answer the four questions of the summary."""
     return [
         PageAnswer("What balancing changed", tuple(_changed(report, loads))),
         PageAnswer("What it cost", tuple(_cost(report))),

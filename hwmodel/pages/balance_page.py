@@ -7,10 +7,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from balancer import BalanceReport
 from hwmodel.figures.canvas import drawing
 from hwmodel.figures.frontier_figure import draw_frontier
-from hwmodel.figures.load_figure import LayerLoads, draw_loads, loads_of
+from hwmodel.figures.load_figure import (
+    LayerLoads,
+    draw_loads,
+    drawn_of,
+    has_bars,
+    loads_of,
+)
 from hwmodel.figures.use_figure import Use, draw_use
 from hwmodel.pages.balance_findings import answers, facts, warnings
 from hwmodel.pages.number_table import NumberColumn, NumberTable
@@ -125,7 +133,7 @@ def balance_page(report: BalanceReport, frontier: BalanceReport | None = None) -
         budgets = f"budgets of layers by {request.budgets}"
     return Page(
         title=f"Balanced: {report.source or 'layers in memory'}",
-        subtitle=f"{len(loads)} layers on {request.pes or 16} PEs, map "
+        subtitle=f"{len(loads)} layers on {report.settings['pes']} PEs, map "
         f"{report.settings['map']}; {budgets}; ranked by {report.ranked_by}.",
         facts=list(facts(report, loads)),
         answers=answers(report, loads),
@@ -171,15 +179,7 @@ def _methods(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _loads(layers: Sequence[LayerLoads]) -> PageSection:
-    tips = {}
-    for number, layer in enumerate(layers):
-        for side, loads in enumerate(layer.loads):
-            for group, of_group in enumerate(loads.tolist()):
-                for pe, load in enumerate(of_group):
-                    tips[f"loads-{number}-{side}-{group}-{pe}"] = (
-                        f"{layer.name}, PE {pe}, group {group}: {load:,} of "
-                        f"{max(of_group):,} steps"
-                    )
+    drawn = drawn_of(layers)
     return PageSection(
         "Loads of the PEs",
         "Each row is a PE, each stretch between two barriers a group: PEs that wait "
@@ -190,10 +190,23 @@ def _loads(layers: Sequence[LayerLoads]) -> PageSection:
             "loads",
             "Load of every PE in every group, before and after balancing; the numbers "
             "are in the table below",
-            tips,
+            _tips(drawn) if has_bars(drawn) else {},
         ),
         (_load_table(layers),),
     )
+
+
+def _tips(drawn: Sequence[LayerLoads]) -> dict[str, str]:
+    """Say what each bar is."""
+    return {
+        f"loads-{number}-{side}-{group}-{pe}": (
+            f"{layer.name}, PE {pe}, group {group}: {loads[group, pe]:,} of "
+            f"{loads[group].max():,} steps"
+        )
+        for number, layer in enumerate(drawn)
+        for side, loads in enumerate(layer.loads)
+        for group, pe in np.argwhere(loads).tolist()
+    }
 
 
 def _load_table(layers: Sequence[LayerLoads]) -> NumberTable:

@@ -13,14 +13,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from balancer.errors import shortened
 from balancer.files.atomic import replacing
 from hwmodel.sweeps.journal import RowJournal
 from hwmodel.sweeps.pareto import cost_of, pareto_front
 from hwmodel.sweeps.plan import SweepPlan
+from hwmodel.sweeps.settings import SweepError
 
 # Columns that differ when the same run is done again; the journal has them.
 VARIES = ("seconds", "tries")
 LAST = ("error", "key")
+# What a finished run has, None where it is not known; the latter not always.
+NUMBERS = ("cycles", "energy", "kept_share", "utilization")
+PERHAPS = ("accuracy", "cycles_drawn")
 
 
 class SweepRows(ABC):
@@ -203,8 +208,15 @@ class SweepOnDisk(SweepRows):
     @cached_property
     def rows(self) -> tuple[dict[str, Any], ...]:
         """A row for each run that ended, in the order of their ends."""
-        journal = RowJournal(self.folder / "rows.jsonl").read()
-        return with_fronts(list(journal.values()))
+        path = self.folder / "rows.jsonl"
+        rows = list(RowJournal(path).read().values())
+        if wrong := [row["key"] for row in rows if not _is_row(row)]:
+            raise SweepError(
+                f"{shortened(str(wrong[0]), 40)!r} is no row of a sweep; run the sweep "
+                "again in another folder (--out), or delete its lines",
+                about=path,
+            )
+        return with_fronts(rows)
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -217,6 +229,17 @@ class SweepOnDisk(SweepRows):
         return tuple(
             name for name in names if len({str(row.get(name)) for row in self.rows}) > 1
         )
+
+
+def _is_row(row: Mapping[str, Any]) -> bool:
+    """Whether a row has what is asked of it, whoever wrote it."""
+    if row.get("state") != "done":
+        return row.get("state") == "failed" and isinstance(row.get("error"), str)
+    numbers = [row.get(name, "missing") for name in NUMBERS]
+    numbers += [row.get(name) for name in PERHAPS]
+    return {"empty", "energy_unit"} <= set(row) and all(
+        one is None or type(one) in (int, float) for one in numbers
+    )
 
 
 def with_fronts(rows: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from hwmodel.commands.asides import complain
 from hwmodel.commands.asked_balance import AskedBalance
 from hwmodel.commands.balance_options import add_options
 from hwmodel.commands.console import say
@@ -65,10 +66,9 @@ class ReportPage(Command[Reported]):
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options: those of `balance`, and where the page goes."""
-        parser.usage = "%(prog)s [TICKET|RUN|COMPARISON|SWEEP] [options]"
         add_options(
             parser,
-            "WHAT",
+            "TICKET|RUN|COMPARISON|SWEEP",
             "; or the folder of a finished lottery run, of a comparison or of a sweep",
         )
         output = parser.add_argument_group("output")
@@ -124,14 +124,17 @@ class ReportPage(Command[Reported]):
 
 
 def _frontier(asked: AskedBalance, points: int) -> BalanceReport | None:
-    """Balance once more, under one budget; None where that has no frontier."""
+    """Balance once more, under one budget; None, and a warning, without a frontier."""
     from balancer import BalancerError
 
     if asked.hardware is None:
         return None
     try:
         return asked.sharing().run(None, frontier=points)
-    except BalancerError:
+    except BalancerError as error:
+        complain(
+            "warning", f"the page has no frontier of magnitude and latency: {error}"
+        )
         return None
 
 
@@ -187,7 +190,8 @@ def _refuse_options(args: argparse.Namespace) -> None:
     add_options(parser)
     for name, default in vars(parser.parse_args([])).items():
         if name != "ticket" and getattr(args, name) != default:
-            option = {"scope": "global", "nested": "nested"}.get(name, name)
+            known = {"scope": "global", "nested": "nested" if args.nested else "revive"}
+            option = known.get(name, name)
             raise UsageError(
                 f"--{option.replace('_', '-')} goes with a ticket, and {args.ticket} "
                 "is none"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
-from balancer.errors import BalancerError
+from balancer.errors import BalancerError, malformed
+from balancer.text_files import read_text_file
 from snn.lottery.config import LotteryConfig
 from snn.lottery.results import RoundOutcome
 
@@ -51,17 +51,15 @@ class RunOnDisk:
             The folder of no finished run, or a damaged report.
         """
         path = folder / "report.json"
-        try:
-            known = json.loads(path.read_text(encoding="utf-8"))
+        if not path.exists():
+            raise BalancerError(
+                f"{folder}: this run is not finished; go on with lottery --resume"
+            )
+        known = read_text_file("JSON", path, BalancerError)
+        with malformed(BalancerError, "is no report of a run", about=path):
             return cls(
                 LotteryConfig.of(known["config"]),
                 folder,
                 tuple(RoundOutcome.of(one) for one in known["rounds"]),
                 tuple(known.get("notes", ())),
             )
-        except FileNotFoundError as error:
-            raise BalancerError(
-                f"{folder}: this run is not finished; go on with lottery --resume"
-            ) from error
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise BalancerError(f"{path} is no report of a run: {error}") from error

@@ -92,7 +92,7 @@ class Journal(AbstractContextManager["Journal"]):
             event = parse_text("JSON", line, JournalError, about=where)
             numbers = (
                 (event.get("round"), event.get("epoch", 0))
-                if (isinstance(event, dict))
+                if isinstance(event, dict)
                 else (None,)
             )
             if not all(type(one) is int for one in numbers):

@@ -14,7 +14,7 @@ from hwmodel.figures.canvas import FigureError, check_figure, shown
 from hwmodel.figures.frontier_figure import plot_frontier
 from hwmodel.figures.load_figure import draw_loads, loads_of, plot_loads
 from hwmodel.figures.styles import METHODS, line_styles
-from hwmodel.figures.use_figure import plot_use, uses_of
+from hwmodel.figures.use_figure import Use, draw_use, plot_use, uses_of
 
 pytest.importorskip("matplotlib")
 NAMES = st.sampled_from(
@@ -98,6 +98,17 @@ def test_many_bars_become_a_picture_of_the_same(report, monkeypatch):
         [picture] = axes.images
         opaque = np.asarray(picture.get_array())[..., 3] == 1.0
         assert opaque.sum() == loads.sum()
+
+
+def test_what_a_figure_leaves_out_is_said(report, monkeypatch):
+    """Where there are more layers or bars than a figure takes, it says how many."""
+    monkeypatch.setattr("hwmodel.figures.load_figure.MOST_LAYERS", 2)
+    loads = loads_of(report)
+    assert f"2 of {len(loads)} layers" in draw_loads(loads).get_supylabel()
+    assert draw_loads(loads[:2]).get_supylabel() == ""
+    use = Use("a", 3.0, {"busy": 3.0}, {"mac": 1.0}, "pJ")
+    assert draw_use([use] * 41).axes[0].get_xlabel() == "cycles, the first 40 of 41"
+    assert draw_use([use] * 40).axes[0].get_xlabel() == "cycles"
 
 
 def test_the_uses_of_a_report_add_up():

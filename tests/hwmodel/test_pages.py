@@ -11,6 +11,7 @@ import cli
 from balancer import BalancerError, balance_ticket, shipped_ticket
 from hwmodel import Hardware, sweep
 from hwmodel.effective import count_effective
+from hwmodel.figures.load_figure import drawn_of, has_bars, loads_of
 from hwmodel.pages.balance_findings import answers, facts, warnings
 from hwmodel.pages.balance_page import balance_page
 from hwmodel.pages.number_table import NumberColumn, NumberTable
@@ -182,6 +183,34 @@ def test_a_large_network_has_a_small_page(tmp_path):
     assert int(rows[0]["steps"]) == report.layers[0].solution.loads.max(axis=1).sum()
 
 
+def test_a_bar_is_told_by_its_own_layer(tmp_path):
+    """Tips are those of the layers that are drawn; one without weights is not."""
+    full = 1 + np.arange(32.0).reshape(4, 8)
+    np.savez(
+        tmp_path / "net.npz", **{"empty.mask": np.zeros((4, 8), bool), "full": full}
+    )
+    report = balance_ticket(tmp_path / "net.npz", budget=4, pes=4, allow_empty=True)
+    read = PageReader(balance_page(report).render())
+    told = [said for name, said in read.attributes if name == "data-tip"]
+    loads = [layer.solution.loads for layer in report.layers]
+    before = [layer.loads_before for layer in report.layers]
+    bars = sum(np.count_nonzero(one) for one in (*loads, *before))
+    assert len(told) == bars > 0
+    assert all(one.startswith("full, ") for one in told)
+
+
+def test_pixels_are_not_told(tmp_path, monkeypatch):
+    """Where loads are a picture there is no bar to point at, and no text is made."""
+    np.savez(tmp_path / "net.npz", wide=np.random.default_rng(0).random((64, 2048)))
+    report = balance_ticket(
+        tmp_path / "net.npz", pe_map="2:4", sparsity=0.5, reorder=False
+    )
+    drawn = drawn_of(loads_of(report))
+    assert not has_bars(drawn)
+    monkeypatch.setattr("hwmodel.pages.balance_page._tips", None)  # would be called
+    assert "data-tip=" not in balance_page(report).render()
+
+
 def test_warnings_name_what_must_not_be_overlooked(tmp_path):
     """Empty layers, dead channels and missing training stand in the summary."""
     scores = np.zeros((8, 16))
@@ -326,11 +355,17 @@ def test_the_command_knows_a_sweep(swept, tmp_path, capsys):
 def test_what_has_no_page_is_said_in_one_line(tmp_path, capsys):
     """Other folders, masks of balance and other kinds of files are named."""
     (tmp_path / "masks.safetensors").touch()
-    empty = tmp_path / "empty"
-    empty.mkdir()
+    empty, run, rows = (tmp_path / name for name in ("empty", "run", "rows"))
+    for folder in (empty, run, rows):
+        folder.mkdir()
+    (run / "config.json").touch()
+    (run / "report.json").write_text("[" * 100_000)
+    (rows / "rows.jsonl").write_text('{"key": "a"}\n')
     for arguments, said in (
         ([str(tmp_path)], "give the ticket"),
         ([str(empty)], "is the folder of no run, comparison or sweep"),
+        ([str(run)], "report.json: no JSON: lists and mappings lie too deep"),
+        ([str(rows)], "no row of a sweep"),
         (["--out", "a.pdf"], "a name that ends in .html"),
     ):
         assert cli.main(["report", *arguments]) in (1, 2)
