@@ -117,11 +117,12 @@ class Balance(Command[Balanced]):
 
 def _plot(report: BalanceReport, args: argparse.Namespace) -> None:
     """Draw what was asked for."""
+    if args.plot is None:
+        return
     from hwmodel.figures.frontier_figure import plot_frontier
     from hwmodel.figures.load_figure import plot_loads
 
-    if args.plot is not None:
-        (plot_loads if args.frontier is None else plot_frontier)(report, args.plot)
+    (plot_loads if args.frontier is None else plot_frontier)(report, args.plot)
 
 
 def _default_folder(source: Path, settings: dict[str, Any]) -> Path:
