@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import sys
@@ -13,6 +14,7 @@ from types import FrameType
 
 # Ctrl-C, what supervisors send, and a terminal that is closed.
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
+_AGAIN = 0.01  # seconds after which a lost interrupt is raised anew
 _SHOW_CURSOR = b"\x1b[?25h"  # which progress bars hide
 
 
@@ -42,8 +44,9 @@ def stop_signals(of_a_program: bool = False) -> Iterator[StopSignal]:
     """Turn the first signal into a `KeyboardInterrupt`; the second one kills.
 
     So SIGTERM is heeded as Ctrl-C is, by whatever heeds Ctrl-C, and a second signal
-    needs no Python to run. Signals that were ignored before stay ignored, as those of
-    a command in the background do. Where another thread than the main one asks,
+    needs no Python to run. Where the first meets a finalizer or a callback, in which
+    Python drops whatever is raised, it is raised once more a moment later. Signals that
+    were ignored before stay ignored, as those of a command in the background do. Where another thread than the main one asks,
     nothing changes: signals are not its business.
 
     Parameters
@@ -72,10 +75,25 @@ def stop_signals(of_a_program: bool = False) -> Iterator[StopSignal]:
             os.write(sys.stderr.fileno(), _SHOW_CURSOR)
         raise KeyboardInterrupt
 
+    def raise_again() -> None:
+        if not ended.is_set():
+            _thread.interrupt_main(signal.Signals(known.number))
+
+    def dropped(unraisable: sys.UnraisableHookArgs) -> None:
+        if known.came and issubclass(unraisable.exc_type, KeyboardInterrupt):
+            signal.signal(known.number, stop)
+            threading.Timer(_AGAIN, raise_again).start()
+        else:
+            former_hook(unraisable)
+
+    ended = threading.Event()
+    former_hook, sys.unraisablehook = sys.unraisablehook, dropped
     former = {one: signal.signal(one, stop) for one in heeded}
     try:
         yield known
     finally:
+        ended.set()
+        sys.unraisablehook = former_hook
         if not (known.came and of_a_program):
             for one, handler in former.items():
                 signal.signal(one, handler)

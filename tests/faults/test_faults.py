@@ -255,6 +255,23 @@ def test_a_program_that_calls_a_command_keeps_its_handlers():
         signal.signal(signal.SIGTERM, former)
 
 
+class Finalized:
+    """An object in whose finalizer a signal comes."""
+
+    def __del__(self):
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_signal_in_a_finalizer_is_not_lost(capsys):
+    """Python drops what is raised there; the interrupt comes all the same, silently."""
+    with stop_signals() as stop, pytest.raises(KeyboardInterrupt):  # noqa: PT012
+        Finalized()
+        time.sleep(60)
+    assert stop.came
+    assert stop.status == 128 + signal.SIGTERM
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("second", ["SIGINT", "SIGTERM"])
 def test_the_second_signal_ends_at_once(second):
     """Even a command that does not end by the first, and without a traceback."""
