@@ -263,6 +263,6 @@ _HOMES = {
 }
 __getattr__, __dir__ = lazy_attributes(__name__, _HOMES)
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())

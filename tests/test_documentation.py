@@ -22,9 +22,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from missing import without
 from safetensors.numpy import load_file
 
+import balancer
 import cli
 import validation.__main__ as validation
 from balancer import open_ticket, shipped_ticket
@@ -683,3 +685,26 @@ def test_a_command_that_does_not_work_is_noticed(command, tmp_path):
     """What no rule knows fails, and so does a command with wrong options."""
     with pytest.raises((AssertionError, ValueError, pytest.fail.Exception, SystemExit)):
         obey(shlex.split(command), Shell(tmp_path, {}))
+
+
+def test_a_release_has_one_version():
+    """The package, its citation, and the newest entry of the changelog name it."""
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    entries = re.findall(
+        r"^## (\S+) \((.+)\)$", (ROOT / "CHANGELOG.md").read_text(), re.M
+    )
+    assert cited["version"] == balancer.__version__
+    assert entries[0] == (balancer.__version__, str(cited["date-released"]))
+
+
+def test_the_oldest_versions_are_those_that_are_allowed():
+    """`oldest.txt` pins every library to the lower bound of pyproject.toml."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    bounds = dict(text.split(">=") for text in project["dependencies"])
+    pinned = dict(
+        line.split("==")
+        for line in (ROOT / "tests/oldest.txt").read_text().splitlines()
+    )
+    assert pinned.keys() == bounds.keys()
+    for name, bound in bounds.items():
+        assert f"{pinned[name]}.".startswith(f"{bound}."), name

@@ -46,8 +46,8 @@ def stop_signals(of_a_program: bool = False) -> Iterator[StopSignal]:
     So SIGTERM is heeded as Ctrl-C is, by whatever heeds Ctrl-C, and a second signal
     needs no Python to run. Where the first meets a finalizer or a callback, in which
     Python drops whatever is raised, it is raised once more a moment later. Signals that
-    were ignored before stay ignored, as those of a command in the background do. Where another thread than the main one asks,
-    nothing changes: signals are not its business.
+    were ignored before stay ignored, as those of a command in the background do. Where
+    another thread than the main one asks, nothing changes: it gets no signals.
 
     Parameters
     ----------
@@ -76,7 +76,11 @@ def stop_signals(of_a_program: bool = False) -> Iterator[StopSignal]:
         raise KeyboardInterrupt
 
     def raise_again() -> None:
-        if not ended.is_set():
+        if ended.is_set():
+            return
+        if hasattr(signal, "pthread_kill"):  # wakes the thread, which may be waiting
+            signal.pthread_kill(main_thread, known.number)
+        else:
             _thread.interrupt_main(signal.Signals(known.number))
 
     def dropped(unraisable: sys.UnraisableHookArgs) -> None:
@@ -87,6 +91,7 @@ def stop_signals(of_a_program: bool = False) -> Iterator[StopSignal]:
             former_hook(unraisable)
 
     ended = threading.Event()
+    main_thread = threading.get_ident()
     former_hook, sys.unraisablehook = sys.unraisablehook, dropped
     former = {one: signal.signal(one, stop) for one in heeded}
     try:
