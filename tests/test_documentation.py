@@ -47,6 +47,11 @@ HAS_SANAFE = importlib.util.find_spec("sanafe") is not None  # has no wheels els
 NETWORKS = ({"retrain"}, {"--evaluate"}, {"export", "torch"}, {"export", "nir"})
 
 
+def folder(package):
+    """Where a package is: in this checkout, or installed."""
+    return Path(importlib.util.find_spec(package).origin).parent
+
+
 def skip_without_torch():
     if not HAS_TORCH:
         pytest.skip("needs torch: python -m pip install -e '.[snn]'")
@@ -79,7 +84,7 @@ def modules_in(folder, name):
 MODULES = [
     name
     for package in (*PACKAGES, "validation")
-    for name in modules_in(ROOT / package, package)
+    for name in modules_in(folder(package), package)
 ]
 
 
@@ -133,7 +138,7 @@ FILES = [
     *(
         path
         for package in (*PACKAGES, "validation")
-        for path in sorted((ROOT / package).rglob("*.py"))
+        for path in sorted(folder(package).rglob("*.py"))
     ),
 ]
 
@@ -453,7 +458,7 @@ def obey(command, shell):
             return check_benchmark(script, options)
         case ["cp", source, target]:  # the run is somebody's own, the ticket is ours
             assert source.startswith("runs/")
-            assert (ROOT / target).is_file()
+            assert (folder("balancer").parent / target).is_file()
             return None
     return pytest.fail(f"no rule says how to test `{shlex.join(command)}`")
 

@@ -127,6 +127,15 @@ def test_the_table_has_a_row_for_each_run(whole):
         assert float(row["cycles"]) == line["cycles"]
 
 
+def test_rows_do_not_depend_on_the_workers(tmp_path):
+    """One process and three fill the same table."""
+    tables = [
+        sweep(out=tmp_path / str(number), workers=number, **SMALL).to_csv()
+        for number in (0, 3)
+    ]
+    assert tables[0] == tables[1]
+
+
 def test_what_is_done_is_not_run_again(whole):
     """The same sweep is only read, and one with further values runs those."""
     before = (whole.folder / "rows.jsonl").read_bytes()
