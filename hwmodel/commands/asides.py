@@ -135,5 +135,8 @@ def progress_bar(*fields: str) -> Iterator[Progress]:
         redirect_stdout=sys.stdout.isatty(),  # lines go above the bar, or to a file
         disable=not shows_progress(),
     )
-    with bar:
+    if bar.disable:  # rich before 14.3 prints an empty line when it stops
         yield bar
+    else:
+        with bar:
+            yield bar
