@@ -118,7 +118,7 @@ class TicketLayer:
             raise self._error("it has a mask, but neither weights nor scores")
         known = scores if self.given is None else None
         mask = self.read_mask(known if weight is None else weight)
-        if "weight" in self.roles and weight is not None:
+        if {"weight", "mask"} <= self.roles.keys() and weight is not None:
             alive = int(np.count_nonzero(weight[~mask]))
             if alive:
                 raise self._error(

@@ -168,7 +168,7 @@ def _spent(
         cost, solution = costs[result.name], result.solution
         slices = int(solution.loads.max(axis=1, initial=0).sum())
         cycles += cost.cycles(slices)
-        energy += cost.energy(slices, solution.nonzeros)
+        energy += cost.energy(slices, result.nonzeros)
     return cycles, energy
 
 
@@ -185,7 +185,7 @@ class _Totals(NamedTuple):
     def of(cls, results: Sequence[LayerResult]) -> _Totals:
         """Add up layers with budgets of their own."""
         return cls(
-            sum(r.solution.nonzeros + r.solution.remainder for r in results),
+            sum(r.nonzeros + r.solution.remainder for r in results),
             float(sum(r.kept_unstructured for r in results)),
             float(sum(r.solution.bound for r in results)),
         )

@@ -70,16 +70,16 @@ class LayerResult:
     ) -> LayerResult:
         """Measure a solution beside what was read, in the order that it had."""
         pe_map = problem.pe_map
-        scheduled = solution.schedule.apply(solution.mask)
+        balanced = solution.loads[pe_map.cell_group, pe_map.cell_pe]
         loads = pe_map.cell_loads(arrays.scheduled_mask())
         narrow = np.min_scalar_type(loads.max(initial=0))  # of every layer, all along
         return cls(
             name=name,
             shape=arrays.mask.shape,
             before=LoadMetrics.of_loads(loads, pe_map),
-            after=LoadMetrics.of(scheduled, pe_map),
+            after=LoadMetrics.of_loads(balanced, pe_map),
             loads_before=pe_map.by_pe(loads.astype(narrow)),
-            revived=int(np.count_nonzero(solution.mask & ~arrays.mask)),
+            revived=int(np.count_nonzero(solution.mask > arrays.mask)),
             kept_unstructured=top_k_sum(problem.allowed_scores(), solution.nonzeros),
             solution=solution,
         )
@@ -88,6 +88,11 @@ class LayerResult:
     def weights(self) -> int:
         """Number of weights."""
         return prod(self.shape)
+
+    @property
+    def nonzeros(self) -> int:
+        """Number of kept weights, without another look at the mask."""
+        return self.after.nonzeros
 
     @property
     def is_dense(self) -> bool:
@@ -192,7 +197,7 @@ class NetworkSolution(ProvenSolution):
             A total that the layers contradict, or a budget that they exceed.
         """
         self._verify_claims(float(sum(layer.solution.kept for layer in self.layers)))
-        nonzeros = sum(layer.solution.nonzeros for layer in self.layers)
+        nonzeros = sum(layer.nonzeros for layer in self.layers)
         if nonzeros > self.budget:
             raise VerificationError(
                 f"{nonzeros} non-zeros exceed the budget of {self.budget}"
@@ -211,7 +216,7 @@ class NetworkSolution(ProvenSolution):
     @property
     def remainder(self) -> int:
         """Budget that was left over, in non-zeros."""
-        return self.budget - sum(layer.solution.nonzeros for layer in self.layers)
+        return self.budget - sum(layer.nonzeros for layer in self.layers)
 
     @property
     def masks(self) -> dict[str, BoolArray]:
@@ -249,7 +254,7 @@ class NetworkSolution(ProvenSolution):
 
     def __repr__(self) -> str:
         total = sum(layer.weights for layer in self.layers)
-        nonzeros = sum(layer.solution.nonzeros for layer in self.layers)
+        nonzeros = sum(layer.nonzeros for layer in self.layers)
         lines = (f"  {layer!r}" for layer in self.layers)
         return "\n".join(
             (

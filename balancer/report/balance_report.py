@@ -58,7 +58,7 @@ class Reordered(NamedTuple):
         ours, theirs = self.kept_fraction, solution.kept_fraction
         if ours is None or theirs is None:
             return ours is not None
-        kept = sum(layer.solution.nonzeros for layer in solution.layers)
+        kept = sum(layer.nonzeros for layer in solution.layers)
         return self.nonzeros > kept or round(ours - theirs, 4) > 0
 
 
@@ -170,7 +170,7 @@ class BalanceReport:
         solution, layers = self.solution, self.layers
         if self.request.budgets is not None:
             kept = ", ".join(
-                f"{x.name} {x.solution.nonzeros / max(1, x.weights):.2%}"
+                f"{x.name} {x.nonzeros / max(1, x.weights):.2%}"
                 for x in layers
             )
             yield f"Density that {self.request.budgets} gives the layers: {kept}."

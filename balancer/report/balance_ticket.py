@@ -32,6 +32,8 @@ from balancer.solving import solve
 
 # How far the search goes that only says what another order would keep.
 QUICK_GAP, QUICK_SECONDS = 0.02, 1.0
+# Above, beginning that search takes longer, and more memory, than all the rest.
+MOST_REORDERED = 2**23
 
 
 def balance_ticket(
@@ -258,12 +260,13 @@ class _Watch:
         if self.meter is not None:
             self.meter.see(name, arrays, solution.mask, solution.schedule)
         if self.compare:
-            budget = solution.nonzeros + solution.remainder
+            budget = result.nonzeros + solution.remainder
             seed = self.job.search.limits.seed
             rows = compare_baselines(problem.scores, problem.pe_map, budget, seed)
             self.baselines[name] = tuple(rows)
         request = self.job.request
-        if self.reorder and request.order == "fixed" and request.scope == "layer":
+        fixed = request.order == "fixed" and request.scope == "layer"
+        if self.reorder and fixed and result.weights <= MOST_REORDERED:
             self._reorder(name, arrays, problem.budget)
 
     def _reorder(self, name: str, arrays: LayerArrays, budget: int) -> None:
