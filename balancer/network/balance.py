@@ -19,6 +19,7 @@ from balancer.hardware import LayerCost, Resource
 from balancer.metrics import top_k
 from balancer.network.budgets import Tradeoff
 from balancer.network.job import Given, Job, Layer, Layers, as_layers
+from balancer.network.layer_store import InMemory, LayerStore
 from balancer.network.layer_wise import LayerWise
 from balancer.network.network_solution import LayerResult, NetworkSolution, Visitor
 from balancer.network.own_budgets import with_own_budgets
@@ -108,6 +109,7 @@ def run_job(
     progress: Callable[[LayerResult], None] | None = None,
     visit: Visitor | None = None,
     ranked: RankedNetwork | None = None,
+    store: LayerStore | None = None,
 ) -> NetworkSolution:
     """Balance layers as a job says; see `balance_network`.
 
@@ -123,17 +125,20 @@ def run_job(
         Called with each layer's result, arrays and problem, while these are in memory.
     ranked : RankedNetwork, optional
         The same layers, if they are ranked already; used by the global scope.
+    store : LayerStore, optional
+        Takes each layer's result, and may know it already; default: all stay in memory.
     """
     begun = time.perf_counter()
     job.check([layer.name for layer in layers])
     report = progress or (lambda result: None)
+    store = store or InMemory()
     see = visit or (lambda result, arrays, problem: None)
     cancellation = job.search.cancellation
     if job.request.scope == "layer":
-        results = LayerWise(job, see, report).balance(layers)
+        results = LayerWise(job, see, report, store).balance(layers)
         totals = _Totals.of(results)
     else:
-        task = partial(_balance_globally, job, layers, report, see, ranked)
+        task = partial(_balance_globally, job, layers, report, see, ranked, store)
         [(results, totals)] = run_tasks([task], 1, cancellation, lambda whole: None)
     cycles, energy = _spent(results, job.costs)
     network = NetworkSolution(
@@ -197,6 +202,7 @@ def _balance_globally(
     report: Callable[[LayerResult], None],
     see: Visitor,
     ranked: RankedNetwork | None,
+    store: LayerStore,
 ) -> tuple[list[LayerResult], _Totals]:
     """Balance all layers under shared budgets: one program over all their slices."""
     network = ranked or RankedNetwork.of(job, layers)
@@ -217,17 +223,20 @@ def _balance_globally(
         with naming(f"layer {layer.name}"):
             arrays = layer.read()
             problem = job.request.problem(layer.name, arrays, own.nonzeros(loads))
-            mask = arrays.mask if unchanged else own.mask(loads, problem)
-            solution = conclude(
-                problem,
-                Answer(mask, own.bound(problem), termination),
-                solver=solver,
-                fallback_reason=reason,
-                begun=begun,
-            )
-            results.append(LayerResult.of(layer.name, arrays, problem, solution))
-            see(results[-1], arrays, problem)
-            report(results[-1])
+            solution = store.recall(layer.name, problem)
+            if solution is None:
+                mask = arrays.mask if unchanged else own.mask(loads, problem)
+                solution = conclude(
+                    problem,
+                    Answer(mask, own.bound(problem), termination),
+                    solver=solver,
+                    fallback_reason=reason,
+                    begun=begun,
+                )
+            result = LayerResult.of(layer.name, arrays, problem, solution)
+            see(result, arrays, problem)
+            results.append(store.keep(result, problem))
+            report(result)
             of_layer = top_k(problem.allowed_scores(), nonzeros)
             best = top_k(np.concatenate([best, of_layer]), nonzeros)
     kept = float(sum(result.solution.kept for result in results))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from math import isinf
 from typing import Any, Unpack
@@ -12,6 +13,7 @@ from balancer.baselines import BaselineRow, compare_baselines
 from balancer.defaults import DEFAULT_MAP, DEFAULT_PES
 from balancer.errors import BalancerError
 from balancer.files.given_scores import Scores
+from balancer.files.mask_files import MaskPlace
 from balancer.files.ticket import Ticket, open_ticket
 from balancer.files.ticket_layer import LayerArrays
 from balancer.hardware import HardwareModel, LayerCost
@@ -25,8 +27,10 @@ from balancer.network.ranked_network import RankedNetwork
 from balancer.network.request import BalanceRequest
 from balancer.program.problem import RetentionProblem
 from balancer.report.accuracy_meter import AccuracyMeter, EffectiveCounter
-from balancer.report.balance_report import BalanceReport, Reordered
+from balancer.report.balance_files import BalanceFiles
+from balancer.report.balance_report import BalanceReport, Reordered, mask_metadata
 from balancer.report.hardware_use import NO_HARDWARE, HardwareMeter, HardwareUse
+from balancer.report.streamed_layers import streamed
 from balancer.solvers.limits import Cancellation, SearchLimits
 from balancer.solving import solve
 
@@ -53,6 +57,8 @@ def balance_ticket(
     effective: EffectiveCounter | None = None,
     progress: Callable[[LayerResult], None] | None = None,
     cancellation: Cancellation | None = None,
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
     **given: Unpack[Given],
 ) -> BalanceReport:
     """Balance the layers of a ticket, and report what it changes.
@@ -96,6 +102,14 @@ def balance_ticket(
         Called with each layer's result as it comes.
     cancellation : Cancellation, optional
         Lets another thread stop the searches.
+    out : str or path, optional
+        Write masks and report there, as `BalanceReport.save` does, but each mask as
+        soon as it is found. The masks of the report are read from that file when they
+        are looked at, so a network of any size takes the memory of its largest layer.
+    resume : bool
+        With `out`: leave what is done in a folder beside it if this process ends
+        before its time, and go on from there. Layers that are done are checked again,
+        and not solved again.
     **given
         Fields of `BalanceRequest` and `SearchLimits`, as ``sparsity=0.98, seed=1``;
         they go before those of `request` and `limits`.
@@ -109,14 +123,24 @@ def balance_ticket(
     ------
     BalancerError
         As `balance_network` does; a budget of cycles without hardware, or hardware with
-        another PE map than asked for.
+        another PE map than asked for; `out` that another process works on.
+    TicketError
+        `out` that was read for this, or that no balancing has written.
+    WriteError
+        `out` that cannot be written.
 
     Examples
     --------
-    >>> from balancer import balance_ticket, shipped_ticket
+    >>> from balancer import balance_ticket, open_ticket, shipped_ticket
     >>> report = balance_ticket(shipped_ticket(), sparsity=0.98)
     >>> report.solution.status.value, round(report.solution.kept_fraction, 3)
     ('optimal', 0.99)
+
+    A checkpoint that does not fit into memory:
+
+    >>> report = balance_ticket(shipped_ticket(), sparsity=0.98, out="balanced")
+    >>> len(open_ticket("balanced/masks.safetensors").layers)
+    4
     """
     if not isinstance(ticket, Ticket):
         ticket = open_ticket(ticket)
@@ -144,35 +168,65 @@ def balance_ticket(
     job = with_own_budgets(job, chosen.layers)
     if effective is None and accuracy is not None:
         effective = accuracy.effective
-    watch = _Watch(job, meter, compare, reorder)
-    solution = run_job(job, chosen.layers, progress, watch.see, ranked)
+    settings = _settings(asked, job, hardware)
+    settings |= {"layers": layers, "skip": skip, "scores": _source(scores)}
     names = [layer.name for layer in chosen.layers]
-    use = None if meter is None else meter.use(names)
-    return BalanceReport(
-        solution=solution,
-        request=asked,
-        limits=job.search.limits,
-        settings=_settings(asked, job, hardware)
-        | {"layers": layers, "skip": skip, "scores": _source(scores)},
-        source=ticket.source,
-        inputs=chosen.paths,
-        ranked_by=chosen.ranked_by,
-        axes=chosen.axes,
-        about=ticket.about,
-        ticket_notes=ticket.notes,
-        hardware=use,
-        hardware_note=_note(meter, use),
-        baselines={name: watch.baselines[name] for name in names if compare},
-        reordered=watch.if_reordered(names),
-        frontier=None if ranked is None else tuple(frontier_of(ranked, frontier or 1)),
-        accuracy_before=None if accuracy is None else accuracy(None),
-        accuracy=None if accuracy is None else accuracy(solution.masks),
-        effective_before=None if effective is None else effective(None),
-        effective=None if effective is None else effective(solution.masks),
-    )
+    watch = _Watch(job, meter, compare, reorder)
+    with ExitStack() as stack:
+        store, document, files = None, None, None
+        if out is not None:
+            files = BalanceFiles.of(out)
+            files.refuse_to_replace(chosen.paths)
+            store, document = stack.enter_context(
+                streamed(
+                    files,
+                    _places(chosen, job.request),
+                    mask_metadata(ticket.source, settings, ticket.about),
+                    resume,
+                )
+            )
+        solution = run_job(job, chosen.layers, progress, watch.see, ranked, store)
+        use = None if meter is None else meter.use(names)
+        report = BalanceReport(
+            solution=solution,
+            request=asked,
+            limits=job.search.limits,
+            settings=settings,
+            source=ticket.source,
+            inputs=chosen.paths,
+            ranked_by=chosen.ranked_by,
+            axes=chosen.axes,
+            about=ticket.about,
+            ticket_notes=ticket.notes,
+            hardware=use,
+            hardware_note=_hardware_note(meter, use),
+            baselines={name: watch.baselines[name] for name in names if compare},
+            reordered=watch.if_reordered(names),
+            frontier=None if ranked is None else (*frontier_of(ranked, frontier or 1),),
+            accuracy_before=None if accuracy is None else accuracy(None),
+            accuracy=None if accuracy is None else accuracy(solution.masks),
+            effective_before=None if effective is None else effective(None),
+            effective=None if effective is None else effective(solution.masks),
+        )
+        if files is not None and document is not None:
+            report.write_document(document, files)
+    return report
 
 
-def _note(meter: HardwareMeter | None, use: HardwareUse | None) -> str | None:
+def _places(chosen: Ticket, request: BalanceRequest) -> dict[str, MaskPlace]:
+    """Say what is known of the masks before they are found."""
+    axes, fixed = chosen.axes, request.order == "fixed"
+    return {
+        layer.name: MaskPlace(
+            layer.shape,
+            None if fixed else request.make_map(layer.shape).order_axis or 0,
+            axes.get(layer.name),
+        )
+        for layer in chosen.layers
+    }
+
+
+def _hardware_note(meter: HardwareMeter | None, use: HardwareUse | None) -> str | None:
     if meter is None:
         return NO_HARDWARE
     return meter.note if use is None else use.assumption

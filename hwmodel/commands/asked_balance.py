@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,13 +101,17 @@ class AskedBalance:
         *,
         compare: bool = False,
         frontier: int | None = None,
+        out: Path | None = None,
+        resume: bool = False,
     ) -> BalanceReport:
-        """Balance the ticket; raises as `balance_ticket` does."""
+        """Balance the ticket; parameters and errors are those of `balance_ticket`."""
         from balancer import balance_ticket
         from balancer.errors import naming
         from hwmodel.effective import count_effective
 
-        with naming(self.source), _following(self.number) as advance:
+        chosen = self.ticket.select(self.args.layers, self.args.skip).layers
+        sizes = {layer.name: prod(layer.shape) for layer in chosen}
+        with naming(self.source), _following(sizes) as advance:
             return balance_ticket(
                 self.ticket,
                 self.request,
@@ -121,6 +126,8 @@ class AskedBalance:
                 accuracy=accuracy,
                 effective=count_effective(self.ticket) if accuracy is None else None,
                 progress=advance,
+                out=out,
+                resume=resume,
             )
 
     def sharing(self) -> AskedBalance:
@@ -131,13 +138,18 @@ class AskedBalance:
 
 
 @contextmanager
-def _following(total: int) -> Iterator[Callable[[LayerResult], None]]:
-    """Yield what to call after each layer: it moves a bar, where there is one."""
+def _following(sizes: dict[str, int]) -> Iterator[Callable[[LayerResult], None]]:
+    """Yield what to call after each layer: it moves a bar, where there is one.
+
+    The bar goes by weights, of which `sizes` says how many each layer has: so the time
+    that is left can be told.
+    """
     with progress_bar() as bar:
-        task = bar.add_task("balancing", total=total)
+        task = bar.add_task("balancing", total=sum(sizes.values()))
 
         def advance(result: LayerResult) -> None:
-            bar.update(task, advance=1, description=in_one_line(result.name))
+            size = sizes.pop(result.name, 0)  # some layers are solved a second time
+            bar.update(task, advance=size, description=in_one_line(result.name))
             one = result.solution
             logger.info(
                 "%s: %s by %s in %.1f ms, gap %.2g%s",
