@@ -280,4 +280,6 @@ _READERS: dict[str, Callable[[Path], ArrayFile]] = {
     ".npz": NpzFile,
 }
 WRITTEN_FORMATS = tuple(_READERS)
+# Whose arrays are read anew for each caller, who may change them.
+FRESH = (SafetensorsFile, ShardedFile, NpzFile)
 READER_GROUP = "balancer.readers"

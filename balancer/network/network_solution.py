@@ -80,7 +80,9 @@ class LayerResult:
             after=LoadMetrics.of_loads(balanced, pe_map),
             loads_before=pe_map.by_pe(loads.astype(narrow)),
             revived=int(np.count_nonzero(solution.mask > arrays.mask)),
-            kept_unstructured=top_k_sum(problem.allowed_scores(), solution.nonzeros),
+            kept_unstructured=top_k_sum(
+                problem.scores, solution.nonzeros, problem.previous_mask
+            ),
             solution=solution,
         )
 

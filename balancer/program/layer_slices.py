@@ -17,7 +17,7 @@ from copy import copy
 
 import numpy as np
 
-from balancer.array_types import BoolArray, IntArray
+from balancer.array_types import AnyArray, BoolArray, IntArray
 from balancer.program.problem import RetentionProblem
 from balancer.program.ranking import Ranking
 from balancer.program.rounding import total_score
@@ -70,12 +70,12 @@ class LayerSlices:
         guess = max(LEAST_DEPTH, int(DEPTH_IN_MEAN_LOADS * mean_load) + 1)
         depth = max(guess, int(self.lower.max(initial=0)))
         depth = min(depth, int(self.upper.max(initial=0)))
-        self._ranking = Ranking(problem.keys(), problem.pe_map, depth)
+        self._ranking = Ranking(_keys(problem), problem.pe_map, depth)
 
     def deepen(self, groups: BoolArray) -> None:
         """Rank several times as many weights in the marked groups."""
         depth = np.minimum(self._ranking.depth * DEEPENING, self.upper)
-        self._ranking.deepen(self._read().keys(), groups, depth)
+        self._ranking.deepen(_keys(self._read()), groups, depth)
 
     def program(self) -> SliceProgram:
         """State the program over the slices ranked so far."""
@@ -124,7 +124,7 @@ class LayerSlices:
     def mask(self, loads: IntArray, problem: RetentionProblem) -> BoolArray:
         """Mask in which every PE of group g keeps its ``loads[g]`` best weights."""
         cell_loads = loads[problem.pe_map.cell_group]
-        return self._ranking.mask(problem.keys(), cell_loads)
+        return self._ranking.mask(_keys(problem), cell_loads)
 
     def bound(self, problem: RetentionProblem) -> float:
         """Total score that no mask within this layer's own budget exceeds."""
@@ -143,6 +143,18 @@ class LayerSlices:
     def nonzeros(self, loads: IntArray) -> int:
         """Non-zeros of the mask with these loads."""
         return int(self.group_sizes @ loads)
+
+
+def _keys(problem: RetentionProblem) -> AnyArray:
+    """Return what weights are ranked by, down to the greatest loads.
+
+    Where the mask prunes what is zero and nothing else, as of most tickets, the scores
+    rank all that may be kept before the others: they need no copy with marks.
+    """
+    mask = problem.previous_mask
+    if mask is None or problem.must_keep is not None:
+        return problem.keys()
+    return problem.scores if problem.prunes_zeros else problem.keys()
 
 
 def settle(

@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeAlias, get_args
 
+import numpy as np
 import numpy.typing as npt
 
 from balancer.array_types import AnyArray, BoolArray, IntArray
@@ -176,6 +177,12 @@ class RetentionProblem:
         """Scores of the weights that may be kept, in any shape."""
         mask = self.previous_mask
         return self.scores if mask is None else self.scores[mask]
+
+    @cached_property
+    def prunes_zeros(self) -> bool:
+        """Whether there is a previous mask, and it prunes just what is zero."""
+        mask = self.previous_mask
+        return mask is not None and np.array_equal(self.scores != 0, mask)
 
     @cached_property
     def separable(self) -> bool:
