@@ -9,16 +9,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from math import prod
 from types import MappingProxyType
 from typing import NamedTuple, Unpack
 
-import numpy as np
-
 from balancer.errors import naming
 from balancer.hardware import LayerCost, Resource
-from balancer.metrics import top_k
 from balancer.network.budgets import Tradeoff
 from balancer.network.job import Given, Job, Layer, Layers, as_layers
+from balancer.network.largest_scores import largest_sum
 from balancer.network.layer_store import InMemory, LayerStore
 from balancer.network.layer_wise import LayerWise
 from balancer.network.network_solution import LayerResult, NetworkSolution, Visitor
@@ -216,7 +215,7 @@ def _balance_globally(
     if reason is not None and job.search.cancellation.cancelled:
         termination = Termination.CANCELLED
     nonzeros = network.program.tradeoff(allocation).nonzeros
-    results, best = [], np.empty(0)
+    results, tally = [], network.largest.tally(nonzeros)
     of_layers = network.program.of_layers(allocation.loads)
     for layer, own, loads in zip(layers, network.slices, of_layers, strict=True):
         begun = time.perf_counter()
@@ -237,10 +236,15 @@ def _balance_globally(
             see(result, arrays, problem)
             results.append(store.keep(result, problem))
             report(result)
-            of_layer = top_k(problem.allowed_scores(), nonzeros)
-            best = top_k(np.concatenate([best, of_layer]), nonzeros)
+            tally.add(problem)
     kept = float(sum(result.solution.kept for result in results))
-    unstructured = float(best.sum(dtype=np.float64))
+    unstructured = tally.total()
+    if unstructured is None:  # by a sample, which no one has seen to mislead
+        problems = (
+            job.request.problem(layer.name, layer.read(), prod(layer.shape))
+            for layer in layers
+        )
+        unstructured = largest_sum(nonzeros, problems)
     bound = rounded_bound(allocation.bound, kept)
     totals = _Totals(network.budget, unstructured, bound, limits, alternatives)
     return results, totals

@@ -22,6 +22,7 @@ from balancer.program.problem import RetentionProblem
 from balancer.program.ranking import Ranking
 from balancer.program.rounding import total_score
 from balancer.program.slice_program import SliceAllocator, SliceProgram
+from balancer.program.slice_sums import SliceSums
 
 # First depth of a ranking, in average loads: deep enough that few layers are ranked
 # twice, shallow enough that sorting the best costs little beside finding them.
@@ -43,6 +44,8 @@ class LayerSlices:
     read : callable, optional
         Gives the problem once more when the weights have to be looked at again, so that
         they need not stay in memory; default: they stay.
+    forget : bool
+        Keep the sums over the slices alone, and rank anew for the mask.
 
     Attributes
     ----------
@@ -57,6 +60,7 @@ class LayerSlices:
         problem: RetentionProblem,
         mean_load: float | None = None,
         read: Callable[[], RetentionProblem] | None = None,
+        forget: bool = False,
     ) -> None:
         self._read = read or (lambda: problem)
         self.lower, self.upper = problem.lower, problem.upper
@@ -70,7 +74,12 @@ class LayerSlices:
         guess = max(LEAST_DEPTH, int(DEPTH_IN_MEAN_LOADS * mean_load) + 1)
         depth = max(guess, int(self.lower.max(initial=0)))
         depth = min(depth, int(self.upper.max(initial=0)))
-        self._ranking = Ranking(_keys(problem), problem.pe_map, depth)
+        keys, pe_map = _keys(problem), problem.pe_map
+        self._ranking: Ranking | SliceSums = (
+            SliceSums(keys, pe_map, depth, self.upper)
+            if forget
+            else Ranking(keys, pe_map, depth)
+        )
 
     def deepen(self, groups: BoolArray) -> None:
         """Rank several times as many weights in the marked groups."""
