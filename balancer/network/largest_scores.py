@@ -16,7 +16,7 @@ from balancer.array_types import AnyArray, BoolArray
 from balancer.metrics import top_k_sum
 from balancer.program.problem import RetentionProblem
 
-SAMPLE = 2**20  # scores of the network
+SAMPLE = 2**18  # scores of the network
 # What is put aside reaches so many standard deviations to both sides, and so many
 # scores of the sample.
 DEVIATIONS, AT_LEAST = 6, 32
@@ -62,7 +62,8 @@ class LargestScores:
 
     def tally(self, k: int) -> Tally:
         """Begin the second look, of which the `k` largest are asked."""
-        sample = np.sort(np.concatenate([np.empty(0), *self._samples]))[::-1]
+        samples = [np.empty(0, np.float32), *self._samples]
+        sample = np.sort(np.concatenate(samples))[::-1]
         rank = k / self._step
         margin = DEVIATIONS * math.sqrt(rank) + AT_LEAST
         first, last = math.floor(rank - margin), math.ceil(rank + margin)
