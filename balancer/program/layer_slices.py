@@ -23,12 +23,15 @@ from balancer.program.ranking import Ranking
 from balancer.program.rounding import total_score
 from balancer.program.slice_program import SliceAllocator, SliceProgram
 from balancer.program.slice_sums import SliceSums
+from balancer.program.window import SliceWindow
 
 # First depth of a ranking, in average loads: deep enough that few layers are ranked
 # twice, shallow enough that sorting the best costs little beside finding them.
 DEPTH_IN_MEAN_LOADS = 4
 LEAST_DEPTH = 16
 DEEPENING = 4
+# A window of slices that proves too narrow is opened by so much.
+WIDENING = 8.0
 
 
 class LayerSlices:
@@ -182,11 +185,21 @@ def settle(
     further_cost : ndarray of int64 [groups of all layers, budgets - 1], optional
         What a slice takes from the budgets after the first.
     """
-    limits = np.atleast_1d(budget)
+    limits, width = np.atleast_1d(budget), 1.0
     while True:
         programs = [own.program() for own in slices]
+        window = None
+        if len(limits) == 1:
+            window = SliceWindow.of(programs, int(limits[0]), width)
+            if not window.fits(int(limits[0])):
+                width *= WIDENING
+                continue
+            programs = [*window.programs]
         joint = SliceProgram.join(programs, limits, further_cost)
         allocator = SliceAllocator(joint.affordable())
+        if window is not None and not window.holds(allocator):
+            width *= WIDENING
+            continue
         exhausted = allocator.greedy.exhausted
         if not exhausted.any():
             return allocator

