@@ -186,6 +186,8 @@ class RankedNetwork:
 
     def limits(self, given: Mapping[Resource, float]) -> dict[Resource, float]:
         """State budgets of cycles and energy in absolute terms."""
+        if not given:
+            return {}
         spent = self.program.tradeoff(self.layer_wise)
         return {
             resource: in_absolute_terms(

@@ -97,7 +97,7 @@ class StreamedLayers:
         return replace(result, solution=replace(solution, mask=mask))
 
     def _note(self, name: str, solution: Solution, problem: RetentionProblem) -> None:
-        if self.journal is None:
+        if self.journal is None or solution.termination is Termination.CANCELLED:
             return
         row = {
             "layer": name,
