@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from balancer.array_types import AnyArray, BoolArray, IntArray
+from balancer.maps.cell_arrays import pieces
 from balancer.maps.pe_map import PEMap
 from balancer.program.rounding import total_score
 
@@ -206,10 +207,19 @@ def _candidates(flat: AnyArray, k: int, allowed: BoolArray | None) -> AnyArray |
     if 2 * rank > sample.size:
         return None
     bar = np.partition(sample, sample.size - rank)[sample.size - rank]
-    found = np.flatnonzero(flat >= bar)
-    if allowed is not None:
-        found = found[allowed[found]]
-    return flat[found] if found.size >= k else None
+    found = reaching(flat, bar, allowed)
+    return found if found.size >= k else None
+
+
+def reaching(flat: AnyArray, bar: float, allowed: BoolArray | None) -> AnyArray:
+    """Return the scores that reach a bar, of all or of the allowed ones."""
+    found = [flat[:0]]
+    for piece in pieces(flat.size):
+        places = np.flatnonzero(flat[piece] >= bar)
+        if allowed is not None:
+            places = places[allowed[piece][places]]
+        found.append(flat[piece][places])
+    return np.concatenate(found)
 
 
 def top_k_sum(scores: AnyArray, k: int, allowed: BoolArray | None = None) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from balancer.files.number_formats import widen
 from balancer.text_files import parse_text, read_text_file
 
 Found = TypeVar("Found")
+PIECE = 2**20  # bytes that are widened at a time, within a cache
 INDEX = ".safetensors.index"  # in the name of an index of shards
 # Types that NumPy has, in the byte order of the format.
 _NATIVE = {
@@ -68,7 +69,7 @@ class SafetensorsFile:
             if dtype is not None:
                 numbers = np.fromfile(stream, dtype, (last - first) // dtype.itemsize)
             else:
-                numbers = widen(kind, stream.read(last - first))
+                numbers = _widened(kind, stream, last - first)
         if numbers is None:
             raise TicketError(
                 f"{name} is {kind}, which is not read; store it as F32, F16, BF16 or "
@@ -94,6 +95,25 @@ class SafetensorsFile:
             raise TicketError(
                 f"no readable safetensors file ({error})", about=self.path
             ) from error
+
+
+def _widened(kind: str, stream: BinaryIO, size: int) -> AnyArray | None:
+    """Read so many bytes of numbers that NumPy lacks; None: an unknown kind."""
+    pieces = (stream.read(min(PIECE, size - at)) for at in range(0, size, PIECE))
+    first = widen(kind, next(pieces, b""))
+    if first is None or first.nbytes == 0:
+        return first
+    if size <= PIECE:
+        return first
+    whole = np.empty(first.size * size // PIECE, first.dtype)
+    end = first.size
+    whole[:end] = first
+    for piece in pieces:
+        part = widen(kind, piece)
+        assert part is not None  # as the first is
+        whole[end : end + part.size] = part
+        end += part.size
+    return whole
 
 
 @dataclass(frozen=True, slots=True)

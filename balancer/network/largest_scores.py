@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from balancer.array_types import AnyArray, BoolArray
-from balancer.metrics import top_k_sum
+from balancer.metrics import reaching, top_k_sum
 from balancer.program.problem import RetentionProblem
 
 SAMPLE = 2**18  # scores of the network
@@ -93,10 +93,7 @@ class Tally:
     def add(self, problem: RetentionProblem) -> None:
         """Look at a layer."""
         scores, mask = _flat(problem)
-        reached = np.flatnonzero(scores >= self._low)
-        if mask is not None:
-            reached = reached[mask[reached]]
-        found = scores[reached]
+        found = reaching(scores, self._low, mask)
         sure = found > self._high
         self._count += int(np.count_nonzero(sure))
         self._sum += float(found[sure].sum(dtype=np.float64))

@@ -13,6 +13,7 @@ from balancer.array_types import AnyArray, BoolArray
 from balancer.errors import VerificationError
 from balancer.files.ticket_layer import LayerArrays
 from balancer.hardware import Resource
+from balancer.maps.cell_arrays import pieces
 from balancer.maps.schedule import Schedule
 from balancer.metrics import (
     LoadMetrics,
@@ -79,7 +80,7 @@ class LayerResult:
             before=LoadMetrics.of_loads(loads, pe_map),
             after=LoadMetrics.of_loads(balanced, pe_map),
             loads_before=pe_map.by_pe(loads.astype(narrow)),
-            revived=int(np.count_nonzero(solution.mask > arrays.mask)),
+            revived=_revived(solution.mask.reshape(-1), arrays.mask.reshape(-1)),
             kept_unstructured=top_k_sum(
                 problem.scores, solution.nonzeros, problem.previous_mask
             ),
@@ -151,6 +152,14 @@ class LayerResult:
             "fallback_reason": solution.fallback_reason,
             "seconds": solution.seconds,
         }
+
+
+def _revived(mask: BoolArray, before: BoolArray) -> int:
+    """Count kept weights that were pruned before."""
+    return sum(
+        int(np.count_nonzero(mask[piece] > before[piece]))
+        for piece in pieces(mask.size)
+    )
 
 
 Visitor: TypeAlias = Callable[[LayerResult, LayerArrays, RetentionProblem], None]

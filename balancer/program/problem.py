@@ -35,6 +35,7 @@ import numpy.typing as npt
 
 from balancer.array_types import AnyArray, BoolArray, IntArray
 from balancer.errors import BalancerError
+from balancer.maps.cell_arrays import pieces
 from balancer.maps.pe_map import PEMap
 from balancer.maps.registry import map_kinds
 from balancer.maps.schedule import Schedule
@@ -181,8 +182,13 @@ class RetentionProblem:
     @cached_property
     def prunes_zeros(self) -> bool:
         """Whether there is a previous mask, and it prunes just what is zero."""
-        mask = self.previous_mask
-        return mask is not None and np.array_equal(self.scores != 0, mask)
+        if self.previous_mask is None:
+            return False
+        scores, mask = self.scores.reshape(-1), self.previous_mask.reshape(-1)
+        return all(
+            np.array_equal(scores[piece] != 0, mask[piece])
+            for piece in pieces(scores.size)
+        )
 
     @cached_property
     def separable(self) -> bool:
