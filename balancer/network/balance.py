@@ -109,6 +109,7 @@ def run_job(
     visit: Visitor | None = None,
     ranked: RankedNetwork | None = None,
     store: LayerStore | None = None,
+    ranking: Callable[[str], None] | None = None,
 ) -> NetworkSolution:
     """Balance layers as a job says; see `balance_network`.
 
@@ -126,6 +127,8 @@ def run_job(
         The same layers, if they are ranked already; used by the global scope.
     store : LayerStore, optional
         Takes each layer's result, and may know it already; default: all stay in memory.
+    ranking : callable, optional
+        Called with the name of each layer that is ranked, by the global scope.
     """
     begun = time.perf_counter()
     job.check([layer.name for layer in layers])
@@ -137,7 +140,9 @@ def run_job(
         results = LayerWise(job, see, report, store).balance(layers)
         totals = _Totals.of(results)
     else:
-        task = partial(_balance_globally, job, layers, report, see, ranked, store)
+        task = partial(
+            _balance_globally, job, layers, report, see, ranked, store, ranking
+        )
         [(results, totals)] = run_tasks([task], 1, cancellation, lambda whole: None)
     cycles, energy = _spent(results, job.costs)
     network = NetworkSolution(
@@ -202,9 +207,10 @@ def _balance_globally(
     see: Visitor,
     ranked: RankedNetwork | None,
     store: LayerStore,
+    ranking: Callable[[str], None] | None,
 ) -> tuple[list[LayerResult], _Totals]:
     """Balance all layers under shared budgets: one program over all their slices."""
-    network = ranked or RankedNetwork.of(job, layers)
+    network = ranked or RankedNetwork.of(job, layers, ranking)
     limits, alternatives = network.limits(job.request.limits), {}
     if job.costs is not None:
         alternatives["layer-wise"] = network.program.tradeoff(network.layer_wise)

@@ -9,7 +9,7 @@ the program so constrained is the largest of the branches.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import count
@@ -105,8 +105,16 @@ class RankedNetwork:
     largest: LargestScores
 
     @classmethod
-    def of(cls, job: Job, layers: Sequence[Layer]) -> RankedNetwork:
-        """Rank the weights of every layer, and find the budget of all together."""
+    def of(
+        cls,
+        job: Job,
+        layers: Sequence[Layer],
+        report: Callable[[str], None] | None = None,
+    ) -> RankedNetwork:
+        """Rank the weights of every layer, and find the budget of all together.
+
+        `report` is called with the name of each layer that is ranked.
+        """
         request = job.request
         sizes = {layer.name: prod(layer.shape) for layer in layers}
         weights = sum(sizes.values())
@@ -140,6 +148,8 @@ class RankedNetwork:
                 again = partial(read, layer)
                 slices.append(LayerSlices(problem, mean_load, again, forget=True))
                 largest.add(problem)
+                if report is not None:
+                    report(name)
                 needed: int | None = problem.least
                 if not request.may_empty(name):
                     needed = least_nonzeros(arrays, problem)

@@ -94,8 +94,8 @@ class BalanceReport:
     baselines : mapping of str to tuple of BaselineRow
         By layer, what other methods keep; empty if that was not asked.
     reordered : Reordered or None
-        What a better order of the channels would keep; None if the map has no other, or
-        if it was not asked.
+        What a better order of the channels would keep; None if the map has no other, if
+        a layer is too large for a short search, or if it was not asked.
     frontier : tuple of Tradeoff or None
         What can be kept in fewer cycles, if that was asked.
     accuracy_before, accuracy : float or None

@@ -56,6 +56,7 @@ def balance_ticket(
     accuracy: AccuracyMeter | None = None,
     effective: EffectiveCounter | None = None,
     progress: Callable[[LayerResult], None] | None = None,
+    ranking: Callable[[str], None] | None = None,
     cancellation: Cancellation | None = None,
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
@@ -88,7 +89,8 @@ def balance_ticket(
         Also tell what other methods keep.
     reorder : bool
         Also tell what the layers would keep in a better order of their channels, by a
-        short search, if each has its own budget and a fixed order.
+        short search, if each has its own budget and a fixed order, and none more than
+        8 million weights.
     frontier : int, optional
         With the global scope: also find so many points of the magnitude that can be
         kept in fewer cycles.
@@ -100,6 +102,9 @@ def balance_ticket(
         Default: what the meter of the accuracy tells.
     progress : callable, optional
         Called with each layer's result as it comes.
+    ranking : callable, optional
+        Called, with the global scope, with the name of each layer as its weights are
+        ranked, which is half of the work; from another thread.
     cancellation : Cancellation, optional
         Lets another thread stop the searches.
     out : str or path, optional
@@ -164,7 +169,7 @@ def balance_ticket(
     if frontier is not None:
         _check_frontier(job.request, frontier)
         job.check([layer.name for layer in chosen.layers])
-        ranked = RankedNetwork.of(job, chosen.layers)
+        ranked = RankedNetwork.of(job, chosen.layers, ranking)
     job = with_own_budgets(job, chosen.layers)
     if effective is None and accuracy is not None:
         effective = accuracy.effective
@@ -185,7 +190,9 @@ def balance_ticket(
                     resume,
                 )
             )
-        solution = run_job(job, chosen.layers, progress, watch.see, ranked, store)
+        solution = run_job(
+            job, chosen.layers, progress, watch.see, ranked, store, ranking
+        )
         use = None if meter is None else meter.use(names)
         report = BalanceReport(
             solution=solution,

@@ -43,8 +43,6 @@ class AskedBalance:
         The ticket's file.
     ticket : Ticket
         What it holds.
-    number : int
-        Layers that take part.
     hardware : Hardware or None
         What cycles and energy are calculated for.
     array : tuple of str and int
@@ -58,7 +56,6 @@ class AskedBalance:
     args: argparse.Namespace
     source: Path
     ticket: Ticket
-    number: int
     hardware: Hardware | None
     array: tuple[str, int]
     request: BalanceRequest
@@ -93,7 +90,7 @@ class AskedBalance:
             "no accelerator" if hardware is None else hardware.name,
             *array,
         )
-        return cls(args, source, ticket, number, hardware, array, request, limits)
+        return cls(args, source, ticket, hardware, array, request, limits)
 
     def run(
         self,
@@ -111,7 +108,8 @@ class AskedBalance:
 
         chosen = self.ticket.select(self.args.layers, self.args.skip).layers
         sizes = {layer.name: prod(layer.shape) for layer in chosen}
-        with naming(self.source), _following(sizes) as advance:
+        passes = 2 if self.request.scope == "global" else 1
+        with naming(self.source), _following(sizes, passes) as (advance, ranking):
             return balance_ticket(
                 self.ticket,
                 self.request,
@@ -126,6 +124,7 @@ class AskedBalance:
                 accuracy=accuracy,
                 effective=count_effective(self.ticket) if accuracy is None else None,
                 progress=advance,
+                ranking=ranking,
                 out=out,
                 resume=resume,
             )
@@ -138,18 +137,25 @@ class AskedBalance:
 
 
 @contextmanager
-def _following(sizes: dict[str, int]) -> Iterator[Callable[[LayerResult], None]]:
-    """Yield what to call after each layer: it moves a bar, where there is one.
+def _following(
+    sizes: dict[str, int], passes: int
+) -> Iterator[tuple[Callable[[LayerResult], None], Callable[[str], None]]]:
+    """Yield what to call after each layer, solved or ranked: both move a bar.
 
-    The bar goes by weights, of which `sizes` says how many each layer has: so the time
-    that is left can be told.
+    The bar goes by weights, of which `sizes` says how many each layer has, and which
+    are looked at in so many passes: so the time that is left can be told.
     """
     with progress_bar() as bar:
-        task = bar.add_task("balancing", total=sum(sizes.values()))
+        task = bar.add_task("balancing", total=passes * sum(sizes.values()))
+        solved: set[str] = set()
+
+        def move(name: str) -> None:
+            bar.update(task, advance=sizes[name], description=in_one_line(name))
 
         def advance(result: LayerResult) -> None:
-            size = sizes.pop(result.name, 0)  # some layers are solved a second time
-            bar.update(task, advance=size, description=in_one_line(result.name))
+            if result.name not in solved:  # some layers are solved a second time
+                move(result.name)
+            solved.add(result.name)
             one = result.solution
             logger.info(
                 "%s: %s by %s in %.1f ms, gap %.2g%s",
@@ -161,4 +167,4 @@ def _following(sizes: dict[str, int]) -> Iterator[Callable[[LayerResult], None]]
                 "" if one.fallback_reason is None else f" ({one.fallback_reason})",
             )
 
-        yield advance
+        yield advance, move
