@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -105,17 +106,13 @@ class Ranking:
                 tiers.append(Tier.of(flat, tier.matrix, tier.first, rows, deeper))
         self._tiers = tiers
 
-    def slice_sums(
-        self, known: IntArray, finite: bool = False
-    ) -> npt.NDArray[np.float64]:
+    def slice_sums(self, known: IntArray) -> npt.NDArray[np.float64]:
         """Sum the j-th best keys over the PEs of each group.
 
         Parameters
         ----------
         known : ndarray of int64 [groups]
             How many sums of each group, at most `depth`.
-        finite : bool
-            Leave out what must and must not be kept.
 
         Returns
         -------
@@ -131,11 +128,8 @@ class Ranking:
             first = np.flatnonzero(np.diff(cell_group, prepend=-1))  # of each group
             # A sum of +inf (must be kept) and -inf (must not be) is not a number, and
             # not asked for: upper bounds, and so `known`, end before any cell's -inf.
-            best = tier.best
-            if finite:
-                best = np.where(np.isfinite(best), best, 0)
             with np.errstate(invalid="ignore"):
-                of_tier = np.add.reduceat(best, first, axis=0, dtype=np.float64)
+                of_tier = np.add.reduceat(tier.best, first, axis=0, dtype=np.float64)
             group, j = cell_group[first][:, None], np.arange(tier.best.shape[1])
             asked = j < known[group]
             sums[(start[group] + j)[asked]] += of_tier[asked]
@@ -166,6 +160,15 @@ class Ranking:
             asked &= np.isfinite(tier.best)
             total += float(tier.best[asked].sum(dtype=np.float64))
         return total
+
+    def finite(self) -> Ranking:
+        """Return the same with 0 for what must and what must not be kept."""
+        other = copy(self)
+        other._tiers = [
+            replace(tier, best=np.where(np.isfinite(tier.best), tier.best, 0))
+            for tier in self._tiers
+        ]
+        return other
 
     def mask(self, keys: AnyArray, cell_loads: IntArray) -> BoolArray:
         """Keep the best weights of every cell; of equal keys, the first.

@@ -97,4 +97,4 @@ def _both(ranking: Ranking, known: IntArray) -> tuple[FloatArray, FloatArray]:
     sums = ranking.slice_sums(known)
     if np.isfinite(sums).all():
         return sums, sums
-    return sums, ranking.slice_sums(known, finite=True)
+    return sums, ranking.finite().slice_sums(known)

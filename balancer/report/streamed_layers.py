@@ -34,6 +34,8 @@ from balancer.solvers.solution import Answer, Solution, Termination, conclude
 from balancer.text_files import parse_text
 
 UNFINISHED = ".unfinished-"
+# What a row says of a layer, beside its name and the sum.
+CLAIMS = ("bound", "termination", "solver", "fallback_reason")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class StreamedLayers:
             return None
         try:
             mask, schedule = self.stream.mask(name), self.stream.schedule(name)
-            if row["digest"] != _digest(problem, mask):
+            if row["digest"] != _digest(problem, mask, row):
                 return None
             answer = Answer(
                 np.ascontiguousarray(mask),
@@ -101,12 +103,12 @@ class StreamedLayers:
             return
         row = {
             "layer": name,
-            "digest": _digest(problem, solution.mask),
             "bound": solution.bound.hex(),
             "termination": solution.termination.value,
             "solver": solution.solver,
             "fallback_reason": solution.fallback_reason,
         }
+        row["digest"] = _digest(problem, solution.mask, row)
         with self._turn:
             self.journal.append([row])
 
@@ -189,10 +191,14 @@ def _begin(stream: MaskStream, journal: LineJournal) -> dict[str, dict[str, Any]
     return rows
 
 
-def _digest(problem: RetentionProblem, mask: AnyArray) -> str:
+def _digest(
+    problem: RetentionProblem, mask: AnyArray, row: Mapping[str, str | None]
+) -> str:
     """Tell by a sum (SHA-256) what was asked, on which PE map, and the answer."""
     pe_map = problem.pe_map
-    found = hashlib.sha256(repr((pe_map, problem.budget, problem.order)).encode())
+    claims = [row[name] for name in CLAIMS]
+    said = repr((pe_map, problem.budget, problem.order, claims))
+    found = hashlib.sha256(said.encode())
     for array in (
         *(pe_map.cell_group, pe_map.pe_of_copies, pe_map.cell_sizes()),
         *(problem.min_load, problem.max_load, problem.channel_floor),
