@@ -1,6 +1,6 @@
 """Time and memory of balancing a checkpoint of a billion weights, beside VGG-16's.
 
-    OMP_NUM_THREADS=1 python benchmarks/bench_scale.py /tmp/scale --weights 1e9
+    OMP_NUM_THREADS=1 python benchmarks/bench_scale.py checkpoints --weights 1e9
 
 Writes into the folder, unless they are there, a checkpoint in shards with the layers of
 a language model (4096 x 4096, 11008 x 4096 and 4096 x 11008, bf16, log-normal scales of
