@@ -124,9 +124,14 @@ def shortened(text: str, most: int = MOST_SAID) -> str:
 
 @contextmanager
 def naming(culprit: object) -> Iterator[None]:
-    """Say in an error which file or layer it is about, unless it does already."""
+    """Say in an error which file or layer it is about, unless it does already.
+
+    One of writing is about the file that is written, and says so.
+    """
     try:
         yield
+    except WriteError:
+        raise
     except BalancerError as error:
         if str(culprit) in error.culprits:
             raise

@@ -13,8 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from balancer.array_types import AnyArray, BoolArray, IntArray
+from balancer.maps.cell_arrays import pieces
 from balancer.maps.pe_map import PEMap
 from balancer.program.rounding import total_score
+
+# So many scores tell where the largest begin, where there are many more.
+SAMPLE = 2**16
+WORTH_A_SAMPLE = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,16 +179,60 @@ def network_eta(layers: Sequence[LoadMetrics]) -> float:
     return (slots - idle) / slots if slots else 1.0
 
 
-def top_k(scores: AnyArray, k: int) -> AnyArray:
-    """Return the `k` largest scores, in any order and from any shape."""
+def top_k(scores: AnyArray, k: int, allowed: BoolArray | None = None) -> AnyArray:
+    """Return the `k` largest scores, in any order and from any shape.
+
+    Of all, or of the `allowed` ones, and all of these if they are no more than `k`.
+    """
     flat = scores.reshape(-1)
-    if k >= flat.size:
-        return flat
-    return np.partition(flat, flat.size - k)[flat.size - k :] if k else flat[:0]
+    mask = None if allowed is None else allowed.reshape(-1)
+    found = _candidates(flat, k, mask)
+    if found is None:
+        found = flat if mask is None else flat[mask]
+    if k >= found.size:
+        return found
+    return np.partition(found, found.size - k)[found.size - k :] if k else found[:0]
 
 
-def top_k_sum(scores: AnyArray, k: int) -> float:
+def _candidates(flat: AnyArray, k: int, allowed: BoolArray | None) -> AnyArray | None:
+    """Leave out most scores that are not among the `k` largest, and copy no others.
+
+    None unless a sample tells a bar that at least `k` of them reach.
+    """
+    if flat.size < WORTH_A_SAMPLE:
+        return None
+    step = flat.size // SAMPLE | 1  # odd, because channels are even
+    sample = flat[::step] if allowed is None else flat[::step][allowed[::step]]
+    rank = int(1.2 * k * SAMPLE / flat.size) + 16
+    if 2 * rank > sample.size:
+        return None
+    bar = np.partition(sample, sample.size - rank)[sample.size - rank]
+    found = reaching(flat, bar, allowed)
+    return found if found.size >= k else None
+
+
+def reaching(flat: AnyArray, bar: float, allowed: BoolArray | None) -> AnyArray:
+    """Return the scores that reach a bar, of all or of the allowed ones."""
+    found = [flat[:0]]
+    for piece in pieces(flat.size):
+        places = np.flatnonzero(flat[piece] >= bar)
+        if allowed is not None:
+            places = places[allowed[piece][places]]
+        found.append(flat[piece][places])
+    return np.concatenate(found)
+
+
+def top_k_sum(scores: AnyArray, k: int, allowed: BoolArray | None = None) -> float:
     """Total of the `k` largest scores: what unstructured pruning keeps.
+
+    Parameters
+    ----------
+    scores : ndarray of float
+        Non-negative saliency.
+    k : int
+        How many to keep.
+    allowed : ndarray of bool, optional
+        Which may be kept, in the shape of the scores; default: all.
 
     Examples
     --------
@@ -192,7 +241,7 @@ def top_k_sum(scores: AnyArray, k: int) -> float:
     >>> top_k_sum(np.array([[1.0, 4.0], [3.0, 2.0]]), 2)
     7.0
     """
-    return float(top_k(scores, k).sum(dtype=np.float64))
+    return float(top_k(scores, k, allowed).sum(dtype=np.float64))
 
 
 def kept_fraction(scores: AnyArray, mask: BoolArray) -> float | None:

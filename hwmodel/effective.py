@@ -22,6 +22,7 @@ import numpy.typing as npt
 from balancer import Ticket
 from balancer.array_types import AnyArray, BoolArray
 from hwmodel.errors import WorkloadError
+from hwmodel.geometry import Shapes
 from hwmodel.known_chain import Link, known_chain
 from hwmodel.workload import LayerWorkload
 
@@ -32,6 +33,7 @@ Ones: TypeAlias = npt.NDArray[np.float32]
 # 32 x 32, which take less than half a second.
 MOST_WORK = 2 * 10**9
 MOST_PIXELS = 2**26  # of all channels of an image, so that they stay in memory
+MOST_WEIGHTS = 2**26  # of all layers, for the same reason
 
 
 def chain_effective(
@@ -51,7 +53,8 @@ def chain_effective(
     -------
     dict of str to int or None
         None where the metadata do not say how the layers are connected, or where
-        images are so large that counting would take many seconds.
+        layers or images are so large that counting would take many seconds, or much
+        memory.
 
     Examples
     --------
@@ -63,8 +66,9 @@ def chain_effective(
     >>> kept, sum(chain_effective(masks, ticket.about).values())
     (1172, 1008)
     """
-    chain = known_chain({n: np.shape(mask) for n, mask in masks.items()}, metadata)
-    if chain is None or not _is_worth_counting(chain, masks):
+    shapes = {name: np.shape(mask) for name, mask in masks.items()}
+    chain = _countable_chain(shapes, metadata)
+    if chain is None:
         return None
     live = live_in_chain(masks, chain)
     return {
@@ -101,7 +105,7 @@ def count_effective(
 
     def count(masks: Mapping[str, BoolArray] | None) -> dict[str, int] | None:
         shapes = {layer.name: layer.shape for layer in ticket.layers}
-        if known_chain(shapes, ticket.about) is None:
+        if _countable_chain(shapes, ticket.about) is None:
             return None  # without reading a mask
         given = masks or {}
         whole = {
@@ -113,13 +117,18 @@ def count_effective(
     return count
 
 
-def _is_worth_counting(chain: Sequence[Link], masks: Mapping[str, AnyArray]) -> bool:
+def _countable_chain(shapes: Shapes, metadata: Mapping[str, Any]) -> list[Link] | None:
+    """Read a chain whose paths take neither long to count nor much memory."""
+    chain = known_chain(shapes, metadata)
+    if chain is None or sum(map(prod, shapes.values())) > MOST_WEIGHTS:
+        return None
     images = [link.geometry.input_shape or () for link in chain]
     work = sum(
-        np.size(masks[link.name]) * prod(image[1:])
+        prod(shapes[link.name]) * prod(image[1:])
         for link, image in zip(chain, images, strict=True)
     )
-    return work <= MOST_WORK and all(prod(image) <= MOST_PIXELS for image in images)
+    few = work <= MOST_WORK and all(prod(image) <= MOST_PIXELS for image in images)
+    return chain if few else None
 
 
 def live_in_chain(

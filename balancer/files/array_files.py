@@ -7,10 +7,11 @@ import math
 import os
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -242,17 +243,14 @@ def save_arrays(
     OSError
         The disk is full, say; `atomic.replacing` tells it in one line.
     """
-    texts = {"ticket": json.dumps(dict(metadata))}
     if path.suffix.lower() == ".npz":
-        members: dict[str, Any] = {**arrays, METADATA: np.array(json.dumps(texts))}
-        with path.open("wb") as stream:
-            np.savez_compressed(stream, **members)
+        save_npz(path, arrays.items(), metadata)
     else:
         from safetensors import SafetensorError
         from safetensors.numpy import save_file
 
         try:
-            save_file(dict(arrays), path, texts)
+            save_file(dict(arrays), path, metadata_texts(metadata))
         except SafetensorError as error:
             number = re.search(r"\(os error (\d+)\)", str(error))
             if number is None:
@@ -261,9 +259,27 @@ def save_arrays(
             raise OSError(code, os.strerror(code), str(path)) from error
 
 
+def save_npz(
+    path: Path, arrays: Iterable[tuple[str, AnyArray]], metadata: Mapping[str, Any]
+) -> None:
+    """Write a .npz file as `numpy.savez_compressed` does, an array at a time."""
+    texts = np.array(json.dumps(metadata_texts(metadata)))
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, allowZip64=True) as archive:
+        for name, array in chain(arrays, [(METADATA, texts)]):
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+
+
+def metadata_texts(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """State metadata as these files hold them, where all values are texts."""
+    return {"ticket": json.dumps(dict(metadata))}
+
+
 _READERS: dict[str, Callable[[Path], ArrayFile]] = {
     ".safetensors": SafetensorsFile,
     ".npz": NpzFile,
 }
 WRITTEN_FORMATS = tuple(_READERS)
+# Whose arrays are read anew for each caller, who may change them.
+FRESH = (SafetensorsFile, ShardedFile, NpzFile)
 READER_GROUP = "balancer.readers"

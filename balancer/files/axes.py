@@ -59,7 +59,11 @@ class Axes:
 
     def ours(self, array: AnyArray) -> AnyArray:
         """Put the outputs of an array of the file first, its inputs second."""
-        return np.ascontiguousarray(array.transpose(self._places))
+        return np.ascontiguousarray(self.seen(array))
+
+    def seen(self, array: AnyArray) -> AnyArray:
+        """Look at an array of the file in that order, without a copy."""
+        return array.transpose(self._places)
 
     def back(self, array: AnyArray) -> AnyArray:
         """Put the axes back as they stand in the file."""

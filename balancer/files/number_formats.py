@@ -18,8 +18,10 @@ def widen(kind: str, stored: bytes) -> AnyArray | None:
 
 def _bf16(stored: bytes) -> AnyArray:
     """Take the upper half of a float32."""
-    upper = np.frombuffer(stored, "<u2").astype(np.uint32)
-    numbers: AnyArray = np.left_shift(upper, 16).view(np.float32)
+    upper = np.frombuffer(stored, "<u2")
+    whole = np.empty(len(upper), np.uint32)
+    np.left_shift(upper, np.uint32(16), out=whole)  # widened piece by piece
+    numbers: AnyArray = whole.view(np.float32)
     return numbers
 
 

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
+
+import numpy as np
 
 from balancer.array_types import AnyArray
 from balancer.errors import TicketError
@@ -16,7 +18,22 @@ from balancer.files.number_formats import widen
 from balancer.text_files import parse_text, read_text_file
 
 Found = TypeVar("Found")
+PIECE = 2**20  # bytes that are widened at a time, within a cache
 INDEX = ".safetensors.index"  # in the name of an index of shards
+# Types that NumPy has, in the byte order of the format.
+_NATIVE = {
+    "BOOL": np.dtype(np.bool_),
+    **{
+        f"{letter}{8 * size}": np.dtype(f"<{kind}{size}")
+        for letter, kind, sizes in (
+            ("F", "f", (2, 4, 8)),
+            ("I", "i", (1, 2, 4, 8)),
+            ("U", "u", (1, 2, 4, 8)),
+            ("C", "c", (8,)),
+        )
+        for size in sizes
+    },
+}
 _KINDS = {"B": "b", "I": "i", "U": "u", "C": "c"}  # by the first letter
 
 
@@ -39,29 +56,28 @@ class SafetensorsFile:
 
     def read(self, name: str) -> AnyArray:
         """Load one array."""
-        with self._opened() as file:
+        with self._opened() as file:  # which makes sure that the header is valid
             stored = file.get_slice(name)
             kind, shape = str(stored.get_dtype()), stored.get_shape()
-            try:
-                array: AnyArray = file.get_tensor(name)
-            except (TypeError, AttributeError) as error:  # NumPy lacks this kind
-                numbers = widen(kind, self._bytes_of(name))
-                if numbers is None:
-                    raise TicketError(
-                        f"{name} is {kind}, which is not read; store it as F32, F16, "
-                        "BF16 or F8_E4M3",
-                        about=self.path,
-                    ) from error
-                return numbers.reshape(shape)
-            return array
-
-    def _bytes_of(self, name: str) -> bytes:
-        """Read an array as it is stored; that the header is valid is known."""
+        dtype = _NATIVE.get(kind)
         with self.path.open("rb") as stream:
             header = int.from_bytes(stream.read(8), "little")
             first, last = json.loads(stream.read(header))[name]["data_offsets"]
             stream.seek(8 + header + first)
-            return stream.read(last - first)
+            # Read, not mapped: pages of a mapping count as memory, and cost more time.
+            numbers: AnyArray | None
+            if dtype is not None:
+                numbers = np.fromfile(stream, dtype, (last - first) // dtype.itemsize)
+            else:
+                numbers = _widened(kind, stream, last - first)
+        if numbers is None:
+            raise TicketError(
+                f"{name} is {kind}, which is not read; store it as F32, F16, BF16 or "
+                "F8_E4M3",
+                about=self.path,
+            )
+        found: AnyArray = numbers.reshape(shape)
+        return found
 
     def metadata(self) -> dict[str, Any]:
         """Return the ticket's metadata, or else the file's."""
@@ -79,6 +95,25 @@ class SafetensorsFile:
             raise TicketError(
                 f"no readable safetensors file ({error})", about=self.path
             ) from error
+
+
+def _widened(kind: str, stream: BinaryIO, size: int) -> AnyArray | None:
+    """Read so many bytes of numbers that NumPy lacks; None: an unknown kind."""
+    pieces = (stream.read(min(PIECE, size - at)) for at in range(0, size, PIECE))
+    first = widen(kind, next(pieces, b""))
+    if first is None or first.nbytes == 0:
+        return first
+    if size <= PIECE:
+        return first
+    whole = np.empty(first.size * size // PIECE, first.dtype)
+    end = first.size
+    whole[:end] = first
+    for piece in pieces:
+        part = widen(kind, piece)
+        assert part is not None  # as the first is
+        whole[end : end + part.size] = part
+        end += part.size
+    return whole
 
 
 @dataclass(frozen=True, slots=True)

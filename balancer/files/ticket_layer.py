@@ -8,7 +8,7 @@ import numpy as np
 
 from balancer.array_types import AnyArray, BoolArray
 from balancer.errors import BalancerError, TicketError
-from balancer.files.array_files import ArrayFile
+from balancer.files.array_files import FRESH, ArrayFile
 from balancer.files.axes import Axes
 from balancer.files.given_scores import GivenScores
 from balancer.files.layer_roles import ORDER_ROLES
@@ -113,13 +113,15 @@ class TicketLayer:
         elif "score" in self.roles:
             scores = self._array("score")
         elif weight is not None:
-            scores = magnitudes(weight)
+            scores = weight  # until it is known what is zero
         else:
             raise self._error("it has a mask, but neither weights nor scores")
         known = scores if self.given is None else None
         mask = self.read_mask(known if weight is None else weight)
-        if "weight" in self.roles and weight is not None:
-            alive = int(np.count_nonzero(weight[~mask]))
+        if scores is weight:
+            scores = magnitudes(weight, in_place=isinstance(self.file, FRESH))
+        if {"weight", "mask"} <= self.roles.keys() and weight is not None:
+            alive = int(np.count_nonzero((weight != 0) > mask))
             if alive:
                 raise self._error(
                     f"{alive} weights are not zero where the mask prunes them; set "

@@ -142,6 +142,16 @@ class Gather:
 CellMatrix: TypeAlias = Window | Gather
 
 
+def pieces(size: int) -> Iterator[slice]:
+    """Cut so many weights into pieces that fit a cache.
+
+    What is done piece by piece needs no new memory for arrays of the whole size, which
+    takes as long as the work itself where these are large.
+    """
+    for first in range(0, size, CHUNK_WEIGHTS):
+        yield slice(first, min(first + CHUNK_WEIGHTS, size))
+
+
 def count_rows(rows: BoolArray) -> AnyArray:
     """Count the True entries along the last axis."""
     # Sums of a narrow type keep the reduction in the processor's vector units, and

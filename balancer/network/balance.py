@@ -9,16 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from math import prod
 from types import MappingProxyType
 from typing import NamedTuple, Unpack
 
-import numpy as np
-
 from balancer.errors import naming
 from balancer.hardware import LayerCost, Resource
-from balancer.metrics import top_k
 from balancer.network.budgets import Tradeoff
 from balancer.network.job import Given, Job, Layer, Layers, as_layers
+from balancer.network.largest_scores import largest_sum
+from balancer.network.layer_store import InMemory, LayerStore
 from balancer.network.layer_wise import LayerWise
 from balancer.network.network_solution import LayerResult, NetworkSolution, Visitor
 from balancer.network.own_budgets import with_own_budgets
@@ -108,6 +108,8 @@ def run_job(
     progress: Callable[[LayerResult], None] | None = None,
     visit: Visitor | None = None,
     ranked: RankedNetwork | None = None,
+    store: LayerStore | None = None,
+    ranking: Callable[[str], None] | None = None,
 ) -> NetworkSolution:
     """Balance layers as a job says; see `balance_network`.
 
@@ -123,17 +125,24 @@ def run_job(
         Called with each layer's result, arrays and problem, while these are in memory.
     ranked : RankedNetwork, optional
         The same layers, if they are ranked already; used by the global scope.
+    store : LayerStore, optional
+        Takes each layer's result, and may know it already; default: all stay in memory.
+    ranking : callable, optional
+        Called with the name of each layer that is ranked, by the global scope.
     """
     begun = time.perf_counter()
     job.check([layer.name for layer in layers])
     report = progress or (lambda result: None)
+    store = store or InMemory()
     see = visit or (lambda result, arrays, problem: None)
     cancellation = job.search.cancellation
     if job.request.scope == "layer":
-        results = LayerWise(job, see, report).balance(layers)
+        results = LayerWise(job, see, report, store).balance(layers)
         totals = _Totals.of(results)
     else:
-        task = partial(_balance_globally, job, layers, report, see, ranked)
+        task = partial(
+            _balance_globally, job, layers, report, see, ranked, store, ranking
+        )
         [(results, totals)] = run_tasks([task], 1, cancellation, lambda whole: None)
     cycles, energy = _spent(results, job.costs)
     network = NetworkSolution(
@@ -168,7 +177,7 @@ def _spent(
         cost, solution = costs[result.name], result.solution
         slices = int(solution.loads.max(axis=1, initial=0).sum())
         cycles += cost.cycles(slices)
-        energy += cost.energy(slices, solution.nonzeros)
+        energy += cost.energy(slices, result.nonzeros)
     return cycles, energy
 
 
@@ -185,7 +194,7 @@ class _Totals(NamedTuple):
     def of(cls, results: Sequence[LayerResult]) -> _Totals:
         """Add up layers with budgets of their own."""
         return cls(
-            sum(r.solution.nonzeros + r.solution.remainder for r in results),
+            sum(r.nonzeros + r.solution.remainder for r in results),
             float(sum(r.kept_unstructured for r in results)),
             float(sum(r.solution.bound for r in results)),
         )
@@ -197,9 +206,11 @@ def _balance_globally(
     report: Callable[[LayerResult], None],
     see: Visitor,
     ranked: RankedNetwork | None,
+    store: LayerStore,
+    ranking: Callable[[str], None] | None,
 ) -> tuple[list[LayerResult], _Totals]:
     """Balance all layers under shared budgets: one program over all their slices."""
-    network = ranked or RankedNetwork.of(job, layers)
+    network = ranked or RankedNetwork.of(job, layers, ranking)
     limits, alternatives = network.limits(job.request.limits), {}
     if job.costs is not None:
         alternatives["layer-wise"] = network.program.tradeoff(network.layer_wise)
@@ -210,28 +221,36 @@ def _balance_globally(
     if reason is not None and job.search.cancellation.cancelled:
         termination = Termination.CANCELLED
     nonzeros = network.program.tradeoff(allocation).nonzeros
-    results, best = [], np.empty(0)
+    results, tally = [], network.largest.tally(nonzeros)
     of_layers = network.program.of_layers(allocation.loads)
     for layer, own, loads in zip(layers, network.slices, of_layers, strict=True):
         begun = time.perf_counter()
         with naming(f"layer {layer.name}"):
             arrays = layer.read()
             problem = job.request.problem(layer.name, arrays, own.nonzeros(loads))
-            mask = arrays.mask if unchanged else own.mask(loads, problem)
-            solution = conclude(
-                problem,
-                Answer(mask, own.bound(problem), termination),
-                solver=solver,
-                fallback_reason=reason,
-                begun=begun,
-            )
-            results.append(LayerResult.of(layer.name, arrays, problem, solution))
-            see(results[-1], arrays, problem)
-            report(results[-1])
-            of_layer = top_k(problem.allowed_scores(), nonzeros)
-            best = top_k(np.concatenate([best, of_layer]), nonzeros)
+            solution = store.recall(layer.name, problem)
+            if solution is None:
+                mask = arrays.mask if unchanged else own.mask(loads, problem)
+                solution = conclude(
+                    problem,
+                    Answer(mask, own.bound(problem), termination),
+                    solver=solver,
+                    fallback_reason=reason,
+                    begun=begun,
+                )
+            result = LayerResult.of(layer.name, arrays, problem, solution)
+            see(result, arrays, problem)
+            results.append(store.keep(result, problem))
+            report(result)
+            tally.add(problem)
     kept = float(sum(result.solution.kept for result in results))
-    unstructured = float(best.sum(dtype=np.float64))
+    unstructured = tally.total()
+    if unstructured is None:  # by a sample, which no one has seen to mislead
+        problems = (
+            job.request.problem(layer.name, layer.read(), prod(layer.shape))
+            for layer in layers
+        )
+        unstructured = largest_sum(nonzeros, problems)
     bound = rounded_bound(allocation.bound, kept)
     totals = _Totals(network.budget, unstructured, bound, limits, alternatives)
     return results, totals

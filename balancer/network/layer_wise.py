@@ -20,13 +20,16 @@ from balancer.network.guard import (
     share_out,
 )
 from balancer.network.job import Job, Layer
+from balancer.network.layer_store import InMemory, LayerStore
 from balancer.network.network_solution import LayerResult, Visitor
 from balancer.network.present import or_as_it_was
-from balancer.network.tasks import run_tasks
+from balancer.network.tasks import Room, run_tasks
 from balancer.solving import solve
 
 # Below this many weights a second thread costs more than it saves.
 WEIGHTS_WORTH_A_THREAD = 2_000_000
+# So many are in memory together, or those of the largest layer.
+WEIGHTS_AT_ONCE = 2**24
 
 
 @dataclass(slots=True)
@@ -41,11 +44,14 @@ class LayerWise:
         Sees each result with its arrays and problem; if a layer is solved again, again.
     report : callable
         Called with each result, from the calling thread.
+    store : LayerStore
+        Takes each result, and may know it already.
     """
 
     job: Job
     see: Visitor
     report: Callable[[LayerResult], None]
+    store: LayerStore = field(default_factory=InMemory)
     _wanted: dict[str, int] = field(default_factory=dict)  # budgets of their own
     _least: dict[str, int] = field(default_factory=dict)  # what layers need
     _hopeless: set[str] = field(default_factory=set)  # layers that nothing can save
@@ -78,8 +84,9 @@ class LayerWise:
         self, layers: Sequence[Layer], budgets: dict[str, int]
     ) -> dict[str, LayerResult]:
         """Balance layers; those whose budget has no room for a slice are missing."""
+        room = self._room(layers)
         tasks = [
-            partial(self._balance, layer, budgets.get(layer.name)) for layer in layers
+            partial(self._in, room, layer, budgets.get(layer.name)) for layer in layers
         ]
 
         def done(result: LayerResult | None) -> None:
@@ -95,6 +102,17 @@ class LayerWise:
             return self.job.search.limits.workers
         many = sum(prod(layer.shape) for layer in layers) >= WEIGHTS_WORTH_A_THREAD
         return min(os.cpu_count() or 1, len(layers)) if many else 1
+
+    def _room(self, layers: Sequence[Layer]) -> Room:
+        """Bound what is in memory: by the largest layer, if nobody has said more."""
+        sizes = [prod(layer.shape) for layer in layers]
+        if self.job.search.limits.workers is not None:
+            return Room(sum(sizes))
+        return Room(max([WEIGHTS_AT_ONCE, *sizes]))
+
+    def _in(self, room: Room, layer: Layer, budget: int | None) -> LayerResult | None:
+        with room.taken(prod(layer.shape)):
+            return self._balance(layer, budget)
 
     def _balance(self, layer: Layer, budget: int | None) -> LayerResult | None:
         """Balance one layer under its own budget, or under a settled one."""
@@ -115,13 +133,15 @@ class LayerWise:
                 return None
             self._wanted.setdefault(name, problem.budget)
             self._least[name] = least
-            solution = solve(
-                problem,
-                job.solver,
-                limits=job.search.limits,
-                cancellation=job.search.cancellation,
-            )
-            solution = or_as_it_was(solution, arrays, problem)
+            solution = self.store.recall(name, problem)
+            if solution is None:
+                solution = solve(
+                    problem,
+                    job.solver,
+                    limits=job.search.limits,
+                    cancellation=job.search.cancellation,
+                )
+                solution = or_as_it_was(solution, arrays, problem)
             if least and not solution.nonzeros:
                 raise InfeasibleError(
                     f"in the order {problem.order!r} no balanced mask was found that "
@@ -130,4 +150,4 @@ class LayerWise:
                 )
             result = LayerResult.of(name, arrays, problem, solution)
             self.see(result, arrays, problem)
-            return result
+            return self.store.keep(result, problem)

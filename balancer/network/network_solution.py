@@ -13,6 +13,7 @@ from balancer.array_types import AnyArray, BoolArray
 from balancer.errors import VerificationError
 from balancer.files.ticket_layer import LayerArrays
 from balancer.hardware import Resource
+from balancer.maps.cell_arrays import pieces
 from balancer.maps.schedule import Schedule
 from balancer.metrics import (
     LoadMetrics,
@@ -70,17 +71,19 @@ class LayerResult:
     ) -> LayerResult:
         """Measure a solution beside what was read, in the order that it had."""
         pe_map = problem.pe_map
-        scheduled = solution.schedule.apply(solution.mask)
+        balanced = solution.loads[pe_map.cell_group, pe_map.cell_pe]
         loads = pe_map.cell_loads(arrays.scheduled_mask())
         narrow = np.min_scalar_type(loads.max(initial=0))  # of every layer, all along
         return cls(
             name=name,
             shape=arrays.mask.shape,
             before=LoadMetrics.of_loads(loads, pe_map),
-            after=LoadMetrics.of(scheduled, pe_map),
+            after=LoadMetrics.of_loads(balanced, pe_map),
             loads_before=pe_map.by_pe(loads.astype(narrow)),
-            revived=int(np.count_nonzero(solution.mask & ~arrays.mask)),
-            kept_unstructured=top_k_sum(problem.allowed_scores(), solution.nonzeros),
+            revived=_revived(solution.mask.reshape(-1), arrays.mask.reshape(-1)),
+            kept_unstructured=top_k_sum(
+                problem.scores, solution.nonzeros, problem.previous_mask
+            ),
             solution=solution,
         )
 
@@ -88,6 +91,11 @@ class LayerResult:
     def weights(self) -> int:
         """Number of weights."""
         return prod(self.shape)
+
+    @property
+    def nonzeros(self) -> int:
+        """Number of kept weights, without another look at the mask."""
+        return self.after.nonzeros
 
     @property
     def is_dense(self) -> bool:
@@ -146,6 +154,14 @@ class LayerResult:
         }
 
 
+def _revived(mask: BoolArray, before: BoolArray) -> int:
+    """Count kept weights that were pruned before."""
+    return sum(
+        int(np.count_nonzero(mask[piece] > before[piece]))
+        for piece in pieces(mask.size)
+    )
+
+
 Visitor: TypeAlias = Callable[[LayerResult, LayerArrays, RetentionProblem], None]
 """Sees each layer while its arrays are in memory, from any thread."""
 
@@ -192,7 +208,7 @@ class NetworkSolution(ProvenSolution):
             A total that the layers contradict, or a budget that they exceed.
         """
         self._verify_claims(float(sum(layer.solution.kept for layer in self.layers)))
-        nonzeros = sum(layer.solution.nonzeros for layer in self.layers)
+        nonzeros = sum(layer.nonzeros for layer in self.layers)
         if nonzeros > self.budget:
             raise VerificationError(
                 f"{nonzeros} non-zeros exceed the budget of {self.budget}"
@@ -211,7 +227,7 @@ class NetworkSolution(ProvenSolution):
     @property
     def remainder(self) -> int:
         """Budget that was left over, in non-zeros."""
-        return self.budget - sum(layer.solution.nonzeros for layer in self.layers)
+        return self.budget - sum(layer.nonzeros for layer in self.layers)
 
     @property
     def masks(self) -> dict[str, BoolArray]:
@@ -249,7 +265,7 @@ class NetworkSolution(ProvenSolution):
 
     def __repr__(self) -> str:
         total = sum(layer.weights for layer in self.layers)
-        nonzeros = sum(layer.solution.nonzeros for layer in self.layers)
+        nonzeros = sum(layer.nonzeros for layer in self.layers)
         lines = (f"  {layer!r}" for layer in self.layers)
         return "\n".join(
             (

@@ -9,7 +9,7 @@ the program so constrained is the largest of the branches.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import count
@@ -29,6 +29,7 @@ from balancer.network.guard import (
     share_out,
 )
 from balancer.network.job import Job, Layer
+from balancer.network.largest_scores import LargestScores
 from balancer.network.present import as_it_was
 from balancer.network.request import BUDGET_OF
 from balancer.program.layer_slices import LayerSlices, settle
@@ -90,6 +91,8 @@ class RankedNetwork:
         Most non-zeros of all layers together.
     present : Allocation or None
         The masks that were read, if they satisfy all but perhaps the budgets.
+    largest : LargestScores
+        What unstructured pruning would keep.
     """
 
     job: Job
@@ -99,14 +102,26 @@ class RankedNetwork:
     shares: list[int]
     budget: int
     present: Allocation | None
+    largest: LargestScores
 
     @classmethod
-    def of(cls, job: Job, layers: Sequence[Layer]) -> RankedNetwork:
-        """Rank the weights of every layer, and find the budget of all together."""
+    def of(
+        cls,
+        job: Job,
+        layers: Sequence[Layer],
+        report: Callable[[str], None] | None = None,
+    ) -> RankedNetwork:
+        """Rank the weights of every layer, and find the budget of all together.
+
+        `report` is called with the name of each layer that is ranked.
+        """
         request = job.request
         sizes = {layer.name: prod(layer.shape) for layer in layers}
         weights = sum(sizes.values())
         budget = cast("int | None", request.budget)
+        most = budget
+        if request.sparsity is not None:
+            most = budget_of_sparsity(request.sparsity, weights)
 
         def read(layer: Layer) -> RetentionProblem:
             return request.problem(layer.name, layer.read(), prod(layer.shape))
@@ -117,6 +132,7 @@ class RankedNetwork:
         choices: dict[int, list[int]] = {}
         masks: list[Allocation | None] = []
         hopeless: list[str] = []
+        present, largest = 0, LargestScores(weights)
         for position, layer in enumerate(layers):
             name = layer.name
             with naming(f"layer {name}"):
@@ -129,7 +145,11 @@ class RankedNetwork:
                     own = min(size, budget * size // max(1, weights))
                 wanted[name] = problem.least if own is None else own
                 mean_load = wanted[name] / max(1, problem.pe_map.n_cells)
-                slices.append(LayerSlices(problem, mean_load, partial(read, layer)))
+                again = partial(read, layer)
+                slices.append(LayerSlices(problem, mean_load, again, forget=True))
+                largest.add(problem)
+                if report is not None:
+                    report(name)
                 needed: int | None = problem.least
                 if not request.may_empty(name):
                     needed = least_nonzeros(arrays, problem)
@@ -143,11 +163,12 @@ class RankedNetwork:
                         sure[position] = groups[0]
                     else:
                         choices[position] = groups
-                masks.append(_present(arrays, problem))
+                present += int(np.count_nonzero(arrays.mask))
+                fits = most is None or present <= most
+                masks.append(_present(arrays, problem) if fits else None)
         refuse_hopeless(hopeless)
-        if request.sparsity is not None:
-            budget = budget_of_sparsity(request.sparsity, weights)
-        elif budget is None:
+        budget = most
+        if budget is None:
             budget = sum(wanted.values())
         if budget > weights:
             raise InfeasibleError(
@@ -157,8 +178,16 @@ class RankedNetwork:
         total = max(sum(wanted.values()), sum(least.values()))
         shares = share_out(wanted, least, sizes, total=min(budget, total))
         program = NetworkProgram([*sizes], slices, job.costs).keeping(sure)
-        present = _joined(masks)
-        return cls(job, program, slices, choices, [*shares.values()], budget, present)
+        return cls(
+            job,
+            program,
+            slices,
+            choices,
+            [*shares.values()],
+            budget,
+            _joined(masks),
+            largest,
+        )
 
     @cached_property
     def least_program(self) -> NetworkProgram:
@@ -167,6 +196,8 @@ class RankedNetwork:
 
     def limits(self, given: Mapping[Resource, float]) -> dict[Resource, float]:
         """State budgets of cycles and energy in absolute terms."""
+        if not given:
+            return {}
         spent = self.program.tradeoff(self.layer_wise)
         return {
             resource: in_absolute_terms(

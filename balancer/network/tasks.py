@@ -2,13 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from typing import TypeVar
 
 from balancer.solvers.limits import Cancellation
 
 Result = TypeVar("Result")
+
+
+class Room:
+    """Room for so many weights in memory, which tasks that run together share.
+
+    Parameters
+    ----------
+    weights : int
+        How many; a task that needs more runs alone.
+    """
+
+    def __init__(self, weights: int) -> None:
+        self._left, self._running = weights, 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taken(self, weights: int) -> Iterator[None]:
+        """Wait for room, and take it for as long as the context lasts."""
+        with self._changed:
+            self._changed.wait_for(lambda: weights <= self._left or not self._running)
+            self._left -= weights
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._left += weights
+                self._running -= 1
+                self._changed.notify_all()
 
 
 def run_tasks(

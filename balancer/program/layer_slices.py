@@ -17,17 +17,21 @@ from copy import copy
 
 import numpy as np
 
-from balancer.array_types import BoolArray, IntArray
+from balancer.array_types import AnyArray, BoolArray, IntArray
 from balancer.program.problem import RetentionProblem
 from balancer.program.ranking import Ranking
 from balancer.program.rounding import total_score
 from balancer.program.slice_program import SliceAllocator, SliceProgram
+from balancer.program.slice_sums import SliceSums
+from balancer.program.window import SliceWindow
 
 # First depth of a ranking, in average loads: deep enough that few layers are ranked
 # twice, shallow enough that sorting the best costs little beside finding them.
 DEPTH_IN_MEAN_LOADS = 4
 LEAST_DEPTH = 16
 DEEPENING = 4
+# A window of slices that proves too narrow is opened by so much.
+WIDENING = 8.0
 
 
 class LayerSlices:
@@ -43,6 +47,8 @@ class LayerSlices:
     read : callable, optional
         Gives the problem once more when the weights have to be looked at again, so that
         they need not stay in memory; default: they stay.
+    forget : bool
+        Keep the sums over the slices alone, and rank anew for the mask.
 
     Attributes
     ----------
@@ -57,6 +63,7 @@ class LayerSlices:
         problem: RetentionProblem,
         mean_load: float | None = None,
         read: Callable[[], RetentionProblem] | None = None,
+        forget: bool = False,
     ) -> None:
         self._read = read or (lambda: problem)
         self.lower, self.upper = problem.lower, problem.upper
@@ -70,12 +77,17 @@ class LayerSlices:
         guess = max(LEAST_DEPTH, int(DEPTH_IN_MEAN_LOADS * mean_load) + 1)
         depth = max(guess, int(self.lower.max(initial=0)))
         depth = min(depth, int(self.upper.max(initial=0)))
-        self._ranking = Ranking(problem.keys(), problem.pe_map, depth)
+        keys, pe_map = _keys(problem), problem.pe_map
+        self._ranking: Ranking | SliceSums = (
+            SliceSums(keys, pe_map, depth, self.upper)
+            if forget
+            else Ranking(keys, pe_map, depth)
+        )
 
     def deepen(self, groups: BoolArray) -> None:
         """Rank several times as many weights in the marked groups."""
         depth = np.minimum(self._ranking.depth * DEEPENING, self.upper)
-        self._ranking.deepen(self._read().keys(), groups, depth)
+        self._ranking.deepen(_keys(self._read()), groups, depth)
 
     def program(self) -> SliceProgram:
         """State the program over the slices ranked so far."""
@@ -124,7 +136,7 @@ class LayerSlices:
     def mask(self, loads: IntArray, problem: RetentionProblem) -> BoolArray:
         """Mask in which every PE of group g keeps its ``loads[g]`` best weights."""
         cell_loads = loads[problem.pe_map.cell_group]
-        return self._ranking.mask(problem.keys(), cell_loads)
+        return self._ranking.mask(_keys(problem), cell_loads)
 
     def bound(self, problem: RetentionProblem) -> float:
         """Total score that no mask within this layer's own budget exceeds."""
@@ -145,6 +157,18 @@ class LayerSlices:
         return int(self.group_sizes @ loads)
 
 
+def _keys(problem: RetentionProblem) -> AnyArray:
+    """Return what weights are ranked by, down to the greatest loads.
+
+    Where the mask prunes what is zero and nothing else, as of most tickets, the scores
+    rank all that may be kept before the others: they need no copy with marks.
+    """
+    mask = problem.previous_mask
+    if mask is None or problem.must_keep is not None:
+        return problem.keys()
+    return problem.scores if problem.prunes_zeros else problem.keys()
+
+
 def settle(
     slices: Sequence[LayerSlices],
     budget: int | IntArray,
@@ -161,11 +185,21 @@ def settle(
     further_cost : ndarray of int64 [groups of all layers, budgets - 1], optional
         What a slice takes from the budgets after the first.
     """
-    limits = np.atleast_1d(budget)
+    limits, width = np.atleast_1d(budget), 1.0
     while True:
         programs = [own.program() for own in slices]
+        window = None
+        if len(limits) == 1:
+            window = SliceWindow.of(programs, int(limits[0]), width)
+            if not window.fits(int(limits[0])):
+                width *= WIDENING
+                continue
+            programs = [*window.programs]
         joint = SliceProgram.join(programs, limits, further_cost)
         allocator = SliceAllocator(joint.affordable())
+        if window is not None and not window.holds(allocator):
+            width *= WIDENING
+            continue
         exhausted = allocator.greedy.exhausted
         if not exhausted.any():
             return allocator

@@ -30,10 +30,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeAlias, get_args
 
+import numpy as np
 import numpy.typing as npt
 
 from balancer.array_types import AnyArray, BoolArray, IntArray
 from balancer.errors import BalancerError
+from balancer.maps.cell_arrays import pieces
 from balancer.maps.pe_map import PEMap
 from balancer.maps.registry import map_kinds
 from balancer.maps.schedule import Schedule
@@ -176,6 +178,17 @@ class RetentionProblem:
         """Scores of the weights that may be kept, in any shape."""
         mask = self.previous_mask
         return self.scores if mask is None else self.scores[mask]
+
+    @cached_property
+    def prunes_zeros(self) -> bool:
+        """Whether there is a previous mask, and it prunes just what is zero."""
+        if self.previous_mask is None:
+            return False
+        scores, mask = self.scores.reshape(-1), self.previous_mask.reshape(-1)
+        return all(
+            np.array_equal(scores[piece] != 0, mask[piece])
+            for piece in pieces(scores.size)
+        )
 
     @cached_property
     def separable(self) -> bool:

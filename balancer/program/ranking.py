@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -159,6 +160,15 @@ class Ranking:
             asked &= np.isfinite(tier.best)
             total += float(tier.best[asked].sum(dtype=np.float64))
         return total
+
+    def finite(self) -> Ranking:
+        """Return the same with 0 for what must and what must not be kept."""
+        other = copy(self)
+        other._tiers = [
+            replace(tier, best=np.where(np.isfinite(tier.best), tier.best, 0))
+            for tier in self._tiers
+        ]
+        return other
 
     def mask(self, keys: AnyArray, cell_loads: IntArray) -> BoolArray:
         """Keep the best weights of every cell; of equal keys, the first.

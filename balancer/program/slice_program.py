@@ -225,6 +225,11 @@ class SliceAllocator:
         self._order, self._prices, fitting, bound = relax()
         self.greedy = self._allocate(fitting, bound)
 
+    @property
+    def prices(self) -> FloatArray:
+        """What a unit of each budget is worth, [budgets]."""
+        return self._prices
+
     def _relax_one(self) -> tuple[IntArray, FloatArray, int, float]:
         """Solve the relaxation of one budget.
 

@@ -38,16 +38,18 @@ def checked_scores(scores: npt.ArrayLike, shape: tuple[int, ...]) -> AnyArray:
     return array
 
 
-def magnitudes(weights: npt.ArrayLike) -> AnyArray:
+def magnitudes(weights: npt.ArrayLike, in_place: bool = False) -> AnyArray:
     """Return the absolute values of weights; those of integers as floats.
 
-    The magnitude of the least integer, as of -128 in int8, is none of its type.
+    The magnitude of the least integer, as of -128 in int8, is none of its type. Those
+    of floats may take the place of the weights.
     """
     array = np.asarray(weights)
     if array.dtype.kind in "iu":
         narrow = array.dtype.itemsize <= 2  # float32 holds these exactly
         array = array.astype(np.float32 if narrow else np.float64)
-    found: AnyArray = np.abs(array)
+    own = in_place and array.dtype.kind == "f"
+    found: AnyArray = np.abs(array, out=array if own else None)
     return found
 
 

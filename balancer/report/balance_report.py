@@ -58,7 +58,7 @@ class Reordered(NamedTuple):
         ours, theirs = self.kept_fraction, solution.kept_fraction
         if ours is None or theirs is None:
             return ours is not None
-        kept = sum(layer.solution.nonzeros for layer in solution.layers)
+        kept = sum(layer.nonzeros for layer in solution.layers)
         return self.nonzeros > kept or round(ours - theirs, 4) > 0
 
 
@@ -94,8 +94,8 @@ class BalanceReport:
     baselines : mapping of str to tuple of BaselineRow
         By layer, what other methods keep; empty if that was not asked.
     reordered : Reordered or None
-        What a better order of the channels would keep; None if the map has no other, or
-        if it was not asked.
+        What a better order of the channels would keep; None if the map has no other, if
+        a layer is too large for a short search, or if it was not asked.
     frontier : tuple of Tradeoff or None
         What can be kept in fewer cycles, if that was asked.
     accuracy_before, accuracy : float or None
@@ -170,8 +170,7 @@ class BalanceReport:
         solution, layers = self.solution, self.layers
         if self.request.budgets is not None:
             kept = ", ".join(
-                f"{x.name} {x.solution.nonzeros / max(1, x.weights):.2%}"
-                for x in layers
+                f"{x.name} {x.nonzeros / max(1, x.weights):.2%}" for x in layers
             )
             yield f"Density that {self.request.budgets} gives the layers: {kept}."
         for name, other in solution.alternatives.items() if solution.limits else ():
@@ -314,8 +313,16 @@ class BalanceReport:
         """
         files = BalanceFiles.of(out)
         files.refuse_to_replace(self.inputs)
+        in_order = self.request.order == "fixed"
         with replacing(files.masks, files.report) as (masks, report):
-            self.write(BalanceFiles(masks, report), files)
+            save_masks(
+                masks,
+                self.solution.masks,
+                mask_metadata(self.source, self.settings, self.about),
+                None if in_order else self.solution.schedules,
+                self.axes,
+            )
+            self.write_document(report, files)
         return files
 
     def report(self, path: str | os.PathLike[str]) -> None:
@@ -344,23 +351,11 @@ class BalanceReport:
             "with python -m pip install -e '.[plots]'"
         )
 
-    def write(self, temporary: BalanceFiles, files: BalanceFiles) -> None:
-        """Write masks and report to files that will become others; see `save`."""
-        settings = {
-            "source": self.source,
-            "version": balancer.__version__,
-            **self.settings,
-        }
-        in_order = self.request.order == "fixed"
-        save_masks(
-            temporary.masks,
-            self.solution.masks,
-            {**settings, "ticket": dict(self.about)},
-            None if in_order else self.solution.schedules,
-            self.axes,
-        )
+    def write_document(self, path: Path, files: BalanceFiles) -> None:
+        """Write the report as JSON, which names the files that there will be."""
+        settings = all_settings(self.source, self.settings)
         document = {**self.to_dict(files), "settings": settings}
-        temporary.report.write_text(to_json(document, indent=1))
+        path.write_text(to_json(document, indent=1))
 
     def __repr__(self) -> str:
         lines = [f"BalanceReport({self.source or 'layers in memory'})"]
@@ -387,3 +382,15 @@ def _compared(kept: float, reference: float) -> str:
 
 def _counts(effective: Mapping[str, int] | None) -> dict[str, int] | None:
     return None if effective is None else dict(effective)
+
+
+def all_settings(source: str | None, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """State what a result depends on, as reports and mask files hold it."""
+    return {"source": source, "version": balancer.__version__, **settings}
+
+
+def mask_metadata(
+    source: str | None, settings: Mapping[str, Any], about: Mapping[str, Any]
+) -> dict[str, Any]:
+    """State what a mask file says of itself; retraining reads the ticket in it."""
+    return {**all_settings(source, settings), "ticket": dict(about)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from math import isinf
 from typing import Any, Unpack
@@ -12,6 +13,7 @@ from balancer.baselines import BaselineRow, compare_baselines
 from balancer.defaults import DEFAULT_MAP, DEFAULT_PES
 from balancer.errors import BalancerError
 from balancer.files.given_scores import Scores
+from balancer.files.mask_files import MaskPlace
 from balancer.files.ticket import Ticket, open_ticket
 from balancer.files.ticket_layer import LayerArrays
 from balancer.hardware import HardwareModel, LayerCost
@@ -25,13 +27,17 @@ from balancer.network.ranked_network import RankedNetwork
 from balancer.network.request import BalanceRequest
 from balancer.program.problem import RetentionProblem
 from balancer.report.accuracy_meter import AccuracyMeter, EffectiveCounter
-from balancer.report.balance_report import BalanceReport, Reordered
+from balancer.report.balance_files import BalanceFiles
+from balancer.report.balance_report import BalanceReport, Reordered, mask_metadata
 from balancer.report.hardware_use import NO_HARDWARE, HardwareMeter, HardwareUse
+from balancer.report.streamed_layers import streamed
 from balancer.solvers.limits import Cancellation, SearchLimits
 from balancer.solving import solve
 
 # How far the search goes that only says what another order would keep.
 QUICK_GAP, QUICK_SECONDS = 0.02, 1.0
+# Above, beginning that search takes longer, and more memory, than all the rest.
+MOST_REORDERED = 2**23
 
 
 def balance_ticket(
@@ -50,7 +56,10 @@ def balance_ticket(
     accuracy: AccuracyMeter | None = None,
     effective: EffectiveCounter | None = None,
     progress: Callable[[LayerResult], None] | None = None,
+    ranking: Callable[[str], None] | None = None,
     cancellation: Cancellation | None = None,
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
     **given: Unpack[Given],
 ) -> BalanceReport:
     """Balance the layers of a ticket, and report what it changes.
@@ -80,7 +89,8 @@ def balance_ticket(
         Also tell what other methods keep.
     reorder : bool
         Also tell what the layers would keep in a better order of their channels, by a
-        short search, if each has its own budget and a fixed order.
+        short search, if each has its own budget and a fixed order, and none more than
+        8 million weights.
     frontier : int, optional
         With the global scope: also find so many points of the magnitude that can be
         kept in fewer cycles.
@@ -92,8 +102,19 @@ def balance_ticket(
         Default: what the meter of the accuracy tells.
     progress : callable, optional
         Called with each layer's result as it comes.
+    ranking : callable, optional
+        Called, with the global scope, with the name of each layer as its weights are
+        ranked, which is half of the work; from another thread.
     cancellation : Cancellation, optional
         Lets another thread stop the searches.
+    out : str or path, optional
+        Write masks and report there, as `BalanceReport.save` does, but each mask as
+        soon as it is found. The masks of the report are read from that file when they
+        are looked at, so a network of any size takes the memory of its largest layer.
+    resume : bool
+        With `out`: leave what is done in a folder beside it if this process ends
+        before its time, and go on from there. Layers that are done are checked again,
+        and not solved again.
     **given
         Fields of `BalanceRequest` and `SearchLimits`, as ``sparsity=0.98, seed=1``;
         they go before those of `request` and `limits`.
@@ -107,14 +128,24 @@ def balance_ticket(
     ------
     BalancerError
         As `balance_network` does; a budget of cycles without hardware, or hardware with
-        another PE map than asked for.
+        another PE map than asked for; `out` that another process works on.
+    TicketError
+        `out` that was read for this, or that no balancing has written.
+    WriteError
+        `out` that cannot be written.
 
     Examples
     --------
-    >>> from balancer import balance_ticket, shipped_ticket
+    >>> from balancer import balance_ticket, open_ticket, shipped_ticket
     >>> report = balance_ticket(shipped_ticket(), sparsity=0.98)
     >>> report.solution.status.value, round(report.solution.kept_fraction, 3)
     ('optimal', 0.99)
+
+    A checkpoint that does not fit into memory:
+
+    >>> report = balance_ticket(shipped_ticket(), sparsity=0.98, out="balanced")
+    >>> len(open_ticket("balanced/masks.safetensors").layers)
+    4
     """
     if not isinstance(ticket, Ticket):
         ticket = open_ticket(ticket)
@@ -138,39 +169,71 @@ def balance_ticket(
     if frontier is not None:
         _check_frontier(job.request, frontier)
         job.check([layer.name for layer in chosen.layers])
-        ranked = RankedNetwork.of(job, chosen.layers)
+        ranked = RankedNetwork.of(job, chosen.layers, ranking)
     job = with_own_budgets(job, chosen.layers)
     if effective is None and accuracy is not None:
         effective = accuracy.effective
-    watch = _Watch(job, meter, compare, reorder)
-    solution = run_job(job, chosen.layers, progress, watch.see, ranked)
+    settings = _settings(asked, job, hardware)
+    settings |= {"layers": layers, "skip": skip, "scores": _source(scores)}
     names = [layer.name for layer in chosen.layers]
-    use = None if meter is None else meter.use(names)
-    return BalanceReport(
-        solution=solution,
-        request=asked,
-        limits=job.search.limits,
-        settings=_settings(asked, job, hardware)
-        | {"layers": layers, "skip": skip, "scores": _source(scores)},
-        source=ticket.source,
-        inputs=chosen.paths,
-        ranked_by=chosen.ranked_by,
-        axes=chosen.axes,
-        about=ticket.about,
-        ticket_notes=ticket.notes,
-        hardware=use,
-        hardware_note=_note(meter, use),
-        baselines={name: watch.baselines[name] for name in names if compare},
-        reordered=watch.if_reordered(names),
-        frontier=None if ranked is None else tuple(frontier_of(ranked, frontier or 1)),
-        accuracy_before=None if accuracy is None else accuracy(None),
-        accuracy=None if accuracy is None else accuracy(solution.masks),
-        effective_before=None if effective is None else effective(None),
-        effective=None if effective is None else effective(solution.masks),
-    )
+    watch = _Watch(job, meter, compare, reorder)
+    with ExitStack() as stack:
+        store, document, files = None, None, None
+        if out is not None:
+            files = BalanceFiles.of(out)
+            files.refuse_to_replace(chosen.paths)
+            store, document = stack.enter_context(
+                streamed(
+                    files,
+                    _places(chosen, job.request),
+                    mask_metadata(ticket.source, settings, ticket.about),
+                    resume,
+                )
+            )
+        solution = run_job(
+            job, chosen.layers, progress, watch.see, ranked, store, ranking
+        )
+        use = None if meter is None else meter.use(names)
+        report = BalanceReport(
+            solution=solution,
+            request=asked,
+            limits=job.search.limits,
+            settings=settings,
+            source=ticket.source,
+            inputs=chosen.paths,
+            ranked_by=chosen.ranked_by,
+            axes=chosen.axes,
+            about=ticket.about,
+            ticket_notes=ticket.notes,
+            hardware=use,
+            hardware_note=_hardware_note(meter, use),
+            baselines={name: watch.baselines[name] for name in names if compare},
+            reordered=watch.if_reordered(names),
+            frontier=None if ranked is None else (*frontier_of(ranked, frontier or 1),),
+            accuracy_before=None if accuracy is None else accuracy(None),
+            accuracy=None if accuracy is None else accuracy(solution.masks),
+            effective_before=None if effective is None else effective(None),
+            effective=None if effective is None else effective(solution.masks),
+        )
+        if files is not None and document is not None:
+            report.write_document(document, files)
+    return report
 
 
-def _note(meter: HardwareMeter | None, use: HardwareUse | None) -> str | None:
+def _places(chosen: Ticket, request: BalanceRequest) -> dict[str, MaskPlace]:
+    """Say what is known of the masks before they are found."""
+    axes, fixed = chosen.axes, request.order == "fixed"
+    return {
+        layer.name: MaskPlace(
+            layer.shape,
+            None if fixed else request.make_map(layer.shape).order_axis or 0,
+            axes.get(layer.name),
+        )
+        for layer in chosen.layers
+    }
+
+
+def _hardware_note(meter: HardwareMeter | None, use: HardwareUse | None) -> str | None:
     if meter is None:
         return NO_HARDWARE
     return meter.note if use is None else use.assumption
@@ -258,12 +321,13 @@ class _Watch:
         if self.meter is not None:
             self.meter.see(name, arrays, solution.mask, solution.schedule)
         if self.compare:
-            budget = solution.nonzeros + solution.remainder
+            budget = result.nonzeros + solution.remainder
             seed = self.job.search.limits.seed
             rows = compare_baselines(problem.scores, problem.pe_map, budget, seed)
             self.baselines[name] = tuple(rows)
         request = self.job.request
-        if self.reorder and request.order == "fixed" and request.scope == "layer":
+        fixed = request.order == "fixed" and request.scope == "layer"
+        if self.reorder and fixed and result.weights <= MOST_REORDERED:
             self._reorder(name, arrays, problem.budget)
 
     def _reorder(self, name: str, arrays: LayerArrays, budget: int) -> None:

@@ -40,7 +40,9 @@ class SearchLimits:
         Seed of everything random in a solver, 0 or greater.
     workers : int, optional
         Layers of a network that are solved at the same time, in threads; the masks do
-        not depend on it. Default: the processors, if the network is worth it.
+        not depend on it. Each takes the memory of up to four copies of its weights.
+        Default: the processors, if the network is worth it, as long as the layers are
+        together no larger than the largest one.
 
     Raises
     ------

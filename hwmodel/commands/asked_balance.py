@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,8 +43,6 @@ class AskedBalance:
         The ticket's file.
     ticket : Ticket
         What it holds.
-    number : int
-        Layers that take part.
     hardware : Hardware or None
         What cycles and energy are calculated for.
     array : tuple of str and int
@@ -57,7 +56,6 @@ class AskedBalance:
     args: argparse.Namespace
     source: Path
     ticket: Ticket
-    number: int
     hardware: Hardware | None
     array: tuple[str, int]
     request: BalanceRequest
@@ -92,7 +90,7 @@ class AskedBalance:
             "no accelerator" if hardware is None else hardware.name,
             *array,
         )
-        return cls(args, source, ticket, number, hardware, array, request, limits)
+        return cls(args, source, ticket, hardware, array, request, limits)
 
     def run(
         self,
@@ -100,13 +98,18 @@ class AskedBalance:
         *,
         compare: bool = False,
         frontier: int | None = None,
+        out: Path | None = None,
+        resume: bool = False,
     ) -> BalanceReport:
-        """Balance the ticket; raises as `balance_ticket` does."""
+        """Balance the ticket; parameters and errors are those of `balance_ticket`."""
         from balancer import balance_ticket
         from balancer.errors import naming
         from hwmodel.effective import count_effective
 
-        with naming(self.source), _following(self.number) as advance:
+        chosen = self.ticket.select(self.args.layers, self.args.skip).layers
+        sizes = {layer.name: prod(layer.shape) for layer in chosen}
+        passes = 2 if self.request.scope == "global" else 1
+        with naming(self.source), _following(sizes, passes) as (advance, ranking):
             return balance_ticket(
                 self.ticket,
                 self.request,
@@ -121,6 +124,9 @@ class AskedBalance:
                 accuracy=accuracy,
                 effective=count_effective(self.ticket) if accuracy is None else None,
                 progress=advance,
+                ranking=ranking,
+                out=out,
+                resume=resume,
             )
 
     def sharing(self) -> AskedBalance:
@@ -131,13 +137,25 @@ class AskedBalance:
 
 
 @contextmanager
-def _following(total: int) -> Iterator[Callable[[LayerResult], None]]:
-    """Yield what to call after each layer: it moves a bar, where there is one."""
+def _following(
+    sizes: dict[str, int], passes: int
+) -> Iterator[tuple[Callable[[LayerResult], None], Callable[[str], None]]]:
+    """Yield what to call after each layer, solved or ranked: both move a bar.
+
+    The bar goes by weights, of which `sizes` says how many each layer has, and which
+    are looked at in so many passes: so the time that is left can be told.
+    """
     with progress_bar() as bar:
-        task = bar.add_task("balancing", total=total)
+        task = bar.add_task("balancing", total=passes * sum(sizes.values()))
+        solved: set[str] = set()
+
+        def move(name: str) -> None:
+            bar.update(task, advance=sizes[name], description=in_one_line(name))
 
         def advance(result: LayerResult) -> None:
-            bar.update(task, advance=1, description=in_one_line(result.name))
+            if result.name not in solved:  # some layers are solved a second time
+                move(result.name)
+            solved.add(result.name)
             one = result.solution
             logger.info(
                 "%s: %s by %s in %.1f ms, gap %.2g%s",
@@ -149,4 +167,4 @@ def _following(total: int) -> Iterator[Callable[[LayerResult], None]]:
                 "" if one.fallback_reason is None else f" ({one.fallback_reason})",
             )
 
-        yield advance
+        yield advance, move

@@ -78,7 +78,6 @@ class Balance(Command[Balanced]):
     def run(self, args: argparse.Namespace) -> Balanced:
         """Balance, and write masks and report."""
         from balancer import BalanceFiles
-        from balancer.files.atomic import replacing
 
         check_plot(args)
         asked = AskedBalance.of(args)
@@ -90,14 +89,19 @@ class Balance(Command[Balanced]):
         given = filter(None, [args.accelerator, args.geometry, args.scores])
         inputs = (*asked.ticket.paths, *map(Path, given))
         with usage_errors():
-            files = BalanceFiles.of(args.out or _default_folder(asked.source, settings))
+            out = args.out or _default_folder(asked.source, settings)
+            files = BalanceFiles.of(out)
             files.refuse_to_replace(inputs)
         accuracy = None
         if args.evaluate:
             accuracy = self._accuracy_of(asked.source, args.data_folder)
-        with replacing(files.masks, files.report) as written:
-            report = asked.run(accuracy, compare=args.compare, frontier=args.frontier)
-            report.write(BalanceFiles(*written), files)
+        report = asked.run(
+            accuracy,
+            compare=args.compare,
+            frontier=args.frontier,
+            out=out,
+            resume=args.resume,
+        )
         _plot(report, args)
         return Balanced(report, files)
 

@@ -220,10 +220,14 @@ def add_options(
         "--seed", type=int, default=0, metavar="N", help="default: %(default)s"
     )
     solving.add_argument(
+        "--jobs",
         "--workers",
+        dest="workers",
         type=int,
         metavar="N",
-        help="layers solved at the same time (default: as many as pay)",
+        help="layers solved side by side, with the same masks; each takes the memory "
+        "of up to four copies of its weights (default: as many as there are "
+        "processors, while together they are no larger than the largest layer)",
     )
     add_ticket_options(parser)
     more = parser.add_argument_group("testing")
@@ -256,6 +260,12 @@ def add_outputs(parser: argparse.ArgumentParser) -> None:
         help="folder for masks.safetensors and report.json, or the mask file itself "
         "(.safetensors or .npz; the report goes beside it); "
         "default: a folder in runs/ named after ticket and settings",
+    )
+    output.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with a run that was stopped, given the same options and --resume: "
+        "layers that it had done are checked and not solved again",
     )
     add_plot(
         output,

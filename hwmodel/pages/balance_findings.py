@@ -143,7 +143,7 @@ def _cost(report: BalanceReport) -> Iterator[str]:
             f"The masks keep {share:.2%} of the magnitude that unstructured pruning "
             f"keeps with as many non-zeros: balance costs {1 - share:.2%}; {proof}."
         )
-    kept = sum(layer.solution.nonzeros for layer in solution.layers)
+    kept = sum(layer.nonzeros for layer in solution.layers)
     revived = sum(layer.revived for layer in solution.layers)
     if revived:
         yield (
@@ -261,7 +261,7 @@ def warnings(report: BalanceReport) -> Iterator[str]:
     if dead := sum(layer.solution.dead_channels for layer in report.layers):
         yield f"{dead:,} output channels keep no weight (dead)."
     if report.effective is not None:
-        kept = sum(layer.solution.nonzeros for layer in report.layers)
+        kept = sum(layer.nonzeros for layer in report.layers)
         lost = kept - sum(report.effective.values())
         if lost:
             yield (

@@ -1,23 +1,16 @@
-"""Rows that are never lost: one line each, whole or not there."""
+"""The rows of a sweep, and which of several with one key counts."""
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from balancer.files.write_errors import writing
+from balancer.files.line_journal import LineJournal
 from balancer.text_files import parse_text
 from hwmodel.sweeps.settings import SweepError
-
-try:
-    import fcntl
-except ImportError:  # no such locks on Windows
-    fcntl = None  # type: ignore[assignment]
 
 
 def newer(former: dict[str, Any] | None, row: dict[str, Any]) -> dict[str, Any]:
@@ -66,7 +59,7 @@ class RowJournal:
             A file that something else has written.
         """
         rows: dict[str, dict[str, Any]] = {}
-        for number, line in enumerate(self._lines(), start=1):
+        for number, line in enumerate(self._journal.lines(), start=1):
             try:
                 row = parse_text("JSON", line, SweepError)
                 rows[row["key"]] = newer(rows.get(row["key"]), row)
@@ -76,13 +69,6 @@ class RowJournal:
                     "folder (--out), or delete that line"
                 ) from error
         return rows
-
-    def _lines(self) -> list[bytes]:
-        try:
-            data = self.path.read_bytes()
-        except FileNotFoundError:
-            return []
-        return data[: data.rfind(b"\n") + 1].splitlines()
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -95,33 +81,17 @@ class RowJournal:
         WriteError
             It cannot be written.
         """
-        with writing(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            file = self.path.open("ab")
-        with file:
-            if fcntl is not None:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError as error:
-                    raise SweepError(
-                        f"{self.path.parent}: another process works on this sweep; "
-                        "wait for it, or take another folder (--out)"
-                    ) from error
-            data = self.path.read_bytes()
-            os.truncate(self.path, data.rfind(b"\n") + 1)
+        busy = SweepError(
+            f"{self.path.parent}: another process works on this sweep; wait for it, or "
+            "take another folder (--out)"
+        )
+        with self._journal.writing(busy):
             yield
 
     def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Write rows behind the others, in one piece, and wait for the disk.
+        """Write rows behind the others; see `LineJournal.append`."""
+        self._journal.append(rows)
 
-        Raises
-        ------
-        WriteError
-            They cannot be written.
-        """
-        text = "".join(json.dumps(row) + "\n" for row in rows)
-        with writing(self.path), self.path.open("ab", buffering=0) as file:
-            rest = memoryview(text.encode())
-            while rest:
-                rest = rest[file.write(rest) :]
-            os.fsync(file.fileno())
+    @property
+    def _journal(self) -> LineJournal:
+        return LineJournal(self.path)

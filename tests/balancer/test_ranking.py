@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from balancer import PEMap
 from balancer.program.keys import mark
 from balancer.program.ranking import Ranking, top_per_cell
+from balancer.program.slice_sums import SliceSums
 
 
 @st.composite
@@ -148,3 +149,40 @@ def test_marks_make_the_first_and_the_last():
     np.testing.assert_array_equal(mark(values, allowed, None), [3, 0, -np.inf, 1])
     np.testing.assert_array_equal(mark(values, None, must), [3, np.inf, 2, 1])
     np.testing.assert_array_equal(values, [3, 0, 2, 1])
+
+
+@given(ranked(), st.integers(0, 6), st.data())
+def test_sums_are_those_of_the_ranking(keys_and_map, depth, data):
+    """All answers are those of a ranking as deep, before and after going deeper."""
+    keys, pe_map = keys_and_map
+    best, _ = cells_of(keys, pe_map)
+    # Upper bounds end before any weight that must not be kept.
+    allowed = [int(np.count_nonzero(cell > -np.inf)) for cell in best]
+    upper = np.array(
+        [
+            min(
+                [slices_of(best, pe_map, group)]
+                + [allowed[c] for c in np.flatnonzero(pe_map.cell_group == group)]
+            )
+            for group in range(pe_map.groups)
+        ],
+        dtype=np.int64,
+    )
+    sums, ranking = SliceSums(keys, pe_map, depth, upper), Ranking(keys, pe_map, depth)
+
+    def compare():
+        known = np.minimum(upper, ranking.depth)
+        np.testing.assert_array_equal(sums.depth, ranking.depth)
+        np.testing.assert_allclose(sums.slice_sums(known), ranking.slice_sums(known))
+        some = np.array([data.draw(st.integers(0, int(k))) for k in known], np.int64)
+        np.testing.assert_allclose(sums.slice_sums(some), ranking.slice_sums(some))
+        np.testing.assert_allclose(sums.finite_sum(some), ranking.finite_sum(some))
+        loads = some[pe_map.cell_group]
+        np.testing.assert_array_equal(sums.mask(keys, loads), ranking.mask(keys, loads))
+
+    compare()
+    groups = np.array([data.draw(st.booleans()) for _ in upper], dtype=bool)
+    deeper = np.minimum(ranking.depth + data.draw(st.integers(0, 4)), 60)
+    sums.deepen(keys, groups, deeper)
+    ranking.deepen(keys, groups, deeper)
+    compare()

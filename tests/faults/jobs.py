@@ -131,7 +131,7 @@ LAYERS = replace(
 )
 BALANCE = Job(
     "balance",
-    lambda out, jobs=1: ("balance", "--pes", "8", "--out", str(out / "b")),
+    lambda out, jobs=1: ("balance", "--pes", "8", "--resume", "--out", str(out / "b")),
     ("b/masks.safetensors",),
     ("b/report.json",),
     needs_torch=False,
