@@ -69,7 +69,7 @@ class Tier:
             Ascending.
         sums : ndarray of float64 [groups here, depth]
         """
-        cell_group = pe_map.cell_group[self.cells]
+        cell_group = pe_map.cell_group[self.cells].astype(np.int64)
         first = np.flatnonzero(np.diff(cell_group, prepend=-1))  # of each group
         # A sum of +inf (must be kept) and -inf (must not be) is not a number, and not
         # asked for: upper bounds end before any cell's -inf.
@@ -228,8 +228,12 @@ def _sum_runs(rows: AnyArray, first: IntArray) -> npt.NDArray[np.float64]:
         of_run = len(rows) // len(first)
         if (first == np.arange(0, len(rows), of_run)).all():  # three times as fast
             runs = rows.reshape(len(first), of_run, -1)
-            return runs.sum(axis=1, dtype=np.float64)
-    return np.add.reduceat(rows, first, axis=0, dtype=np.float64)
+            of_runs: npt.NDArray[np.float64] = runs.sum(axis=1, dtype=np.float64)
+            return of_runs
+    sums: npt.NDArray[np.float64] = np.add.reduceat(
+        rows, first, axis=0, dtype=np.float64
+    )
+    return sums
 
 
 def _mark_best(weights: AnyArray, least: AnyArray, loads: IntArray) -> BoolArray:
