@@ -94,7 +94,14 @@ def _draw(
     series: Mapping[str, Sequence[BenchRow]],
     styles: Mapping[str, LineStyle],
 ) -> None:
+    from matplotlib.ticker import EngFormatter, NullFormatter, StrMethodFormatter
+
     axes.set(xscale="log", yscale="log", title=title)
+    # The usual labels of such axes are formulas, which no figure here sets.
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.axhline(1.0, color=GREY, linewidth=1.0)
     for method, rows in series.items():
         style = styles[method]

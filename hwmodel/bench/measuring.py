@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from balancer import BalancerError, LoadMetrics
+from balancer import BalancerError
 from balancer.array_types import AnyArray
 from balancer.metrics import fraction, top_k_sum
 from balancer.program.rounding import total_score
@@ -53,8 +53,9 @@ class BenchRow:
         for layers of more than `MOST_COMPARED` weights.
     gap : float or None
         Distance to the bound that it proved, where it proves one.
-    utilization : float or None
-        `LoadMetrics.mu` of the mask, where there are PEs.
+    answered : bool
+        Whether it found a mask that keeps anything; if not, its time is that of a
+        search without an end.
     """
 
     case: BenchCase
@@ -69,7 +70,11 @@ class BenchRow:
     nonzeros: int | None = None
     kept_fraction: float | None = None
     gap: float | None = None
-    utilization: float | None = None
+
+    @property
+    def answered(self) -> bool:
+        """See the class."""
+        return bool(self.nonzeros)
 
 
 @dataclass(slots=True)
@@ -160,8 +165,8 @@ def measure(
     >>> case = BenchCase(1000, "output_channel", pes=4, sparsity=0.9)
     >>> scores = draw_scores(case, seed=0)
     >>> [row], _ = measure(case, scores, chosen_methods(["cp-sat"]), 3, 10.0)
-    >>> row.gap, row.utilization, row.ratio > 0
-    (0.0, 1.0, True)
+    >>> row.gap, row.ratio > 0
+    (0.0, True)
     """
 
     def sort() -> None:
@@ -225,11 +230,9 @@ def _with_mask(
     """Say what a mask keeps."""
     kept, nonzeros = total_score(scores, mask), int(np.count_nonzero(mask))
     compared = scores.size <= MOST_COMPARED
-    mapped = row.case.map is not None
     return replace(
         row,
         nonzeros=nonzeros,
         kept_fraction=fraction(kept, top_k_sum(scores, nonzeros)) if compared else None,
         gap=None if not bound else (bound - kept) / bound,
-        utilization=LoadMetrics.of(mask, row.case.pe_map()).mu if mapped else None,
     )

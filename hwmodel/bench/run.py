@@ -14,7 +14,7 @@ from hwmodel.bench.settings import BenchError, BenchSettings
 
 # Of the largest layer: its weights, the mask, and what ranking them takes.
 BYTES_PER_WEIGHT = 6
-FIXED_WEIGHTS = 300_000  # a call costs as much as so many weights, whatever it does
+FIXED_WEIGHTS = 3_000_000  # a layer costs as much as so many, however small it is
 SMALLEST = 576  # weights on which every method is tried once, to load what it needs
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +31,10 @@ def bench_table(result: BenchResult) -> TextTable:
     rows = []
     for key, series in result.series().items():
         text, pes, share, method = key
-        ratios = {row.case.size: _ratio(row.ratio) for row in series}
+        ratios = {
+            row.case.size: ("" if row.answered else ">") + _ratio(row.ratio)
+            for row in series
+        }
         largest, growth = series[-1], growths[key]
         rows.append(
             (
@@ -62,21 +66,23 @@ def bench_notes(result: BenchResult) -> Iterator[str]:
             f"Growth: time is weights to this power, from 1e5 weights on, with its 95% "
             f"interval; of the sort it is {growth}."
         )
-    slow: dict[str, list[str]] = {}
+    if not all(row.answered for row in result.rows):
+        yield ">: a search that had found no mask by then."
+    too_slow: Counter[str] = Counter()
     for one in result.left_out:
         if one.case is None:
             yield f"Not measured: {one.method}, which {one.reason}."
         elif one.seconds is None:
             yield f"Not measured: {one.method}, {label_of(one.case)}: {one.reason}."
         else:
-            slow.setdefault(f"{one.method} from {size_text(one.case.size)} on", [])
-            slow[f"{one.method} from {size_text(one.case.size)} on"].append(
-                one.case.map or "no PEs"
-            )
-    if slow:
-        named = ", ".join(f"{name} ({len(maps)} maps)" for name, maps in slow.items())
+            too_slow[f"{one.method} from {size_text(one.case.size)} on"] += 1
+    if too_slow:
         limit = result.settings.call_limit
-        yield f"Left out, as calls would take over {limit:g} s (--call-limit): {named}."
+        named = ", ".join(f"{name} ({lines})" for name, lines in too_slow.items())
+        yield (
+            f"Left out, as a call would take over {limit:g} s (--call-limit), with the "
+            f"number of lines above: {named}."
+        )
 
 
 def comparison_notes(
