@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwmodel.bench.bench_case import BenchCase
-from hwmodel.bench.bench_result import BenchResult
 from hwmodel.bench.measuring import BenchRow
 from hwmodel.figures.canvas import (
     HEIGHT,
@@ -28,6 +27,8 @@ from hwmodel.figures.styles import GREY, LineStyle, line_styles
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from hwmodel.bench.bench_result import BenchResult
 
 MOST_PANELS = 12
 MOST_COLUMNS = 4

@@ -20,7 +20,7 @@ from balancer.array_types import AnyArray
 from balancer.metrics import fraction, top_k_sum
 from balancer.program.rounding import total_score
 from hwmodel.bench.bench_case import BenchCase, sort_rows
-from hwmodel.bench.methods import BenchMethod, Call, Pruned
+from hwmodel.bench.methods import BenchMethod, Call, BenchMask
 
 SLOW = 0.25  # seconds; a longer call is timed once
 ENOUGH = 0.1  # seconds of one method: short calls are repeated for as long
@@ -54,8 +54,8 @@ class BenchRow:
     gap : float or None
         Distance to the bound that it proved, where it proves one.
     answered : bool
-        Whether it found a mask that keeps anything; if not, its time is that of a
-        search without an end.
+        Whether it found more than nothing; if not, its time is that of a search which
+        was cut short.
     """
 
     case: BenchCase
@@ -74,7 +74,7 @@ class BenchRow:
     @property
     def answered(self) -> bool:
         """See the class."""
-        return bool(self.nonzeros)
+        return self.nonzeros is not None and (self.gap is None or self.gap < 1)
 
 
 @dataclass(slots=True)
@@ -83,7 +83,7 @@ class _Contender:
 
     method: BenchMethod
     call: Call
-    pruned: Pruned | None = None
+    pruned: BenchMask | None = None
     peak_bytes: int | None = None
     pairs: list[tuple[float, float]] = field(default_factory=list)
 
@@ -193,7 +193,7 @@ def _row(
 ) -> BenchRow:
     taken, sorting = zip(*contender.pairs, strict=True)
     low, middle, high = ratio_quartiles(contender.pairs)
-    mask, bound = contender.pruned or Pruned(None)
+    mask, bound = contender.pruned or BenchMask(None)
     row = BenchRow(
         case,
         name,

@@ -38,7 +38,7 @@ ORDER_GAP, ORDER_WORK = 0.02, 0.2
 GLOBAL_LAYERS = 4  # that share a budget; together they are the layer
 
 
-class Pruned(NamedTuple):
+class BenchMask(NamedTuple):
     """What a method returns.
 
     Attributes
@@ -53,7 +53,7 @@ class Pruned(NamedTuple):
     bound: float | None = None
 
 
-Call = Callable[[], Pruned]
+Call = Callable[[], BenchMask]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +97,11 @@ def _stopping() -> Iterator[Cancellation]:
 
 def _solver(name: str, **more: str) -> Callable[[BenchCase, AnyArray, float], Call]:
     def prepare(case: BenchCase, scores: AnyArray, seconds: float) -> Call:
-        def call() -> Pruned:
+        def call() -> BenchMask:
             problem, limits = case.problem(scores, **more), SearchLimits(seconds)
             with _stopping() as stop:
                 found = solve(problem, name, limits=limits, cancellation=stop)
-            return Pruned(found.mask, found.bound)
+            return BenchMask(found.mask, found.bound)
 
         return call
 
@@ -109,12 +109,12 @@ def _solver(name: str, **more: str) -> Callable[[BenchCase, AnyArray, float], Ca
 
 
 def _optimized(case: BenchCase, scores: AnyArray, seconds: float) -> Call:
-    def call() -> Pruned:
+    def call() -> BenchMask:
         problem = case.problem(scores, order="optimized")
         limits = SearchLimits(seconds, ORDER_WORK, ORDER_GAP)
         with _stopping() as stop:
             found = solve(problem, limits=limits, cancellation=stop)
-        return Pruned(found.mask, found.bound)
+        return BenchMask(found.mask, found.bound)
 
     return call
 
@@ -123,7 +123,7 @@ def _global(case: BenchCase, scores: AnyArray, seconds: float) -> Call:
     """Cut the layer into some of a quarter of its output channels each."""
     quarters = {str(n): s for n, s in enumerate(np.array_split(scores, GLOBAL_LAYERS))}
 
-    def call() -> Pruned:
+    def call() -> BenchMask:
         with _stopping() as stop:
             found = balance_network(
                 quarters,
@@ -137,7 +137,7 @@ def _global(case: BenchCase, scores: AnyArray, seconds: float) -> Call:
                 cancellation=stop,
             )
         masks = [layer.solution.mask for layer in found.layers]
-        return Pruned(np.concatenate(masks), found.bound)
+        return BenchMask(np.concatenate(masks), found.bound)
 
     return call
 
@@ -146,9 +146,9 @@ def _expected_work(case: BenchCase, scores: AnyArray, seconds: float) -> Call:
     inputs = (1, scores.shape[1], 1, 1)
     work = np.random.default_rng(0).lognormal(0.0, 1.0, inputs)
 
-    def call() -> Pruned:
+    def call() -> BenchMask:
         found = balance_expected_work(case.problem(scores), work)
-        return Pruned(found.mask, found.bound)
+        return BenchMask(found.mask, found.bound)
 
     return call
 
@@ -156,28 +156,28 @@ def _expected_work(case: BenchCase, scores: AnyArray, seconds: float) -> Call:
 def _two_way(case: BenchCase, scores: AnyArray, seconds: float) -> Call:
     _, pattern = find_kind(case.map or "")
 
-    def call() -> Pruned:
+    def call() -> BenchMask:
         problem = TransposableProblem(scores, pattern["n"], pattern["m"])
         with _stopping() as stop:
             found = solve_two_way(problem, time_limit=seconds, cancellation=stop)
-        return Pruned(found.mask, found.bound)
+        return BenchMask(found.mask, found.bound)
 
     return call
 
 
 def _top_k_per_pe(case: BenchCase, scores: AnyArray, seconds: float) -> Call:
     pe_map, budget = case.pe_map(), case.problem(scores).budget
-    return lambda: Pruned(top_k_per_pe_mask(scores, pe_map, budget))
+    return lambda: BenchMask(top_k_per_pe_mask(scores, pe_map, budget))
 
 
 def _u_ticket(case: BenchCase, scores: AnyArray, seconds: float) -> Call:
     pe_map, unbalanced = case.pe_map(), lth_mask(scores, case.problem(scores).budget)
-    return lambda: Pruned(u_ticket_mask(unbalanced, pe_map))
+    return lambda: BenchMask(u_ticket_mask(unbalanced, pe_map))
 
 
 def _unstructured(case: BenchCase, scores: AnyArray, seconds: float) -> Call:
     budget = budget_of_sparsity(case.sparsity or 0.0, scores.size)
-    return lambda: Pruned(lth_mask(scores, budget))
+    return lambda: BenchMask(lth_mask(scores, budget))
 
 
 def _torch_top_k(case: BenchCase, scores: AnyArray, seconds: float) -> Call:
@@ -186,7 +186,7 @@ def _torch_top_k(case: BenchCase, scores: AnyArray, seconds: float) -> Call:
     rows = torch.from_numpy(scores.reshape(len(scores), -1))
     share = budget_of_sparsity(case.sparsity or 0.0, scores.size) // len(scores)
 
-    def call() -> Pruned:
+    def call() -> BenchMask:
         before = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
@@ -194,13 +194,13 @@ def _torch_top_k(case: BenchCase, scores: AnyArray, seconds: float) -> Call:
             mask = torch.zeros(rows.shape, dtype=torch.bool).scatter_(1, best, True)
         finally:
             torch.set_num_threads(before)
-        return Pruned(mask.numpy().reshape(scores.shape))
+        return BenchMask(mask.numpy().reshape(scores.shape))
 
     return call
 
 
 def _milp(case: BenchCase, scores: AnyArray, seconds: float) -> Call:
-    return lambda: Pruned(*solve_by_milp(case.problem(scores), seconds))
+    return lambda: BenchMask(*solve_by_milp(case.problem(scores), seconds))
 
 
 def _has_order(case: BenchCase) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -46,7 +46,7 @@ examples:
 SAID_EVERY = 20.0  # seconds, where no terminal shows a bar
 
 
-class Measured(NamedTuple):
+class BenchOutcome(NamedTuple):
     """A benchmark that is over, and how it compares."""
 
     result: BenchResult
@@ -55,7 +55,7 @@ class Measured(NamedTuple):
     files: list[Path]
 
 
-class Bench(Command[Measured]):
+class Bench(Command[BenchOutcome]):
     """Run a benchmark."""
 
     name = "bench"
@@ -111,8 +111,7 @@ class Bench(Command[Measured]):
             "--methods",
             type=_list_of(str),
             metavar="NAME,…",
-            help="; ".join(f"{name}: {one.help}" for name, one in METHODS.items())
-            + " (default: all that can run here)",
+            help=_listed({name: one.help for name, one in METHODS.items()}),
         )
         offer(methods, lambda: METHODS)
         how = parser.add_argument_group("how")
@@ -133,7 +132,11 @@ class Bench(Command[Measured]):
             "(default: %(default)g)",
         )
         how.add_argument(
-            "--seed", type=int, default=0, metavar="N", help="of the weights"
+            "--seed",
+            type=int,
+            default=0,
+            metavar="N",
+            help="draws the weights (default: %(default)s)",
         )
         before = parser.add_argument_group("comparison with what was measured before")
         before.add_argument(
@@ -163,7 +166,7 @@ class Bench(Command[Measured]):
             help="print one JSON document instead of the table",
         )
 
-    def run(self, args: argparse.Namespace) -> Measured:
+    def run(self, args: argparse.Namespace) -> BenchOutcome:
         """Measure, compare, and write what was asked for."""
         from hwmodel import BenchSettings, run_bench
         from hwmodel.bench.reference import compare, read_reference, save_reference
@@ -195,9 +198,9 @@ class Bench(Command[Measured]):
             result.plot(args.plot)
             files.append(args.plot)
         found, compared = compare(result, known or {}, args.tolerance)
-        return Measured(result, found, compared, files)
+        return BenchOutcome(result, found, compared, files)
 
-    def print(self, outcome: Measured, args: argparse.Namespace) -> None:
+    def print(self, outcome: BenchOutcome, args: argparse.Namespace) -> None:
         """Print the table, or JSON; fail where something became slower."""
         from hwmodel.bench.bench_result import row_dict
         from hwmodel.commands.bench_tables import (
@@ -249,6 +252,12 @@ class Bench(Command[Measured]):
     def interrupted(self, args: argparse.Namespace) -> str:
         """Say what is left when it is cut short before anything was measured."""
         return "nothing was measured"
+
+
+def _listed(methods: Mapping[str, str]) -> str:
+    """Write the methods as help, in which a percent sign is written twice."""
+    listed = "; ".join(f"{name}: {help}" for name, help in methods.items())
+    return f"{listed} (default: all that can run here)".replace("%", "%%")
 
 
 def _list_of(kind: Callable[[str], object]) -> Callable[[str], tuple[object, ...]]:
