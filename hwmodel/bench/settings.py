@@ -58,9 +58,9 @@ class BenchSettings:
     Examples
     --------
     >>> from hwmodel.bench.settings import BenchSettings
-    >>> BenchSettings(sizes=[1000, 10], pes=[2])
+    >>> BenchSettings(pes=[0])
     Traceback (most recent call last):
-    hwmodel.bench.settings.BenchError: sizes: 10 is out of range; 100 to 4000000000 ...
+    hwmodel.bench.settings.BenchError: pes: 0 is out of range; 1 to 4096 PEs
     """
 
     sizes: Sequence[int] = SIZES
