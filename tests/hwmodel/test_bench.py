@@ -130,14 +130,16 @@ def test_programs_of_weights_and_of_slices_agree(everything):
     assert compared >= 3 * len({"greedy", "literal", "milp"} - missing_methods().keys())
 
 
-def test_the_textbook_program_of_milp_heeds_bounds_on_loads():
+@pytest.mark.parametrize("bounds", [{"min_load": [5, 0]}, {"max_load": [6, 2]}])
+def test_the_textbook_program_of_milp_heeds_bounds_on_loads(bounds):
     """HiGHS gets least and greatest loads as the other solvers do."""
     pytest.importorskip("scipy")
     from hwmodel.bench.milp import solve_by_milp
 
     scores = np.random.default_rng(0).random((4, 6))
+    scores[2:] += 1  # without bounds all of these are kept, and no others
     pe_map = PEMap.output_channel((4, 6), pes=2)
-    problem = RetentionProblem(scores, pe_map, 12, min_load=[1, 0], max_load=[6, 4])
+    problem = RetentionProblem(scores, pe_map, 12, **bounds)
     mask, bound = solve_by_milp(problem, 10.0)
     assert scores[mask].sum() == pytest.approx(solve(problem).kept)
     assert bound == pytest.approx(solve(problem).kept)
