@@ -11,6 +11,7 @@ from balancer.errors import WriteError
 from hwmodel.commands.accelerators import Accelerators
 from hwmodel.commands.asides import PROGRAM, complain, speaking
 from hwmodel.commands.balance import Balance
+from hwmodel.commands.bench import Bench
 from hwmodel.commands.completion import Completion
 from hwmodel.commands.contract import (
     CancelledError,
@@ -42,6 +43,7 @@ COMMANDS: tuple[Command[Any], ...] = (
     Sweep(lottery_trainer),
     ReportPage(accuracy_of_ticket),
     Export(),
+    Bench(),
     Completion(lambda: _parser()),
 )
 

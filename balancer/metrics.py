@@ -82,10 +82,7 @@ class LoadMetrics:
     @classmethod
     def of_loads(cls, cell_loads: IntArray, pe_map: PEMap) -> LoadMetrics:
         """Measure loads that are counted already, [cells]."""
-        present = pe_map.group_sizes() * pe_map.copies
-        largest = pe_map.largest_of_group(cell_loads)
-        sums = np.bincount(pe_map.cell_group, cell_loads, minlength=pe_map.groups)
-        mean = sums * pe_map.copies / np.maximum(present, 1)
+        mean, largest, present = _of_groups(cell_loads, pe_map)
         nonzeros = int(cell_loads.sum())
         total = nonzeros * pe_map.copies
         slots = int(largest.sum()) * pe_map.pes
@@ -100,6 +97,30 @@ class LoadMetrics:
             idle_structural=slots - held,
             slots=slots,
         )
+
+
+def mu_of_loads(cell_loads: IntArray, pe_map: PEMap) -> float:
+    """Calculate `LoadMetrics.mu` alone, from loads that are counted already, [cells].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from balancer import PEMap
+    >>> from balancer.metrics import mu_of_loads
+    >>> mu_of_loads(np.array([2, 1]), PEMap.output_channel((2, 3), pes=2))
+    0.5
+    """
+    return _mu(*_of_groups(cell_loads, pe_map))
+
+
+def _of_groups(
+    cell_loads: IntArray, pe_map: PEMap
+) -> tuple[npt.NDArray[np.float64], IntArray, IntArray]:
+    """Mean and largest load of each group, and its PEs that hold weights."""
+    present = pe_map.group_sizes() * pe_map.copies
+    largest = pe_map.largest_of_group(cell_loads)
+    sums = np.bincount(pe_map.cell_group, cell_loads, minlength=pe_map.groups)
+    return sums * pe_map.copies / np.maximum(present, 1), largest, present
 
 
 def _mu(mean: npt.NDArray[np.float64], largest: IntArray, present: IntArray) -> float:

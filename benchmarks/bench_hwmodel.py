@@ -1,6 +1,7 @@
 """Time of evaluating VGG-16, relative to work of the same size; run it by itself.
 
-Two ratios, each between the fastest of some repetitions in one process and thread:
+Two ratios, each between the fastest of some repetitions in one process and thread, in
+time of the processor:
 
 1. masks only, against counting the non-zeros of the same masks: in all with NumPy's
    `count_nonzero` and `sum`, and by PE with `PEMap.cell_loads`;
@@ -57,9 +58,9 @@ def fastest(work: Callable[[], object], repeat: int) -> float:
     """Seconds of the fastest of some repetitions."""
     times = []
     for _ in range(repeat):
-        start = time.perf_counter()
+        start = time.process_time()
         work()
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     return min(times)
 
 

@@ -18,6 +18,9 @@ from balancer.lazy import lazy_attributes
 
 if TYPE_CHECKING:
     from hwmodel.accelerator import Accelerator
+    from hwmodel.bench.bench_result import BenchResult
+    from hwmodel.bench.run import run_bench
+    from hwmodel.bench.settings import BenchError, BenchSettings
     from hwmodel.chain import place_layers
     from hwmodel.comparison import ReportComparison
     from hwmodel.effective import chain_effective
@@ -50,6 +53,9 @@ __all__ = [
     "AcceleratorError",
     "ArchitectureError",
     "Basis",
+    "BenchError",
+    "BenchResult",
+    "BenchSettings",
     "Geometry",
     "Hardware",
     "HardwareLayers",
@@ -74,6 +80,7 @@ __all__ = [
     "network_workloads",
     "place_layers",
     "read_mask_text",
+    "run_bench",
     "run_sanafe",
     "save_spikes",
     "slice_costs",
@@ -85,6 +92,9 @@ _HOMES = {
     "AcceleratorError": "hwmodel.errors",
     "ArchitectureError": "hwmodel.errors",
     "Basis": "hwmodel.layer_report",
+    "BenchError": "hwmodel.bench.settings",
+    "BenchResult": "hwmodel.bench.bench_result",
+    "BenchSettings": "hwmodel.bench.settings",
     "Geometry": "hwmodel.geometry",
     "Hardware": "hwmodel.hardware",
     "HardwareLayers": "hwmodel.hardware",
@@ -109,6 +119,7 @@ _HOMES = {
     "network_workloads": "hwmodel.ticket_workloads",
     "place_layers": "hwmodel.chain",
     "read_mask_text": "hwmodel.export.sparseloop",
+    "run_bench": "hwmodel.bench.run",
     "run_sanafe": "hwmodel.export.sanafe_run",
     "save_spikes": "hwmodel.spike_files",
     "slice_costs": "hwmodel.layer_costs",

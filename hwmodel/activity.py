@@ -27,6 +27,8 @@ class Additive:
 
     def times(self, count: int) -> Self:
         """Add up `count` of the same."""
+        if count == 1:
+            return self
         values = ((item.name, getattr(self, item.name)) for item in fields(self))  # type: ignore[arg-type]
         return type(self)(
             **{

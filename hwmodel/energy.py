@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from hwmodel.accelerator import Accelerator
 from hwmodel.activity import Activity, Number
-from hwmodel.sections import PEUnit
+from hwmodel.sections import Buffer, PEPower, PEUnit
 
 PJ_PER_MW_SECOND = 1e9
 
@@ -107,7 +107,9 @@ def energy(accelerator: Accelerator, activity: Activity) -> Energy:
     components["dram"] = ComponentEnergy(bits * dram.energy_pj_per_bit if dram else 0.0)
     membrane_pj = traffic.dram_membrane * dram.energy_pj_per_bit if dram else 0.0
 
-    for name, buffer in accelerator.buffers:
+    # A model's own iterator is slow.
+    buffers: dict[str, Buffer | None] = vars(accelerator.buffers)
+    for name, buffer in buffers.items():
         if buffer is None:
             components[f"{name}_buffer"] = ComponentEnergy()
             continue
@@ -123,7 +125,8 @@ def energy(accelerator: Accelerator, activity: Activity) -> Energy:
         membrane_pj += half * (output.read_pj_per_bit + output.write_pj_per_bit)
 
     operations = _operations(activity)
-    for name, unit in accelerator.pe_units:
+    units: dict[str, PEPower | None] = vars(accelerator.pe_units)
+    for name, unit in units.items():
         if unit is None:
             components[name] = ComponentEnergy()
             continue
@@ -139,8 +142,7 @@ def energy(accelerator: Accelerator, activity: Activity) -> Energy:
         leakage_pj=static_mw * PJ_PER_MW_SECOND * seconds
     )
     waiting_pe = sum(
-        components[name].base_pj + components[name].leakage_pj
-        for name, _ in accelerator.pe_units
+        components[name].base_pj + components[name].leakage_pj for name in units
     )
     share = waiting_pe / pe_cycles if pe_cycles else 0.0
     return Energy(

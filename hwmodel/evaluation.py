@@ -17,8 +17,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from balancer import LoadMetrics
 from balancer.maps.pe_map import PEMap
+from balancer.metrics import mu_of_loads
 from hwmodel import sata_sim
 from hwmodel.accelerator import Accelerator
 from hwmodel.activity import Activity, Operations
@@ -180,7 +180,7 @@ def evaluate_layer(workload: LayerWorkload, accelerator: Accelerator) -> LayerRe
         nonzeros=kept,
         activity=activity,
         energy=energy(accelerator, activity),
-        mu=LoadMetrics.of_loads(cell_loads, pe_map).mu,
+        mu=mu_of_loads(cell_loads, pe_map),
         eta=_eta(activity, array.size),
         occupancy=pe_map.occupancy,
         footprint_dense_bytes=-(-pe_map.weights * accelerator.bits.weight_bits // 8),

@@ -30,7 +30,9 @@ import balancer
 import cli
 import validation.__main__ as validation
 from balancer import open_ticket, shipped_ticket
-from hwmodel import SweepPlan, network_workloads, save_spikes
+from hwmodel import BenchSettings, SweepPlan, network_workloads, save_spikes
+from hwmodel.bench.bench_case import cases_of
+from hwmodel.bench.methods import METHODS
 from hwmodel.commands.console import PIPE_WIDTH
 from hwmodel.sweeps.cluster import slurm_options
 from rtl.simulator import missing_simulator
@@ -434,6 +436,8 @@ def obey(command, shell):
             return check_lottery(options)
         case ["python", "cli.py", "sweep", file, "--scheduler" | "--slurm", text]:
             return check_cluster(file, text)
+        case ["python", "cli.py", "bench", *options]:
+            return check_bench(options)
         case ["python", "cli.py", *arguments]:
             return run(arguments, shell)
         case ["python", "-m", "rtl.simulate", *options]:
@@ -545,6 +549,14 @@ def check_lottery(options):
     assert "training needs torch" in done.stderr
     if "--compare" in options:
         variant_configs({}, options[options.index("--compare") + 1].split(","))
+
+
+def check_bench(options):
+    """Measuring takes minutes: its options are read, and what they ask for exists."""
+    asked = cli._parser().parse_args(["bench", *options])
+    settings = BenchSettings(asked.sizes, asked.maps, asked.pes, asked.sparsity)
+    assert all(case.map for case in cases_of(settings, 1000) if case.pes)
+    assert set(asked.methods or ()) <= set(METHODS)
 
 
 def check_install(target):

@@ -23,9 +23,9 @@ from balancer.files.ticket import shipped_ticket
 from hwmodel import save_spikes
 
 GOLDEN = Path(__file__).parent / "golden"
-VARIES = ("seconds", "version")
+VARIES = ("seconds", "version", "numpy", "python")
 # Of lottery runs only these numbers are the same on every processor; of all others,
-# which follow from training, the contract holds the type.
+# which follow from training, the contract holds the type. So it does of benchmarks.
 UNTRAINED = ("round", "sparsity", "nonzeros", "timesteps", "epochs", "weights", "n")
 # How far a search for blocks of input channels comes in its second is no contract.
 SEARCHED = "kept_if_reordered"
@@ -86,6 +86,9 @@ EXPORT = {
     "sparseloop": "--masks masks.safetensors",
     "sanafe": "--spikes spikes.npz --map interleaved --pes 8",
 }
+BENCH = {
+    "tiny": "--sizes 1000 --maps banked,2:4 --methods lth,topk-per-pe,cp-sat,two-way",
+}
 TINY_RUN = (
     "--network 8c3-mp2-8c3-fc10 --train-size 64 --timesteps 2 --epochs 2 --rounds 2 "
     "--prune-rate 0.5 --precision float32 --pes 4 --scope layer "
@@ -95,6 +98,7 @@ COMMANDS = {
     **{f"evaluate-{name}": f"evaluate {text}" for name, text in EVALUATE.items()},
     **{f"accelerators-{name}": f"accelerators {t}" for name, t in ACCELERATORS.items()},
     **{f"sweep-{name}": f"sweep {text}" for name, text in SWEEP.items()},
+    **{f"bench-{name}": f"bench {text} --repeats 1" for name, text in BENCH.items()},
     **{f"export-{n}": f"export {n} {t} --out out/{n}" for n, t in EXPORT.items()},
     **{f"lottery-{name}": f"lottery {TINY_RUN}{t}" for name, t in LOTTERY.items()},
 }
@@ -136,6 +140,8 @@ def answer(command: str) -> Any:
     known = without_what_varies(document)
     if command.startswith("lottery"):
         return {**types_of_numbers(known), "config": known["config"]}
+    if command.startswith("bench"):
+        return types_of_numbers(known)
     if not isinstance(document, dict) or "masks" not in document.get("outputs", {}):
         return known
     if known["network"].get(SEARCHED) and ("input" in command or ":" in command):

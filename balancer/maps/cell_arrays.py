@@ -163,3 +163,22 @@ def count_rows(rows: BoolArray) -> AnyArray:
         entries = np.bitwise_count(rows.view(np.uint64))
     counts: AnyArray = np.add.reduce(entries, axis=-1, dtype=narrow)
     return counts
+
+
+def true_positions(mask: BoolArray) -> IntArray:
+    """Flat positions of the True entries, ascending, as `numpy.flatnonzero` finds them.
+
+    Faster where few are: it looks at eight entries at once, and then into those eights
+    that hold any.
+    """
+    flat = np.ascontiguousarray(mask).reshape(-1)
+    whole = flat.size - flat.size % 8
+    eights = flat[:whole].view(np.uint64)
+    some = np.flatnonzero(eights != 0)
+    if 2 * len(some) >= len(eights):
+        return np.flatnonzero(flat)
+    inside = np.flatnonzero(eights[some].view(np.bool_))
+    positions = some[inside >> 3] << 3
+    positions |= inside & 7
+    rest = np.flatnonzero(flat[whole:])
+    return np.concatenate([positions, rest + whole]) if rest.size else positions

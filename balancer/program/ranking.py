@@ -61,6 +61,22 @@ class Tier:
         """Whether all weights of the cells are ranked."""
         return bool(self.best.shape[1] == self.matrix.width)
 
+    def sums(self, pe_map: PEMap) -> tuple[IntArray, npt.NDArray[np.float64]]:
+        """Sum the j-th best keys over the cells of each group that are here.
+
+        Returns
+        -------
+        groups : ndarray of int [groups here]
+            Ascending.
+        sums : ndarray of float64 [groups here, depth]
+        """
+        cell_group = pe_map.cell_group[self.cells].astype(np.int64)
+        first = np.flatnonzero(np.diff(cell_group, prepend=-1))  # of each group
+        # A sum of +inf (must be kept) and -inf (must not be) is not a number, and not
+        # asked for: upper bounds end before any cell's -inf.
+        with np.errstate(invalid="ignore"):
+            return cell_group[first], _sum_runs(self.best, first)
+
 
 class Ranking:
     """The best weights of every cell, best first, some groups deeper than others.
@@ -119,18 +135,17 @@ class Ranking:
         ndarray of float64 [sum of `known`]
             Group after group.
         """
+        if len(self._tiers) == 1:
+            groups, of_tier = self._tiers[0].sums(self.pe_map)
+            if len(groups) == len(known) and (known == of_tier.shape[1]).all():
+                return of_tier.reshape(-1)
         start = np.cumsum(known) - known
         sums = np.zeros(int(known.sum()))
         for tier in self._tiers:
             if not tier.best.size:
                 continue
-            cell_group = self.pe_map.cell_group[tier.cells]
-            first = np.flatnonzero(np.diff(cell_group, prepend=-1))  # of each group
-            # A sum of +inf (must be kept) and -inf (must not be) is not a number, and
-            # not asked for: upper bounds, and so `known`, end before any cell's -inf.
-            with np.errstate(invalid="ignore"):
-                of_tier = np.add.reduceat(tier.best, first, axis=0, dtype=np.float64)
-            group, j = cell_group[first][:, None], np.arange(tier.best.shape[1])
+            groups, of_tier = tier.sums(self.pe_map)
+            group, j = groups[:, None], np.arange(tier.best.shape[1])
             asked = j < known[group]
             sums[(start[group] + j)[asked]] += of_tier[asked]
         return sums
@@ -215,6 +230,20 @@ def _best(weights: AnyArray, depth: int) -> AnyArray:
         weights = np.partition(weights, rest, axis=1)[:, rest:]
         rest = 0
     return np.sort(weights, axis=1)[:, rest:][:, ::-1]
+
+
+def _sum_runs(rows: AnyArray, first: IntArray) -> npt.NDArray[np.float64]:
+    """Sum up runs of rows, each from its first one, in double precision."""
+    if len(first) and len(rows) % len(first) == 0:
+        of_run = len(rows) // len(first)
+        if (first == np.arange(0, len(rows), of_run)).all():  # three times as fast
+            runs = rows.reshape(len(first), of_run, -1)
+            of_runs: npt.NDArray[np.float64] = runs.sum(axis=1, dtype=np.float64)
+            return of_runs
+    sums: npt.NDArray[np.float64] = np.add.reduceat(
+        rows, first, axis=0, dtype=np.float64
+    )
+    return sums
 
 
 def _mark_best(weights: AnyArray, least: AnyArray, loads: IntArray) -> BoolArray:

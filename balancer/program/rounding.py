@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from balancer.array_types import AnyArray, BoolArray, IntArray
+from balancer.maps.cell_arrays import true_positions
 
 # Sums of the same numbers in another order differ by rounding, by less than this part.
 ROUNDING = 1e-12
@@ -18,12 +19,12 @@ PROOF_TOLERANCE = 1e-9
 
 def total_score(scores: AnyArray, mask: BoolArray) -> float:
     """Add up the scores of the kept weights, in double precision."""
-    return total_at(scores, np.flatnonzero(mask))
+    return total_at(scores, true_positions(mask))
 
 
 def total_at(scores: AnyArray, positions: IntArray) -> float:
     """Add up the scores at flat positions, in double precision."""
-    return float(scores.reshape(-1)[positions].sum(dtype=np.float64))
+    return float(scores.reshape(-1).take(positions).sum(dtype=np.float64))
 
 
 def relative_gap(kept: float, bound: float) -> float:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from balancer.array_types import BoolArray, IntArray
 from balancer.errors import VerificationError
+from balancer.maps.cell_arrays import true_positions
 from balancer.maps.schedule import Schedule
 from balancer.program.problem import RetentionProblem
 from balancer.program.rounding import (
@@ -259,14 +260,12 @@ class MaskCheck:
                 f"{natural.axis}"
             )
         self.loads = pe_map.loads(schedule.apply(mask))
-        positions = np.flatnonzero(mask)  # few: looking for them is all that takes time
+        positions = true_positions(mask)
         self.nonzeros = len(positions)
         self.kept = total_at(problem.scores, positions)
-        channels = pe_map.channels
-        fan_in = pe_map.weights // channels if channels else 0
-        self.per_channel = np.bincount(
-            positions // max(1, fan_in), minlength=channels
-        ).astype(np.int64)
+        fan_in = pe_map.weights // pe_map.channels if pe_map.channels else 0
+        first = np.arange(pe_map.channels + 1) * fan_in  # weight of each channel
+        self.per_channel = np.diff(np.searchsorted(positions, first))
         self.dead_channels = int(np.count_nonzero(self.per_channel == 0))
 
     def constraints(self) -> None:
