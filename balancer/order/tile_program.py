@@ -111,7 +111,9 @@ class TileProgram:
             channel = np.arange(pe_map.channels).reshape(-1, *[1] * (part.ndim - 1))
             channel_map = PEMap.from_labels(channel, part)
             place = pe_map.exchange.group[pe_map.exchange.block, 0]
+        # Slices of whole tiles do not add up to more than this, and so bounds need not.
         budget = problem.budget // parts
+        budget -= budget % max(1, int(np.gcd.reduce(sizes)))
         keys = mark(problem.scores, problem.previous_mask, None)
         # What no tile can afford must neither loosen the bound nor deepen the ranking.
         room = budget - int(sizes @ problem.lower)
@@ -189,11 +191,28 @@ class TileProgram:
         sums = np.stack([self.values[channels].sum(axis=0) for channels in tiles])
         if (self.lower > upper).any() or self.sizes @ self.lower > self.budget:
             return None
+        upper = self._reach(sums, upper)
         program = SliceProgram.of_table(
             sums, cost=self.sizes, lower=self.lower, upper=upper, budget=self.budget
         )
         loads = SliceAllocator(program).greedy.loads
         return Tiling(tile, loads, self.value(tile, loads))
+
+    def _reach(self, sums: FloatArray, upper: IntArray) -> IntArray:
+        """Lower the bounds on the loads of equal tiles to what the budget can reach.
+
+        The slices that a budget pays are its best ones; to sort only these is a small
+        part of sorting all.
+        """
+        number = self.budget // max(1, int(self.sizes[0]))
+        if (self.sizes != self.sizes[0]).any() or not 0 < number < sums.size:
+            return upper
+        load = np.arange(1, sums.shape[1] + 1)
+        free = (load > self.lower[:, None]) & (load <= upper[:, None])
+        values = np.where(free, sums, -np.inf)
+        edge = np.partition(values, -number, axis=None)[-number]
+        reach: IntArray = self.lower + (free & (values >= edge)).sum(axis=1)
+        return reach
 
     def mask(self, tiling: Tiling) -> BoolArray:
         """Mask of a tiling, in the shape and the natural order of the weights."""

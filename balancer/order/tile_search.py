@@ -62,8 +62,9 @@ class TileSearch:
             OR-Tools is missing.
         """
         assert self.best is not None
-        if not self._clock.interrupted:
-            self._alternate(self.best.loads)
+        if self._done():
+            return
+        self._alternate(self.best.loads)
         if self._done():
             return
         lagrangian = TileBound(self.program, self.best)

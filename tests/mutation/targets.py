@@ -50,7 +50,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/balancer/test_block_stages.py",
         "tests/balancer/test_order.py",
     ),
-    "balancer/order/{tile_search,tile_bound,tile_program}.py": (
+    "balancer/order/{load_table,tile_search,tile_bound,tile_program}.py": (
+        "tests/balancer/test_load_table.py",
         "tests/balancer/test_tile_program.py",
         "tests/balancer/test_tile_bound.py",
         "tests/balancer/test_tile_search.py",
