@@ -62,9 +62,8 @@ class TileSearch:
             OR-Tools is missing.
         """
         assert self.best is not None
-        if self._done():
-            return
-        self._alternate(self.best.loads)
+        if not self._clock.interrupted:
+            self._alternate(self.best.loads)
         if self._done():
             return
         lagrangian = TileBound(self.program, self.best)
@@ -111,7 +110,7 @@ class TileSearch:
         """
         tiling = self._assigned(loads)
         improved = self._offer(tiling)
-        while not self._clock.interrupted:
+        while not self._done():
             better = self.program.with_best_loads(tiling.tile)
             if better is None or not self._offer(better):
                 break

@@ -15,7 +15,7 @@ from balancer.order.sorting import (
     channel_nonzeros,
     sorted_schedule,
 )
-from balancer.order.tile_program import TileProgram
+from balancer.order.tile_program import TileProgram, _best_slices
 
 
 @st.composite
@@ -231,3 +231,20 @@ def test_loads_within_reach_are_all_that_are_needed(problem, random):
         patch.setattr(TileProgram, "_reach", lambda self, sums, upper: upper)
         expected = program.with_best_loads(tile)
     np.testing.assert_array_equal(found.loads, expected.loads)
+
+
+@given(st.integers(1, 8), st.integers(1, 80), st.floats(0, 1.1), st.booleans())
+def test_the_best_slices_are_found_without_sorting_all(channels, depth, share, ties):
+    """Value of the last and sum of the best, of descending rows of any length."""
+    rng = np.random.default_rng([channels, depth])
+    values = -np.sort(-rng.exponential(size=(channels, depth)), axis=1)
+    if ties:
+        values = np.floor(2 * values)
+    number = int(share * values.size)
+    best = -np.sort(-values, axis=None)[:number]
+    last, total = _best_slices(values, number)
+    assert total == pytest.approx(best.sum())
+    if number == 0:
+        assert last == values.max()
+    else:
+        assert last == (best[-1] if number < values.size else 0.0)
