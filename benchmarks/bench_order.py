@@ -10,8 +10,9 @@
     OMP_NUM_THREADS=1 python benchmarks/bench_order.py proofs
 
 Seconds are of the whole call, verification included; with --processor-time they, and
-the limits, count the time of the processor, for a machine that is busy otherwise. Kept magnitudes are relative to
-unstructured pruning with as many non-zeros where no unit is given.
+the limits, count the time of the processor, for a machine that is busy otherwise. Kept
+magnitudes are relative to unstructured pruning with as many non-zeros where no unit is
+given.
 """
 
 import argparse

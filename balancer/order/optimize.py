@@ -13,7 +13,7 @@ What is permuted depends on the map:
 * ``output_channel`` and ``grid``: output channels into lock-step tiles. Which PE of the
   tile takes a channel changes nothing. See `tile_search`.
 * ``input_channel`` and n:m: input channels into blocks, the same for all output
-  channels. See `block_search`.
+  channels. See `block_stages` and `block_search`.
 * Maps of one's own: whichever of the two `balancer.maps.exchange` finds, of output or
   input channels. Blocks may lie in several groups, and keep as many as these.
 

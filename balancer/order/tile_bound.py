@@ -331,8 +331,9 @@ def _often(gain: FloatArray, size: int, weight: FloatArray) -> FloatArray:
     `gain` is [loads, channels]; channels that tie share the places that are left.
     """
     edge = np.partition(gain, -size, axis=1)[:, -size, None]
-    above = (gain > edge).astype(np.float64)
-    tied = (gain == edge).astype(np.float64)
+    above, tied = gain > edge, gain == edge
     left = (size - above.sum(axis=1)) / tied.sum(axis=1)
-    often: FloatArray = weight @ above + (weight * left) @ tied
+    share = np.where(above, weight[:, None], tied * (weight * left)[:, None])
+    # Not by a matrix product, whose sums may depend on the number of threads.
+    often: FloatArray = share.sum(axis=0)
     return often
