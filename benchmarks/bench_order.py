@@ -5,9 +5,14 @@
     OMP_NUM_THREADS=1 python benchmarks/bench_order.py network
     OMP_NUM_THREADS=1 python benchmarks/bench_order.py effort
     OMP_NUM_THREADS=1 python benchmarks/bench_order.py limits
+    OMP_NUM_THREADS=1 python benchmarks/bench_order.py wide
+    OMP_NUM_THREADS=1 python benchmarks/bench_order.py stripes
+    OMP_NUM_THREADS=1 python benchmarks/bench_order.py proofs
 
-Seconds are of the whole call, verification included. Kept magnitudes are relative to
-unstructured pruning with as many non-zeros where no unit is given.
+Seconds are of the whole call, verification included; with --processor-time they, and
+the limits, count the time of the processor, for a machine that is busy otherwise. Kept
+magnitudes are relative to unstructured pruning with as many non-zeros where no unit is
+given.
 """
 
 import argparse
@@ -19,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
+from stripe_search import StripeSearch
 from vgg16 import vgg16_weights
 
 from balancer import (
@@ -34,7 +40,25 @@ from balancer import (
 PES = 16
 SPARSITY = 0.98
 GAP_LIMIT = 0.02
-COMMANDS = ("tickets", "blocks", "network", "effort", "limits")
+COMMANDS = (
+    "tickets",
+    "blocks",
+    "network",
+    "effort",
+    "limits",
+    "wide",
+    "stripes",
+    "proofs",
+)
+WIDE = ((4096, 4096), (4096, 11008))
+# Maps with their PEs for a layer of 4096 x 4096.
+WIDE_MAPS = (
+    ("output_channel", 16),
+    ("output_channel", 64),
+    ("output_channel", 1024),
+    ("input_channel", 64),
+    ("input_channel", 1024),
+)
 
 
 def ordered(scores: np.ndarray, pe_map: str, order: str, **options) -> Solution:
@@ -42,7 +66,7 @@ def ordered(scores: np.ndarray, pe_map: str, order: str, **options) -> Solution:
     sparsity = options.pop("sparsity", None)
     problem = RetentionProblem(
         scores,
-        PEMap.parse(pe_map, scores.shape, PES),
+        PEMap.parse(pe_map, scores.shape, options.pop("pes", PES)),
         budget,
         sparsity=sparsity,
         order=order,
@@ -195,19 +219,121 @@ def limits(seconds: list[float], shape: tuple[int, int] = (4096, 11008)) -> None
         print(f"{spec:16}{pes:5}{row}", flush=True)
 
 
+def drawn(shape: tuple[int, int], spread: float) -> np.ndarray:
+    """Gaussian magnitudes; `spread` of the logarithm of the channels' scales."""
+    rng = np.random.default_rng(0)
+    scores = np.abs(rng.standard_normal(shape, dtype=np.float32))
+    for axis in (0, 1):
+        scale = rng.lognormal(0, spread, shape[axis]).astype(np.float32)
+        scores *= np.expand_dims(scale, 1 - axis)
+    return scores
+
+
+def wide(seconds: list[float]) -> None:
+    """Orders of wide layers: efficacy under 2:4, share and gap of other maps."""
+    columns = "".join(f"{f'{limit:g} s':>16}" for limit in seconds)
+    print(f"{'2:4, efficacy in %':24}{'dealt':>8}{columns}")
+    for shape in WIDE:
+        for spread in (0.0, 1.0):
+            scores = drawn(shape, spread)
+            fixed = ordered(scores, "2:4", "fixed")
+            best = top_k_sum(scores, fixed.nonzeros)
+
+            def efficacy(kept, fixed=fixed.kept, best=best):
+                return 100 * (kept - fixed) / (best - fixed)
+
+            row = f"{efficacy(ordered(scores, '2:4', 'sorted').kept):8.2f}"
+            for limit in seconds:
+                found = ordered(scores, "2:4", "optimized", time_limit=limit)
+                row += f"{efficacy(found.kept):8.2f} {found.seconds:5.1f} s"
+            name = f"{shape[0]} x {shape[1]}, spread {spread:g}"
+            print(f"{name:24}{row}", flush=True)
+    print(f"{'4096 x 4096, 90 %':24}{'PEs':>6}{'fixed':>9}{columns}")
+    for spec, pes in WIDE_MAPS:
+        scores = drawn((4096, 4096), 0.5)
+        fixed = ordered(scores, spec, "fixed", pes=pes, sparsity=0.9)
+        best = top_k_sum(scores, fixed.nonzeros)
+        row = f"{spec:24}{pes:6}{fixed.kept / best:9.5f}"
+        for limit in seconds:
+            found = ordered(
+                scores, spec, "optimized", pes=pes, sparsity=0.9, time_limit=limit
+            )
+            row += f"{found.kept / best:9.5f} {found.gap:.1e} {found.seconds:4.1f} s"
+        print(row, flush=True)
+
+
+def stripes(seconds: list[float], shape: tuple[int, int] = (512, 2048)) -> None:
+    """Stripe search beside ours, with the same time."""
+    for spread in (0.0, 1.0):
+        scores = drawn(shape, spread)
+        fixed = ordered(scores, "2:4", "fixed")
+        best = top_k_sum(scores, fixed.nonzeros)
+        search = StripeSearch(scores)
+        for limit in seconds:
+            search.run(limit)
+            assert np.isclose(
+                ordered(scores[:, search.order], "2:4", "fixed").kept, search.kept
+            )
+            ours = ordered(scores, "2:4", "optimized", time_limit=limit)
+            row = "".join(
+                f"  {name} {100 * (kept - fixed.kept) / (best - fixed.kept):6.2f} %"
+                for name, kept in (("stripes", search.kept), ("ours", ours.kept))
+            )
+            ended = "complete" if search.complete else ""
+            print(f"spread {spread:g}, {limit:4g} s{row}  {ended}", flush=True)
+
+
+def proofs(seconds: list[float]) -> None:
+    """Gaps of 256-channel convolutions as they are late in a lottery run."""
+    rng = np.random.default_rng(0)
+    shape = (256, 256, 3, 3)
+    rows, columns = (rng.lognormal(0, 0.4, (n, 1, 1)) for n in (256, 256))
+    layers = {
+        "Gaussian": np.abs(rng.standard_normal(shape)),
+        "Student t, 4": np.abs(rng.standard_t(4, shape)),
+        "with channel scales": np.abs(rng.standard_t(4, shape))
+        * rows[:, None]
+        * columns,
+    }
+    print(f"{'256 x 256 x 3 x 3':24}{'sparsity':>9}{'kept':>9}  gap in seconds")
+    for name, scores in layers.items():
+        for sparsity in (0.95, 0.982):
+            row = ""
+            for limit in seconds:
+                found = ordered(
+                    scores,
+                    "output_channel",
+                    "optimized",
+                    sparsity=sparsity,
+                    time_limit=limit,
+                )
+                row += f"  {found.gap:.1e} {found.seconds:.1f} s"
+            best = top_k_sum(scores, found.nonzeros)
+            print(f"{name:24}{sparsity:9}{found.kept / best:9.5f}{row}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=COMMANDS)
     parser.add_argument("files", nargs="*", type=Path, help="tickets; default: shipped")
     parser.add_argument("--limits", nargs="+", type=float, help="of time or of work")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument(
+        "--processor-time", action="store_true", help="for a machine that is busy"
+    )
     args = parser.parse_args()
+    if args.processor_time:
+        time.perf_counter = time.process_time
     if args.what == "tickets":
         tickets(args.files)
     elif args.what == "blocks":
         blocks(args.limits or [1, 4])
     elif args.what == "effort":
         effort(args.limits or [0.1, 0.3, 1, 3, 10, 30])
+    elif args.what in ("wide", "stripes", "proofs"):
+        {"wide": wide, "stripes": stripes, "proofs": proofs}[args.what](
+            args.limits or ([10, 40] if args.what == "wide" else [1, 10])
+        )
     elif args.what == "limits":
         limits(args.limits or [1, 5])
     else:

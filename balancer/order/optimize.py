@@ -13,7 +13,7 @@ What is permuted depends on the map:
 * ``output_channel`` and ``grid``: output channels into lock-step tiles. Which PE of the
   tile takes a channel changes nothing. See `tile_search`.
 * ``input_channel`` and n:m: input channels into blocks, the same for all output
-  channels. See `block_search`.
+  channels. See `block_stages` and `block_search`.
 * Maps of one's own: whichever of the two `balancer.maps.exchange` finds, of output or
   input channels. Blocks may lie in several groups, and keep as many as these.
 
@@ -35,7 +35,9 @@ from balancer.maps.pe_map import PEMap
 from balancer.maps.schedule import Schedule
 from balancer.metrics import top_k, top_k_sum
 from balancer.order.block_search import BlockSearch
-from balancer.order.clock import SearchClock
+from balancer.order.block_stages import BlockStages
+from balancer.order.blocks import Blocks
+from balancer.order.clock import Interrupted, SearchClock
 from balancer.order.sorting import (
     block_of_position,
     channel_nonzeros,
@@ -141,8 +143,8 @@ def _optimize_tiles(problem: RetentionProblem, search: Search) -> Answer:
 
 def _optimize_blocks(problem: RetentionProblem, search: Search) -> Answer:
     clock = SearchClock(search)
-    best = _InOrder.of(problem, problem.pe_map.schedule())
-    if not clock.interrupted:
+    best = _InOrder.natural(problem)
+    if problem.pe_map.fixed_load is None and not clock.interrupted:
         other = _InOrder.of(problem, start_schedule(problem))
         best = max(other, best, key=lambda found: found.kept)
     bound = max(_block_bound(problem, clock), best.kept)
@@ -172,15 +174,20 @@ def _better_orders(
     cycle, more = 0, True
     while more and not (clock.interrupted or clock.near_enough(best.kept, bound)):
         loads = best.loads
-        blocks = BlockSearch(
+        blocks = Blocks(
             per_channel,
             block[place],
             best.schedule.order[place].astype(np.int64),
             _loads_of_rows(pe_map, loads, per_channel.shape[1]),
             clock,
         )
+        exchanges = BlockSearch(blocks, clock)
         with _cancelled_by_ctrl_c(clock):
-            blocks.descend()
+            if pe_map.fixed_load is not None:
+                _begin(blocks, problem, place)
+            BlockStages(blocks, clock).run(bound)
+            if not clock.near_enough(blocks.best, bound):
+                exchanges.descend()
         while True:
             schedule = pe_map.schedule(blocks.order[np.argsort(place)])
             if clock.interrupted or pe_map.fixed_load is not None:
@@ -193,8 +200,18 @@ def _better_orders(
             if not (more and np.array_equal(best.loads, loads)):
                 break
             with _cancelled_by_ctrl_c(clock):
-                more = blocks.anneal(cycle, bound)
+                more = exchanges.anneal(cycle, bound)
             cycle += 1
+
+
+def _begin(blocks: Blocks, problem: RetentionProblem, place: IntArray) -> None:
+    """Find out what the natural order keeps, and take the sorted one if it is more."""
+    try:
+        blocks.read()
+        if blocks.matter:
+            blocks.offer(start_schedule(problem).order[place].astype(np.int64))
+    except Interrupted:
+        return
 
 
 def _rows_of_channels(problem: RetentionProblem) -> AnyArray:
@@ -245,6 +262,14 @@ class _InOrder:
     loads: IntArray  # [groups]
     kept: float
     slices: LayerSlices | None = None  # for the mask, where there are any
+
+    @classmethod
+    def natural(cls, problem: RetentionProblem) -> _InOrder:
+        """Take the natural order; of fixed loads it is not yet known what they keep."""
+        schedule = problem.pe_map.schedule()
+        if problem.pe_map.fixed_load is not None:
+            return cls(schedule, problem.lower, 0.0)
+        return cls.of(problem, schedule)
 
     @classmethod
     def of(cls, problem: RetentionProblem, schedule: Schedule) -> _InOrder:

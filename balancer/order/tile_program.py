@@ -29,6 +29,8 @@ SLICES_WORTH_RANKING = 2**17
 DEPTH_IN_LARGEST_LOADS = 1.1
 LEAST_DEPTH = 16
 DEEPENING = 2
+# One of so many slices of a channel tells where the best slices end.
+SAMPLED = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,7 +113,9 @@ class TileProgram:
             channel = np.arange(pe_map.channels).reshape(-1, *[1] * (part.ndim - 1))
             channel_map = PEMap.from_labels(channel, part)
             place = pe_map.exchange.group[pe_map.exchange.block, 0]
+        # Slices of whole tiles do not add up to more than this, and so bounds need not.
         budget = problem.budget // parts
+        budget -= budget % max(1, int(np.gcd.reduce(sizes)))
         keys = mark(problem.scores, problem.previous_mask, None)
         # What no tile can afford must neither loosen the bound nor deepen the ranking.
         room = budget - int(sizes @ problem.lower)
@@ -189,11 +193,28 @@ class TileProgram:
         sums = np.stack([self.values[channels].sum(axis=0) for channels in tiles])
         if (self.lower > upper).any() or self.sizes @ self.lower > self.budget:
             return None
+        upper = self._reach(sums, upper)
         program = SliceProgram.of_table(
             sums, cost=self.sizes, lower=self.lower, upper=upper, budget=self.budget
         )
         loads = SliceAllocator(program).greedy.loads
         return Tiling(tile, loads, self.value(tile, loads))
+
+    def _reach(self, sums: FloatArray, upper: IntArray) -> IntArray:
+        """Lower the bounds on the loads of equal tiles to what the budget can reach.
+
+        The slices that a budget pays are its best ones; to sort only these is a small
+        part of sorting all.
+        """
+        number = self.budget // max(1, int(self.sizes[0]))
+        if (self.sizes != self.sizes[0]).any() or not 0 < number < sums.size:
+            return upper
+        load = np.arange(1, sums.shape[1] + 1)
+        free = (load > self.lower[:, None]) & (load <= upper[:, None])
+        values = np.where(free, sums, -np.inf)
+        edge = np.partition(values, -number, axis=None)[-number]
+        reach: IntArray = self.lower + (free & (values >= edge)).sum(axis=1)
+        return reach
 
     def mask(self, tiling: Tiling) -> BoolArray:
         """Mask of a tiling, in the shape and the natural order of the weights."""
@@ -203,8 +224,11 @@ class TileProgram:
 
 
 def _best_slices(values: FloatArray, number: int) -> tuple[float, float]:
-    """Return the value of the `number`-th best slice and the sum of those up to it."""
-    flat = np.maximum(values, 0.0).reshape(-1)
+    """Return the value of the `number`-th best slice and the sum of those up to it.
+
+    Each row of `values` descends up to what may not be kept.
+    """
+    flat = np.maximum(_candidates(values, number), 0.0)
     if number >= flat.size:
         return 0.0, float(flat.sum())
     if number == 0:
@@ -212,3 +236,18 @@ def _best_slices(values: FloatArray, number: int) -> tuple[float, float]:
     flat.partition(flat.size - number)
     best = flat[flat.size - number :]
     return float(best[0]), float(best.sum())
+
+
+def _candidates(values: FloatArray, number: int) -> FloatArray:
+    """Return slices with the `number` best among them, a small part of large tables.
+
+    Where m of every `SAMPLED`-th slice of a channel reach an edge, all between the
+    first and the last of them do.
+    """
+    sample = values[:, ::SAMPLED].reshape(-1)
+    enough = number // SAMPLED + 1 + len(values)
+    if enough >= sample.size:
+        return values.reshape(-1)
+    edge = np.partition(sample, sample.size - enough)[sample.size - enough]
+    reaching: FloatArray = values[values >= edge]
+    return reaching

@@ -110,7 +110,7 @@ class TileSearch:
         """
         tiling = self._assigned(loads)
         improved = self._offer(tiling)
-        while not self._clock.interrupted:
+        while not self._done():
             better = self.program.with_best_loads(tiling.tile)
             if better is None or not self._offer(better):
                 break

@@ -5,53 +5,25 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from block_cases import Watched, layers, worth
 from cases import search_of
 from exhaustive import partitions
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balancer import PEMap, RetentionProblem, Termination, solve
-from balancer.order import block_search, optimize
+from balancer import PEMap, RetentionProblem, solve
+from balancer.order import block_search, blocks, optimize
 from balancer.order.block_search import BlockSearch
+from balancer.order.blocks import Blocks
 from balancer.order.clock import SearchClock
-
-
-def worth(weights, block, order, loads):
-    """Sum of each row's best weights of every block, straight from the definition."""
-    total, blocks = 0.0, np.unique(block)
-    of_blocks = np.broadcast_to(loads, (len(blocks), weights.shape[1]))
-    for b, own in zip(blocks, of_blocks, strict=True):
-        mine = weights[order[block == b]]  # [channels, rows, positions]
-        rows = np.moveaxis(mine, 1, 0).reshape(weights.shape[1], -1)
-        ordered = -np.sort(-rows, axis=1)
-        total += sum(row[:load].sum() for row, load in zip(ordered, own, strict=True))
-    return total
-
-
-@st.composite
-def layers(draw, most=8, uneven=False):
-    """Weights of a few channels with one or more positions, blocks, and loads.
-
-    `uneven`: the loads of some layers differ from block to block.
-    """
-    channels, rows = draw(st.integers(2, most)), draw(st.integers(1, 3))
-    positions, size = draw(st.integers(1, 3)), draw(st.integers(1, 4))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    weights = rng.exponential(size=(channels, rows, positions))
-    if draw(st.booleans()):
-        weights = np.floor(2 * weights)
-    loads = np.array([draw(st.integers(0, 4)) for _ in range(rows)], dtype=np.int64)
-    if uneven and draw(st.booleans()):
-        loads = rng.integers(0, 5, (-(-channels // size), rows))
-    order = rng.permutation(channels)
-    return weights, np.arange(channels) // size, order, loads
 
 
 def started(drawn, **limits):
     """Begin a search with far more work than it needs, lest a fault make it endless."""
     weights, block, order, loads = drawn
     limits = {"work_limit": 0.1} | limits
-    return BlockSearch(weights, block, order, loads, SearchClock(search_of(**limits)))
+    clock = SearchClock(search_of(**limits))
+    return BlockSearch(Blocks(weights, block, order, loads, clock), clock)
 
 
 def anneal(search, bound=np.inf):
@@ -64,8 +36,8 @@ def anneal(search, bound=np.inf):
 def check_order(search, drawn):
     """The order is a permutation, and worth what the search says."""
     weights, block, _, loads = drawn
-    np.testing.assert_array_equal(np.sort(search.order), np.arange(len(weights)))
-    return worth(weights, block, search.order, loads)
+    np.testing.assert_array_equal(np.sort(search.blocks.order), np.arange(len(weights)))
+    return worth(weights, block, search.blocks.order, loads)
 
 
 @given(layers(uneven=True))
@@ -78,9 +50,9 @@ def test_no_exchange_improves_where_the_descent_ends(drawn):
     assert kept >= worth(weights, block, order, loads) * (1 - 1e-5)
     if not loads.any() or block[-1] == 0:
         return
-    assert search.kept == pytest.approx(kept, rel=1e-5)
+    assert search.blocks.kept == pytest.approx(kept, rel=1e-5)
     for i, j in combinations(range(len(block)), 2):
-        other = search.order.copy()
+        other = search.blocks.order.copy()
         other[[i, j]] = other[[j, i]]
         assert worth(weights, block, other, loads) <= kept * (1 + 1e-4) + 1e-6
 
@@ -113,7 +85,7 @@ def test_kicks_go_on_from_what_is_better():
     heard = []
     search = started(large(), work_limit=0.05, progress=heard.append)
     search.descend()
-    before = search.best
+    before = search.blocks.best
     anneal(search, 1e9)
     assert check_order(search, large()) > before * 1.001
     kept = [report.kept for report in heard]
@@ -127,9 +99,9 @@ def test_kicks_end_at_the_bound_or_the_gap_limit():
     for bound, limits in ((1.0, {}), (1.5, {"gap_limit": 0.4})):
         search = started(large(), **limits)
         search.descend()
-        order = search.order
-        anneal(search, bound * search.best)
-        np.testing.assert_array_equal(search.order, order)
+        order = search.blocks.order
+        anneal(search, bound * search.blocks.best)
+        np.testing.assert_array_equal(search.blocks.order, order)
 
 
 @pytest.mark.parametrize("limits", [{"work_limit": 0.0}, {"time_limit": 0.0}])
@@ -139,8 +111,8 @@ def test_without_time_the_order_stays(limits):
     search = started((weights, block, order[::-1], loads), **limits)
     search.descend()
     anneal(search, 1e9)
-    np.testing.assert_array_equal(search.order, order[::-1])
-    assert search.best == 0  # as far as it knows
+    np.testing.assert_array_equal(search.blocks.order, order[::-1])
+    assert search.blocks.best == 0  # as far as it knows
 
 
 def test_the_same_seed_kicks_the_same():
@@ -150,7 +122,7 @@ def test_the_same_seed_kicks_the_same():
         search = started(large(), work_limit=0.005, seed=seed)
         search.descend()
         anneal(search, 1e9)
-        orders.append(search.order.tolist())
+        orders.append(search.blocks.order.tolist())
     assert orders[0] == orders[1]
     assert len({tuple(order) for order in orders}) > 1
 
@@ -161,10 +133,12 @@ def test_a_kick_that_was_worse_is_undone(monkeypatch):
     search = started(large(), work_limit=0.02)
     search.descend()
     anneal(search, 1e9)
-    assert search.kept == pytest.approx(check_order(search, large()), rel=1e-5)
+    assert search.blocks.kept == pytest.approx(check_order(search, large()), rel=1e-5)
     weights, block, _, loads = large()
-    present = np.concatenate(search._members)
-    assert worth(weights, block, present, loads) == pytest.approx(search.kept, rel=1e-5)
+    present = np.concatenate(search.blocks.members)
+    assert worth(weights, block, present, loads) == pytest.approx(
+        search.blocks.kept, rel=1e-5
+    )
 
 
 def test_two_blocks_are_kicked_too():
@@ -186,7 +160,7 @@ def test_kicks_end_when_nothing_more_is_found():
     rng = np.random.default_rng(9)
     drawn = rng.random((6, 3, 1)), np.arange(6) // 2, np.arange(6), np.ones(3, int)
     clock = SearchClock(search_of(time_limit=20.0))
-    search = BlockSearch(*drawn, clock)
+    search = BlockSearch(Blocks(*drawn, clock), clock)
     search.descend()
     anneal(search)
     assert clock.interrupted is None
@@ -206,7 +180,7 @@ def test_rows_that_keep_nothing_take_no_part(loads):
         best = np.sort(weights[:, 0, 0])[-3:].sum()
         assert check_order(search, drawn) == pytest.approx(best)
     else:
-        np.testing.assert_array_equal(search.order, np.arange(6))
+        np.testing.assert_array_equal(search.blocks.order, np.arange(6))
 
 
 @pytest.mark.parametrize("pattern", [True, False])
@@ -235,9 +209,11 @@ def test_what_every_exchange_is_worth_is_known(drawn):
     if not loads.any() or block[-1] == 0:
         return
     for i in range(len(block)):
-        mine = search.order[block == search._block[i]]
-        own = loads if loads.ndim == 1 else loads[search._block[i]]
-        for j in np.flatnonzero(search._block != search._block[i]):
+        mine = search.blocks.order[block == search.blocks.of_channel[i]]
+        own = loads if loads.ndim == 1 else loads[search.blocks.of_channel[i]]
+        for j in np.flatnonzero(
+            search.blocks.of_channel != search.blocks.of_channel[i]
+        ):
             other = np.where(mine == i, j, mine)
             expected = worth(weights, np.zeros(len(mine)), other, own)
             assert search._replaced[i, j] == pytest.approx(expected, rel=1e-4, abs=1e-5)
@@ -248,34 +224,32 @@ def test_the_pieces_of_the_work_change_nothing(monkeypatch, entries):
     """In whatever pieces blocks are evaluated, descent and work are the same."""
     whole = started(large())
     whole.descend()
-    monkeypatch.setattr(block_search, "CHUNK_ENTRIES", entries)
+    monkeypatch.setattr(blocks, "CHUNK_ENTRIES", entries)
     pieces = started(large())
     pieces.descend()
-    np.testing.assert_array_equal(pieces.order, whole.order)
+    np.testing.assert_array_equal(pieces.blocks.order, whole.blocks.order)
     assert pieces._clock._entries == whole._clock._entries
     np.testing.assert_allclose(pieces._replaced, whole._replaced, rtol=1e-5)
-    np.testing.assert_allclose(pieces._worth, whole._worth, rtol=1e-6)
+    np.testing.assert_allclose(pieces.blocks.worth, whole.blocks.worth, rtol=1e-6)
 
 
 def test_of_exchanges_that_meet_the_best_is_made_and_the_others_wait():
     """Pairs of blocks share none, greatest gain first; the blocks left out wait."""
     search = started(large())
-    search._read()
-    search._appraise(search._all)
-    search._evaluate(search._all)
+    search._begin()
     gain = search._replaced + search._replaced.T
-    of_channel = search._worth[search._block]
+    of_channel = search.blocks.worth[search.blocks.of_channel]
     gain = gain - of_channel[:, None] - of_channel
-    gain[search._block[:, None] == search._block] = -np.inf
-    exchanges, waiting = search._best_exchanges(search._all)
-    made = [set(search._block[[i, j]].tolist()) for i, j in exchanges]
+    gain[search.blocks.of_channel[:, None] == search.blocks.of_channel] = -np.inf
+    exchanges, waiting = search._best_exchanges(search.blocks.all)
+    made = [set(search.blocks.of_channel[[i, j]].tolist()) for i, j in exchanges]
     assert sum(map(len, made)) == len(set().union(*made)) == 2 * len(made)
     gains = [gain[i, j] for i, j in exchanges]
     assert gains == sorted(gains, reverse=True)
     assert gains[0] == pytest.approx(gain.max())
     assert gains[-1] > 0
     rest = [
-        set(search._block[[i, gain[i].argmax()]].tolist())
+        set(search.blocks.of_channel[[i, gain[i].argmax()]].tolist())
         for i in range(len(gain))
         if gain[i].max() > 1e-3
     ]
@@ -290,7 +264,7 @@ def test_a_descent_without_gain_looks_at_everything_once():
     channels, rows = 6, 3
     drawn = np.ones((channels, rows, 1)), np.arange(6) // 2, np.arange(6), np.full(3, 1)
     clock = SearchClock(search_of())
-    search = BlockSearch(*drawn, clock)
+    search = BlockSearch(Blocks(*drawn, clock), clock)
     search.descend()
     assert clock._entries == 2 * channels**2 * rows + channels**2
 
@@ -302,7 +276,7 @@ def test_blocks_may_have_any_ascending_numbers():
     plain.descend()
     gaps = started((weights, 3 * block + 2, order, loads))
     gaps.descend()
-    np.testing.assert_array_equal(gaps.order, plain.order)
+    np.testing.assert_array_equal(gaps.blocks.order, plain.blocks.order)
 
 
 @pytest.mark.parametrize("pattern", [True, False])
@@ -364,38 +338,21 @@ def test_the_unit_of_the_scores_changes_nothing(drawn, scale):
     for search in (plain, scaled):
         search.descend()
         search.anneal(0, np.inf)
-    np.testing.assert_array_equal(scaled.order, plain.order)
-    assert scaled.best == math.ldexp(plain.best, exponent)
-
-
-class Watched(SearchClock):
-    """A clock that counts how often it is looked at, and then stops the search."""
-
-    def __init__(self, most):
-        super().__init__(search_of())
-        self.looks, self.most, self.longest, self._last = 0, most, 0, 0
-
-    @property
-    def interrupted(self):
-        self.looks += 1
-        self.longest = max(self.longest, self._entries - self._last)
-        self._last = self._entries
-        return super().interrupted or (
-            Termination.CANCELLED if self.looks > self.most else None
-        )
+    np.testing.assert_array_equal(scaled.blocks.order, plain.blocks.order)
+    assert scaled.blocks.best == math.ldexp(plain.blocks.best, exponent)
 
 
 @pytest.mark.parametrize("most", [0, 1, 2, 5, 40, 200, 1000])
 def test_a_search_stops_where_it_is(monkeypatch, most):
     """From one look at the clock to the next is one piece of work, and none follows."""
-    monkeypatch.setattr(block_search, "CHUNK_ENTRIES", 1000)
+    monkeypatch.setattr(blocks, "CHUNK_ENTRIES", 1000)
     clock, (weights, block, order, loads) = Watched(most), large()
-    search = BlockSearch(weights, block, order, loads, clock)
+    search = BlockSearch(Blocks(weights, block, order, loads, clock), clock)
     search.descend()
     search.anneal(0, 1e9)
     channels, rows = weights.shape[:2]
     steps = 2
     assert clock.longest <= steps * channels * max(rows, channels)
     assert clock.looks <= most + 2
-    if search.best:
-        assert search.best == pytest.approx(check_order(search, large()))
+    if search.blocks.best:
+        assert search.blocks.best == pytest.approx(check_order(search, large()))

@@ -1,5 +1,6 @@
 """The Lagrangian bound of the channel order against its formula and all splits."""
 
+from dataclasses import replace
 from itertools import combinations, product
 
 import numpy as np
@@ -90,15 +91,21 @@ def test_the_bound_is_the_formula_at_its_prices(drawn):
     expected = lagrangian(program, prices)
     assert prices.bound == pytest.approx(expected, rel=1e-9, abs=1e-9)
     assert bound.bound == min(prices.bound, program.bound)
-    # A subgradient: at any other prices L is at least as much as along it.
+    # A subgradient: at any other prices L is at least as much as along it; on average
+    # over the loads it is one of what these are worth.
+    best = bound._evaluate(prices.of_slice, prices.of_channel, np.inf)
+    assert best.average == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    assert prices.average <= prices.bound
     rng = np.random.default_rng(steps)
-    for _ in range(3):
+    for found in (best, prices, prices):
         move = rng.normal(size=len(prices.of_channel))
         dearer = rng.random()
-        other = type(prices)(
-            prices.of_slice + dearer, prices.of_channel + move, 0.0, [], move, 0.0
+        other = replace(
+            prices,
+            of_slice=prices.of_slice + dearer,
+            of_channel=prices.of_channel + move,
         )
-        along = expected + dearer * prices.slack + move @ prices.excess
+        along = found.average + dearer * found.slack + move @ found.excess
         assert lagrangian(program, other) >= along - 1e-9 * (1 + abs(along))
 
 

@@ -15,7 +15,7 @@ from balancer.order.sorting import (
     channel_nonzeros,
     sorted_schedule,
 )
-from balancer.order.tile_program import TileProgram
+from balancer.order.tile_program import TileProgram, _best_slices
 
 
 @st.composite
@@ -53,13 +53,16 @@ def test_the_program_is_that_of_the_layer(problem):
     program = TileProgram.of(problem, problem.pe_map.weights)
     slices, cols = slices_by_hand(problem)
     depth = program.values.shape[1]
+    # Whole tiles never add up to more than a multiple of what their sizes share.
+    budget = problem.budget // cols
+    budget -= budget % np.gcd.reduce(program.sizes)
     # No load is asked for that its tile alone cannot afford.
-    spare = problem.budget // cols - program.sizes @ problem.lower
+    spare = budget - program.sizes @ problem.lower
     upper = np.minimum(problem.upper, problem.lower + spare // program.sizes)
     assert depth == upper.max()
     assert program.complete
     assert program.floor_price == 0.0
-    assert program.budget == problem.budget // cols
+    assert program.budget == budget
     slices = slices[:, :depth]
     finite = np.isfinite(slices)
     np.testing.assert_allclose(program.values[finite], slices[finite])
@@ -214,3 +217,34 @@ def test_a_budget_of_nothing_is_worth_nothing():
     program = TileProgram.of(RetentionProblem(scores, pe_map, 0, order="optimized"), 0)
     assert program.bound == 0.0
     assert program.with_best_loads(np.array([0, 1])).kept == 0.0
+
+
+@given(layers(), st.randoms(use_true_random=False))
+def test_loads_within_reach_are_all_that_are_needed(problem, random):
+    """The loads are the same as if all slices were sorted."""
+    program = TileProgram.of(problem, problem.pe_map.weights)
+    order = list(range(problem.pe_map.channels))
+    random.shuffle(order)
+    tile = program.tiles_of(np.array(order))
+    found = program.with_best_loads(tile)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TileProgram, "_reach", lambda self, sums, upper: upper)
+        expected = program.with_best_loads(tile)
+    np.testing.assert_array_equal(found.loads, expected.loads)
+
+
+@given(st.integers(1, 8), st.integers(1, 80), st.floats(0, 1.1), st.booleans())
+def test_the_best_slices_are_found_without_sorting_all(channels, depth, share, ties):
+    """Value of the last and sum of the best, of descending rows of any length."""
+    rng = np.random.default_rng([channels, depth])
+    values = -np.sort(-rng.exponential(size=(channels, depth)), axis=1)
+    if ties:
+        values = np.floor(2 * values)
+    number = int(share * values.size)
+    best = -np.sort(-values, axis=None)[:number]
+    last, total = _best_slices(values, number)
+    assert total == pytest.approx(best.sum())
+    if number == 0:
+        assert last == values.max()
+    else:
+        assert last == (best[-1] if number < values.size else 0.0)

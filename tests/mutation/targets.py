@@ -45,11 +45,13 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/balancer/test_budgets.py",
     ),
     # The order of the channels
-    "balancer/order/block_search.py": (
+    "balancer/order/{blocks,block_search,block_stages}.py": (
         "tests/balancer/test_block_search.py",
+        "tests/balancer/test_block_stages.py",
         "tests/balancer/test_order.py",
     ),
-    "balancer/order/{tile_search,tile_bound,tile_program}.py": (
+    "balancer/order/{load_table,tile_search,tile_bound,tile_program}.py": (
+        "tests/balancer/test_load_table.py",
         "tests/balancer/test_tile_program.py",
         "tests/balancer/test_tile_bound.py",
         "tests/balancer/test_tile_search.py",
