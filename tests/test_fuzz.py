@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.readers import TARGETS
+from tests.fuzz.targets import TARGETS
 from tests.fuzz.worker import ROOT, time_limit
 
 FEW = 12  # of each reader; the command reads as many as asked
@@ -55,7 +55,7 @@ def test_the_command_counts_what_readers_let_through(tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     rows, geometry = (line.split() for line in done.stdout.splitlines()[1:3])
-    assert (rows[0], rows[1]) == ("rows", "30")
-    assert (geometry[0], geometry[1]) == ("geometry", "10")
-    assert int(rows[2]) + int(rows[3]) == 30
+    assert (rows[0], rows[1]) == ("rows", "32")
+    assert (geometry[0], geometry[1]) == ("geometry", "8")
+    assert int(rows[2]) + int(rows[3]) == 32
     assert not keep.exists()

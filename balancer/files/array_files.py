@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from balancer.array_types import AnyArray
 from balancer.errors import TicketError
+from balancer.files.number_formats import plain_bools
 from balancer.files.safetensors_files import (
     INDEX,
     SafetensorsFile,
@@ -128,7 +129,7 @@ class NpzFile:
                 "float32",
                 about=self.path,
             )
-        return array
+        return plain_bools(array)
 
     def metadata(self) -> dict[str, Any]:
         """Return the ticket's metadata, if there is any."""

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from balancer.array_types import AnyArray
 from balancer.errors import TicketError
-from balancer.files.number_formats import widen
+from balancer.files.number_formats import plain_bools, widen
 from balancer.text_files import parse_text, read_text_file
 
 Found = TypeVar("Found")
@@ -53,7 +53,7 @@ class SafetensorsFile:
                         about=self.path,
                     ) from error
                 return numbers.reshape(shape)
-            return array
+            return plain_bools(array)
 
     def _bytes_of(self, name: str) -> bytes:
         """Read an array as it is stored; that the header is valid is known."""

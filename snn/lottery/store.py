@@ -37,7 +37,7 @@ from snn.lottery.round_tickets import (
     load_ticket,
     save_ticket,
 )
-from snn.torch_files import save_torch
+from snn.torch_files import load_torch, save_torch
 
 try:
     import fcntl
@@ -334,9 +334,7 @@ class RunFolder:
         damage = damage_of_archive(path)  # torch looks at no checksum
         if damage is None:
             try:
-                loaded: dict[str, Any] = torch.load(
-                    path, map_location="cpu", weights_only=True
-                )
+                loaded: dict[str, Any] = load_torch(path)
             except Exception as error:  # as many ways as there are in pickles
                 damage = str(error) or type(error).__name__
             else:
