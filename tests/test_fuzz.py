@@ -44,7 +44,7 @@ def test_a_hostile_input_ends_in_one_line(target):
 def test_the_command_counts_what_readers_let_through(tmp_path):
     """Inputs are read in processes with limits, and shared out among the readers."""
     keep = tmp_path / "failures"
-    arguments = ["--inputs", "40", "--jobs", "1", "--readers", "rows", "geometry"]
+    arguments = ["--inputs", "700", "--jobs", "1", "--readers", "rows", "geometry"]
     done = subprocess.run(
         [sys.executable, "-m", "tests.fuzz", *arguments, "--keep", str(keep)],
         cwd=ROOT,
@@ -55,7 +55,7 @@ def test_the_command_counts_what_readers_let_through(tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     rows, geometry = (line.split() for line in done.stdout.splitlines()[1:3])
-    assert (rows[0], rows[1]) == ("rows", "32")
-    assert (geometry[0], geometry[1]) == ("geometry", "8")
-    assert int(rows[2]) + int(rows[3]) == 32
+    assert (rows[0], rows[1]) == ("rows", "40")
+    assert (geometry[0], geometry[1]) == ("geometry", "10")
+    assert int(rows[2]) + int(rows[3]) == 40
     assert not keep.exists()

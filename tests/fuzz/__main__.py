@@ -168,11 +168,11 @@ def store(target: str, number: int, folder: Path) -> Path:
 
 
 def chunks(inputs: int, seed: int, targets: list[str]) -> list[Chunk]:
-    """Share inputs out among the readers."""
-    whole = sum(TARGETS[target].share for target in targets)
+    """Share inputs out among all readers, and return those of some."""
+    whole = sum(target.share for target in TARGETS.values())
     found = []
     for target in targets:
-        left, first = max(1, inputs * TARGETS[target].share // whole), seed
+        left, first = -(-inputs * TARGETS[target].share // whole), seed
         while left > 0:
             found.append((target, first, min(CHUNK, left)))
             first, left = first + CHUNK, left - CHUNK
@@ -182,10 +182,17 @@ def chunks(inputs: int, seed: int, targets: list[str]) -> list[Chunk]:
 def main() -> int:
     """Read as many inputs as asked; exit with 1 if a reader failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=about)
-    parser.add_argument("--inputs", type=int, default=10_000)
+    parser.add_argument("--inputs", type=int, default=10_000, help="of all readers")
     parser.add_argument("--seed", type=int, default=0, help="number of the first input")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--readers", nargs="+", choices=TARGETS, default=[*TARGETS])
+    parser.add_argument(
+        "--readers",
+        nargs="+",
+        choices=TARGETS,
+        default=[*TARGETS],
+        metavar="READER",
+        help=f"read the inputs of these alone: {', '.join(TARGETS)}",
+    )
     parser.add_argument(
         "--keep", type=Path, default=Path("fuzz-failures"), help="where failures go"
     )

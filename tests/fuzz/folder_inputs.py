@@ -12,6 +12,7 @@ from . import grammar as g
 from . import seeds
 from . import text_inputs as texts
 from .readers import sweep_plan
+from .target import timeless
 
 
 def run_file(rng: Random, folder: Path) -> Path:
@@ -92,8 +93,8 @@ def _swept(by_layer: bool) -> dict[str, bytes]:
 
     with TemporaryDirectory() as name:
         sweep(sweep_plan(by_layer), out=name, workers=0)
-        files = [path for path in Path(name).rglob("*") if path.is_file()]
-        return {path.relative_to(name).as_posix(): path.read_bytes() for path in files}
+        files = sorted(path for path in Path(name).rglob("*") if path.is_file())
+        return {path.relative_to(name).as_posix(): timeless(path) for path in files}
 
 
 def sweep_folder(rng: Random, folder: Path) -> Path:

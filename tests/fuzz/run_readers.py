@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from . import seeds
-from .target import about, is_drawn
+from .target import about, is_drawn, timeless
 
 if TYPE_CHECKING:
     from snn import ImageData, LotteryConfig
@@ -155,17 +156,10 @@ def unfinished_run() -> tuple[str, dict[str, bytes]]:
 
     config, data = tiny_run()
     with TemporaryDirectory() as root:
-        try:
-            run_lottery(
-                config,
-                root=root,
-                data=data,
-                watcher=Stopping(),
-                checkpoint_seconds=0.0,
-            )
-        except Stop:
-            pass
+        with suppress(Stop):
+            asked = {"root": root, "data": data, "checkpoint_seconds": 0.0}
+            run_lottery(config, watcher=Stopping(), **asked)
         [folder] = Path(root).iterdir()
-        files = {path.name: path.read_bytes() for path in folder.iterdir()}
+        files = {path.name: timeless(path) for path in sorted(folder.iterdir())}
     assert {"checkpoint.pt", "rewind.pt", "round-00.safetensors"} <= set(files)
     return folder.name, files

@@ -7,6 +7,7 @@ taken; a refusal is a `BalancerError` that names the file. Anything else is a fa
 from __future__ import annotations
 
 import json
+import re
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
@@ -98,6 +99,14 @@ def about(path: Path) -> Iterator[None]:
 
     with naming(path):
         yield
+
+
+def timeless(path: Path) -> bytes:
+    """Read a file, and lines without how long things took: the same every time."""
+    data = path.read_bytes()
+    if path.suffix == ".jsonl":
+        data = re.sub(rb'("\w*seconds?": )[0-9.e-]+', rb"\g<1>0.5", data)
+    return data
 
 
 def is_drawn(path: Path) -> bool:
