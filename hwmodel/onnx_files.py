@@ -103,6 +103,8 @@ def open_onnx_arrays(path: Path) -> OnnxArrays:
         found = OnnxArrays(path)
         with malformed(TicketError, "its graph cannot be followed; export it anew"):
             _collect(model.graph, found, {})
+            if not all(isinstance(name, str) for name in found.tensors):
+                raise TypeError("a name of a tensor is no text")
         return found
 
 

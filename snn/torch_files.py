@@ -131,16 +131,14 @@ def load_torch(path: Path) -> Any:
 
 def _loaded(path: Path) -> Any:
     try:
-        import torch
+        with warnings.catch_warnings():  # that a kind of tensor is new, or old
+            warnings.simplefilter("ignore")
+            return load_torch(path)
     except ImportError as error:
         raise TicketError(
             "reading it needs torch, which is not installed; "
             "python -m pip install -e '.[snn]'"
         ) from error
-    try:
-        with warnings.catch_warnings():  # that a kind of tensor is new, or old
-            warnings.simplefilter("ignore")
-            return load_torch(path)
     except pickle.UnpicklingError as error:
         raise TicketError(
             "holds more than tensors, which would have to be unpickled; save the state "

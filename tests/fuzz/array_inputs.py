@@ -161,7 +161,7 @@ def npz(rng: Random, given: dict[str, tuple[Any, bytes]] | None = None) -> bytes
                 claimed = rng.choice(SHAPES)
             if wrong and g.chance(rng, 0.1):
                 numbers = numbers[: rng.randint(0, len(numbers))]
-            name = key.replace("\x00", "") + (".npy" if g.chance(rng, 0.97) else "")
+            name = key.replace("\x00", "") + (".npy" if g.chance(rng, 0.97) else "x")
             archive.writestr(
                 name.encode("utf-8", "replace").decode()[:60_000],
                 npy(rng, claimed, kind, numbers),

@@ -108,11 +108,13 @@ def resume_run(path: Path) -> None:
 
 def read_recorded(path: Path) -> None:
     """Build the network of a ticket again, as `retrain` does."""
+    from snn import load_network
     from snn.retraining.recorded_run import RecordedRun
 
     _, data = tiny_run()
     with about(path):
         RecordedRun.open(path, data=data)
+        load_network(path)
 
 
 @cache

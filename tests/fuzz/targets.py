@@ -52,7 +52,7 @@ _ARRAYS = {
     "safetensors": Target(110, _TICKET, readers.read_ticket),
     "npz": Target(90, file("a.npz", arrays.npz), readers.read_ticket),
     "shards": Target(70, arrays.sharded, readers.read_ticket),
-    "torch": Target(30, file("a.pt", _torch_file), readers.read_ticket, TORCH),
+    "torch": Target(25, file("a.pt", _torch_file), readers.read_ticket, TORCH),
     "onnx": Target(20, file("a.onnx", _onnx_model), readers.read_ticket, ("onnx",)),
     "balance": Target(20, _TICKET, readers.balance),
     "scores": Target(40, arrays.write_scores, readers.read_scores),
@@ -61,7 +61,7 @@ _ARRAYS = {
         *(40, file("images.npz", arrays.images), run_readers.read_images, TORCH)
     ),
     "masks": Target(
-        *(30, file("m.npz", _npz(seeds.masks)), run_readers.read_mask_file, TORCH)
+        *(20, file("m.npz", _npz(seeds.masks)), run_readers.read_mask_file, TORCH)
     ),
     "streams": Target(40, file("s.npz", _npz(seeds.streams)), readers.read_streams),
     "words": Target(20, folders.words, readers.read_words),

@@ -136,13 +136,14 @@ def _changed(rng: Random, known: Any) -> Any:
             return {**known, g.text(rng): tensor(rng)}
         return {**known, key: _changed(rng, known[key])}
     if isinstance(known, torch.Tensor) and known.numel() and g.chance(rng, 0.5):
-        number = rng.choice([0, -1, 2**31, 1e38, float("nan")])
+        floating = known.is_floating_point()
+        number = rng.choice([0, 1, *([-1, 1e38, float("nan")] if floating else [])])
         return rng.choice(
             [
                 lambda: known.flatten()[:-1],
                 lambda: known[None],
                 lambda: torch.zeros_like(known),
-                lambda: torch.full_like(known, min(number, 1)),
+                lambda: torch.full_like(known, number),
                 lambda: known.double(),
                 lambda: known.to(torch.int64),
             ]
