@@ -217,7 +217,7 @@ def replace_former(path: Path) -> None:
     from balancer.report.balance_files import BalanceFiles
 
     if path.name == "export.json":
-        with replacing_folder(path.parent / "there") as written:
+        with replacing_folder(path.parent) as written:
             (written / "x").write_text("")
     else:
         BalanceFiles.of(path.parent).refuse_to_replace()
