@@ -27,7 +27,20 @@ SAFE_KINDS = {
     **{"C64": 8, "F4": 1, "F6_E2M3": 1, "X": 1, "": 1},
 }
 NUMPY_KINDS = (
-    *("<f4", "<f8", "<f2", "|b1", "<i8", "|u1", ">f4", "<i4", "<u8", "<c8", "<f16"),
+    *(
+        "<f4",
+        "<f8",
+        "<f2",
+        "|b1",
+        "<i8",
+        "|u1",
+        "|i1",
+        ">f4",
+        "<i4",
+        "<u8",
+        "<c8",
+        "<f16",
+    ),
     *("|V4", "|V1", "|S5", "<U3", "|O", "<M8[s]", "<m8", "V0", "xx", "<f3", "|S0"),
 )
 SHAPES: tuple[Any, ...] = (
@@ -53,6 +66,8 @@ def arrays(rng: Random) -> dict[str, tuple[list[int], bytes]]:
     )
     for name, shape in zip(layer_names(rng), [*shapes, [4, 4]], strict=False):
         numbers = np.random.default_rng(rng.getrandbits(32)).standard_normal(shape)
+        if g.chance(rng, 0.05):
+            numbers[:] = rng.choice([0, 1, 1e38, 1e-45, math.nan])
         found[f"{name}.weight"] = (shape, numbers.astype("<f4").tobytes())
         for role in rng.sample(ROLES[1:], rng.choice([0, 0, 1, 2])):
             of_role = shape
