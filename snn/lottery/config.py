@@ -140,7 +140,7 @@ class LotteryConfig(TrainingConfig):
     record_images: int = Field(
         0, ge=0, description="test images whose spikes are recorded at the end"
     )
-    seed: int = Field(0, ge=0, description="seed of everything random")
+    seed: int = Field(0, ge=0, lt=2**63, description="seed of everything random")
 
     @model_validator(mode="before")
     @classmethod
