@@ -368,8 +368,8 @@ def test_metadata_that_are_no_text_are_refused(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        (["--pes", str(10**30)], "at most 2147483647 is accepted"),
-        (["--pes", str(2**31)], "at most 2147483647 is accepted"),
+        (["--pes", str(10**30)], "more than the 2147483647 that"),
+        (["--pes", str(2**31)], "more than the 2147483647 that"),
         (["--global", "--frontier", str(10**6)], "--frontier is 1000000; the most is"),
     ],
 )

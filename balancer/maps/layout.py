@@ -124,7 +124,8 @@ def whole_number(name: str, value: object) -> int:
         raise BalancerError(f"`{name}` is {value!r}; a whole number from 1 is needed")
     if value > MAX_NUMBER:
         raise BalancerError(
-            f"`{name}` is {shortened(str(value), 40)}; at most {MAX_NUMBER} is accepted"
+            f"`{name}` is {shortened(str(value), 40)}, more than the {MAX_NUMBER} that "
+            "are accepted"
         )
     return int(value)
 
