@@ -1,6 +1,8 @@
 """Hostile files end in one line: a few of each kind here, a million by `tests.fuzz`."""
 
 import importlib.util
+import json
+import math
 import os
 import re
 import subprocess
@@ -14,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from tests.fuzz.__main__ import ChunkJournal, chunks, run_chunk
 from tests.fuzz.targets import TARGETS
 from tests.fuzz.worker import ROOT, seed_of, time_limit
 
@@ -117,7 +120,37 @@ def test_the_command_counts_what_readers_let_through(tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     rows, geometry = (line.split() for line in done.stdout.splitlines()[1:3])
-    assert (rows[0], rows[1]) == ("rows", "40")
-    assert (geometry[0], geometry[1]) == ("geometry", "10")
-    assert int(rows[2]) + int(rows[3]) == 40
+    whole = sum(target.share for target in TARGETS.values())
+    asked = [
+        math.ceil(700 * TARGETS[one].share / whole) for one in (rows[0], geometry[0])
+    ]
+    assert (rows[0], int(rows[1])) == ("rows", asked[0])
+    assert (geometry[0], int(geometry[1])) == ("geometry", asked[1])
+    assert int(rows[2]) + int(rows[3]) == asked[0]
     assert not keep.exists()
+
+
+def test_the_command_goes_on_where_it_was_stopped(tmp_path):
+    """What a journal has is not read again, and counts as if it had been."""
+    journal = ChunkJournal(tmp_path / "journal")
+    [chunk] = chunks(700, 7, ["words"])
+    found = run_chunk(*chunk)
+    journal.add(chunk, found)
+    with journal.path.open("a") as file:
+        file.write('{"chunk": ["words", 9')  # killed within
+    assert journal.read() == {chunk: json.loads(json.dumps(found))}
+    arguments = ["--inputs", "700", "--seed", "7", "--readers", "words"]
+    before = journal.path.read_bytes()
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.fuzz", *arguments, "--journal", journal.path],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert journal.path.read_bytes() == before
+    words = done.stdout.splitlines()[1].split()
+    [(_, [report])] = found
+    counts = report["counts"]
+    assert [int(words[2]), int(words[3])] == [counts["taken"], counts["refused"]]
