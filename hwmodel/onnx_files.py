@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from balancer.errors import TicketError, malformed, naming
+from balancer.files.number_formats import plain_bools
 
 # Axes of the kernels by how many they are, written as `balancer.open_ticket` has them.
 KERNELS = {1: "w", 2: "hw", 3: "dhw"}
@@ -63,7 +64,7 @@ class OnnxArrays:
                 f"{name} cannot be read ({_first_line(error)})", about=self.path
             ) from error
         known = array.dtype.kind in "biufc" and array.dtype.isbuiltin == 1
-        return array if known else array.astype(np.float32)
+        return plain_bools(array) if known else array.astype(np.float32)
 
     def metadata(self) -> dict[str, Any]:
         """Return the axes of the weights, and which tensors are none."""
@@ -102,6 +103,8 @@ def open_onnx_arrays(path: Path) -> OnnxArrays:
         found = OnnxArrays(path)
         with malformed(TicketError, "its graph cannot be followed; export it anew"):
             _collect(model.graph, found, {})
+            if not all(isinstance(name, str) for name in found.tensors):
+                raise TypeError("a name of a tensor is no text")
         return found
 
 

@@ -293,7 +293,9 @@ class Report:
 
 
 def rows_to_csv(rows: list[dict[str, Any]]) -> str:
-    """Write rows with the same keys as CSV with a header line."""
+    """Write rows with the same keys as CSV with a header line; without rows nothing."""
+    if not rows:
+        return ""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()

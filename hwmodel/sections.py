@@ -30,8 +30,9 @@ from hwmodel.errors import AcceleratorError
 Skip = Literal["none", "weight", "spike", "dual"]
 Barrier = Literal["activation", "pixel", "timestep", "tile", "layer"]
 
-Whole = Annotated[int, Field(ge=1)]
-WholeOrZero = Annotated[int, Field(ge=0)]
+# Arrays multiply them with counts of weights, in 64 bits.
+Whole = Annotated[int, Field(ge=1, lt=2**31)]
+WholeOrZero = Annotated[int, Field(ge=0, lt=2**31)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Source = Annotated[str, Field(min_length=1)]
@@ -346,7 +347,7 @@ class PEUnits(Section):
 class Buffer(Section):
     """One on-chip buffer; its bandwidth is what reads and writes share."""
 
-    capacity_bytes: Whole
+    capacity_bytes: Annotated[int, Field(ge=1, lt=2**53)]
     read_pj_per_bit: NonNegative
     write_pj_per_bit: NonNegative
     bandwidth_bits_per_cycle: Positive | None = None

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from balancer.errors import TicketError, naming
+from balancer.files.number_formats import plain_bools
 
 if TYPE_CHECKING:
     import torch
@@ -116,18 +117,28 @@ def save_torch(values: Any, path: Path) -> None:
             raise
 
 
+def load_torch(path: Path) -> Any:
+    """Load what `torch.load` can without running code of the file; raises as it does.
+
+    Sparse tensors are looked through: torch takes indices that lie outside, and later
+    writes to where they point.
+    """
+    import torch
+
+    with torch.sparse.check_sparse_tensor_invariants():
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
 def _loaded(path: Path) -> Any:
     try:
-        import torch
+        with warnings.catch_warnings():  # that a kind of tensor is new, or old
+            warnings.simplefilter("ignore")
+            return load_torch(path)
     except ImportError as error:
         raise TicketError(
             "reading it needs torch, which is not installed; "
             "python -m pip install -e '.[snn]'"
         ) from error
-    try:
-        with warnings.catch_warnings():  # that a kind of tensor is new, or old
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise TicketError(
             "holds more than tensors, which would have to be unpickled; save the state "
@@ -236,4 +247,4 @@ def _converted(tensor: torch.Tensor) -> npt.NDArray[Any]:
     ):  # bf16 and fp8, which NumPy lacks
         tensor = tensor.float()
     array = tensor.resolve_conj().resolve_neg().contiguous().numpy()
-    return np.ascontiguousarray(array)
+    return plain_bools(np.ascontiguousarray(array))

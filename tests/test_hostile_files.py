@@ -6,6 +6,7 @@ cannot be unpacked, structures that are too deep, numbers that are too large.
 
 import io
 import json
+import re
 import struct
 import zipfile
 
@@ -321,3 +322,70 @@ def test_a_shard_with_a_name_that_no_file_has_is_missing(tmp_path, capsys):
     status, line = one_line(["evaluate", path], capsys)
     assert status == 1
     assert "are missing; put them beside it" in line
+
+
+def masked(suffix, true):
+    """Write scores and a mask, with any byte for true."""
+    fixed = np.random.default_rng(1)
+    scores = (fixed.random((8, 8)) + 0.1).astype("<f4").tobytes()
+    mask = ((fixed.random((8, 8)) < 0.7) * true).astype(np.uint8).tobytes()
+    if suffix == ".npz":
+        members = (header(), scores), (header("|b1"), mask)
+        names = ("a.score.npy", "a.mask.npy")
+        return archive(*zip(names, (npy(*one) for one in members), strict=True))
+    told = {
+        "a.score": entry("F32", [8, 8], 256),
+        "a.mask": {**entry("BOOL", [8, 8], 0), "data_offsets": [256, 320]},
+    }
+    return safetensors(told, scores + mask)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_any_byte_but_zero_is_true(suffix, tmp_path, capsys):
+    """A mask of other bytes than 0 and 1 is balanced like the one that it means."""
+    found = []
+    for name, true in (("plain", 1), ("other", 0xFF)):
+        path = tmp_path / f"{name}{suffix}"
+        path.write_bytes(masked(suffix, true))
+        argv = ["balance", str(path), "--nested", "--pes", "4", "--json"]
+        assert cli.main([*argv, "--out", str(tmp_path / name)]) == 0
+        [layer] = json.loads(capsys.readouterr().out)["layers"]
+        found.append({k: v for k, v in layer.items() if k != "seconds"})
+    assert found[0] == found[1]
+    assert found[0]["nonzeros"] > 0
+
+
+def test_metadata_that_are_no_text_are_refused(tmp_path, capsys):
+    """NumPy takes any four bytes for a character, and Python's texts break of them."""
+    told = {"descr": "<U1", "fortran_order": False, "shape": ()}
+    path = tmp_path / "a.npz"
+    text = npy(told, b"\xff\xff\xff\x7f")
+    path.write_bytes(archive(("a.weight.npy", GOOD), ("__metadata__.npy", text)))
+    status, line = one_line(["evaluate", path], capsys)
+    assert (status, "a.npz" in line, "metadata are no text" in line) == (1, True, True)
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (["--pes", str(10**30)], "more than the 2147483647 that"),
+        (["--pes", str(2**31)], "more than the 2147483647 that"),
+        (["--global", "--frontier", str(10**6)], "--frontier is 1000000; the most is"),
+    ],
+)
+def test_numbers_beyond_any_array_are_refused(option, said, tmp_path, capsys):
+    """What would take for ever, or no array could count, is refused at once."""
+    path = tmp_path / "a.npz"
+    np.savez(path, **{"a.weight": weights(8, 4, 3, 3), "b.weight": weights(10, 32)})
+    status, line = one_line(["balance", path, "--out", tmp_path / "o", *option], capsys)
+    assert (status, said in line) == (2, True)
+
+
+def test_widths_beyond_any_memory_are_refused(tmp_path, capsys):
+    """Numbers of a description are multiplied with counts in 64 bits."""
+    path = tmp_path / "mine.yaml"
+    assert cli.main(["accelerators", "u-ticket"]) == 0
+    text = capsys.readouterr().out
+    path.write_text(re.sub(r"weight_bits: \d+", f"weight_bits: {10**30}", text))
+    status, line = one_line(["evaluate", "--accelerator", path], capsys)
+    assert (status, "mine.yaml" in line, "weight_bits" in line) == (1, True, True)

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import sys
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ import numpy.typing as npt
 
 from balancer.array_types import AnyArray
 from balancer.errors import TicketError
+from balancer.files.number_formats import plain_bools
 from balancer.files.safetensors_files import (
     INDEX,
     SafetensorsFile,
@@ -129,12 +131,12 @@ class NpzFile:
                 "float32",
                 about=self.path,
             )
-        return array
+        return plain_bools(array)
 
     def metadata(self) -> dict[str, Any]:
         """Return the ticket's metadata, if there is any."""
         with self._readable(), np.load(self.path, allow_pickle=False) as arrays:
-            text = str(arrays[METADATA]) if METADATA in arrays else ""
+            text = _text_of(arrays[METADATA]) if METADATA in arrays else ""
             return ticket_metadata(mapping_of(text) or {})
 
     @contextmanager
@@ -148,6 +150,21 @@ class NpzFile:
             raise TicketError(
                 f"no readable .npz file ({detail})", about=self.path
             ) from error
+
+
+def _text_of(stored: AnyArray) -> str:
+    """Return the text of an array; NumPy takes any four bytes for a character.
+
+    Raises
+    ------
+    ValueError
+        Some are none.
+    """
+    if stored.dtype.kind == "U" and stored.dtype.itemsize:
+        native = np.ascontiguousarray(stored, stored.dtype.newbyteorder("="))
+        if native.reshape(-1).view(np.uint32).max(initial=0) > sys.maxunicode:
+            raise ValueError("its metadata are no text")
+    return str(stored)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

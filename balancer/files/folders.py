@@ -123,7 +123,7 @@ def _refuse_to_replace(folder: Path, inputs: Iterable[Path]) -> None:
     try:
         known = {*description_of(folder).get("files", ()), DESCRIPTION}
         strange = [file for file in _files_in(folder) if file not in known]
-    except TicketError:
+    except (TicketError, TypeError):  # no description of ours, or no names of files
         strange = [DESCRIPTION]
     if strange:
         raise TicketError(

@@ -1,4 +1,4 @@
-"""Numbers in formats that NumPy lacks: bf16 and fp8, widened to float32 exactly."""
+"""Numbers of files that NumPy lacks: bf16 and fp8, and bools of any byte."""
 
 from __future__ import annotations
 
@@ -14,6 +14,25 @@ def widen(kind: str, stored: bytes) -> AnyArray | None:
     """Return the numbers of a kind of safetensors as float32; None: an unknown kind."""
     decode = _DECODERS.get(kind)
     return None if decode is None else decode(stored)
+
+
+def plain_bools(array: AnyArray) -> AnyArray:
+    """Return an array whose bools are the bytes 0 and 1, as NumPy counts on.
+
+    A file may hold any byte for true; NumPy takes it as it is, and then counts wrong.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from balancer.files.number_formats import plain_bools
+    >>> stored = np.frombuffer(bytes([0, 1, 64]), bool)
+    >>> int(plain_bools(stored).view(np.uint8).sum())
+    2
+    """
+    if array.dtype != np.bool_ or array.view(np.uint8).max(initial=0) <= 1:
+        return array
+    bools: AnyArray = array.view(np.uint8) != 0
+    return bools
 
 
 def _bf16(stored: bytes) -> AnyArray:

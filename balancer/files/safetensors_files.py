@@ -14,7 +14,7 @@ import numpy as np
 
 from balancer.array_types import AnyArray
 from balancer.errors import TicketError
-from balancer.files.number_formats import widen
+from balancer.files.number_formats import plain_bools, widen
 from balancer.text_files import parse_text, read_text_file
 
 Found = TypeVar("Found")
@@ -76,8 +76,7 @@ class SafetensorsFile:
                 "F8_E4M3",
                 about=self.path,
             )
-        found: AnyArray = numbers.reshape(shape)
-        return found
+        return plain_bools(numbers.reshape(shape))
 
     def metadata(self) -> dict[str, Any]:
         """Return the ticket's metadata, or else the file's."""

@@ -11,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from balancer.array_types import AnyArray, IntArray
-from balancer.errors import BalancerError
+from balancer.errors import BalancerError, shortened
 from balancer.maps.cell_arrays import CellMatrix
 from balancer.maps.exchange import Exchange
 
 # A table of loads has groups x PEs entries; labels that are not compact would fill the
 # memory with zeros long before they describe an accelerator.
 MAX_LOAD_TABLE = 2**27
+MAX_NUMBER = 2**31 - 1  # PEs and channels are counted in 32 bits
 
 
 class Part(NamedTuple):
@@ -121,6 +122,11 @@ def whole_number(name: str, value: object) -> int:
     """Return a whole number from 1, or refuse it under its name."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
         raise BalancerError(f"`{name}` is {value!r}; a whole number from 1 is needed")
+    if value > MAX_NUMBER:
+        raise BalancerError(
+            f"`{name}` is {shortened(str(value), 40)}, more than the {MAX_NUMBER} that "
+            "are accepted"
+        )
     return int(value)
 
 

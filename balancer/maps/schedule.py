@@ -58,7 +58,7 @@ class Schedule:
                 f"`order` is {given.dtype} {given.shape} and no permutation: it must "
                 f"hold each of the channels 0..{given.size - 1} once"
             )
-        object.__setattr__(self, "axis", axis)
+        object.__setattr__(self, "axis", int(axis))
         object.__setattr__(self, "order", given.astype(np.int32))
 
     @classmethod

@@ -15,6 +15,8 @@ from balancer.network.ranked_network import RankedNetwork
 from balancer.network.request import BalanceRequest
 from balancer.solvers.limits import Cancellation, SearchLimits
 
+MOST_POINTS = 1000  # each is a search of its own
+
 
 def latency_frontier(
     layers: Layers,
@@ -90,13 +92,15 @@ def check_points(points: int) -> None:
     Raises
     ------
     BalancerError
-        No whole number of at least 1.
+        No whole number of at least 1, or more than `MOST_POINTS`.
     """
     whole = isinstance(points, (int, np.integer)) and not isinstance(points, bool)
     if not whole or points < 1:
         raise BalancerError(
             f"`points` is {points!r}; a whole number of at least 1 is needed"
         )
+    if points > MOST_POINTS:
+        raise BalancerError(f"`points` is {points}; the most is {MOST_POINTS}")
 
 
 def frontier_of(network: RankedNetwork, points: int) -> list[Tradeoff]:

@@ -341,6 +341,7 @@ def limits_of(args: argparse.Namespace) -> SearchLimits:
 
 def check(args: argparse.Namespace, hardware: Hardware | None) -> None:
     """Refuse an unknown solver, numbers that are too small, and budgets of nothing."""
+    from balancer.network.frontier import MOST_POINTS
     from balancer.solvers import get_solver
 
     with usage_errors():
@@ -355,6 +356,8 @@ def check(args: argparse.Namespace, hardware: Hardware | None) -> None:
         if value is not None and value < least:
             option = name.replace("_", "-")
             raise UsageError(f"--{option} is {value}; the least is {least}")
+    if args.frontier is not None and args.frontier > MOST_POINTS:
+        raise UsageError(f"--frontier is {args.frontier}; the most is {MOST_POINTS}")
     if args.data_folder is not None and not args.evaluate:
         raise UsageError("--data-folder goes with --evaluate")
     if args.budgets == "cycles" and hardware is None:

@@ -39,7 +39,7 @@ def series(
     for name in OF_SERIES:
         if name not in axes:
             continue
-        kinds = {tuple(row.get(one) for one in (*names, name)) for row in rows}
+        kinds = {tuple(said(row.get(one)) for one in (*names, name)) for row in rows}
         if len(kinds) <= most:
             names.append(name)
     found: dict[str, list[Mapping[str, Any]]] = {}

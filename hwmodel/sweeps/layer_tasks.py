@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from balancer.errors import malformed
 from hwmodel.sweeps.attempt import TaskEnd
 from hwmodel.sweeps.journal import RowJournal
 from hwmodel.sweeps.mask_store import MaskStore
 from hwmodel.sweeps.measures import LayerMeasure
+from hwmodel.sweeps.result import refuse_other_rows
 from hwmodel.sweeps.rows import done_row, failed_row
+from hwmodel.sweeps.settings import SweepError
 from hwmodel.sweeps.tickets import TicketSource
 from hwmodel.sweeps.whole_tasks import Group, Row
 from hwmodel.sweeps.work import SweepTask, TaskMeasures
@@ -56,13 +59,20 @@ class LayerTasks:
 
     def ready(self) -> list[Row]:
         """Rows all of whose layers a former session has done."""
-        return [row for one in self._parts if not one.missing for row in one.rows()]
+        ready = [one for one in self._parts if not one.missing]
+        return [row for one in ready for row in self._rows(one)]
 
     def collect(self, end: TaskEnd[TaskMeasures]) -> list[Row]:
         """Keep a layer; return rows when it is the last of its network."""
         one, place = self._places[end.number]
         self.journal.append(one.add(place, end))
-        return [] if one.missing else one.rows()
+        return [] if one.missing else self._rows(one)
+
+    def _rows(self, one: _Assembly) -> list[Row]:
+        with malformed(SweepError, "a line is no layer of a sweep", self.journal.path):
+            rows = one.rows()
+        refuse_other_rows(rows, self.journal.path)
+        return rows
 
 
 def _layers_of(groups: Sequence[Group]) -> Iterator[tuple[str, ...]]:

@@ -14,9 +14,11 @@ import numpy as np
 import balancer
 from balancer import Schedule, open_ticket, save_masks
 from balancer.array_types import BoolArray
+from balancer.errors import malformed, naming
 from balancer.files.atomic import replacing
 from hwmodel.sweeps.masks import MaskedLayer
 from hwmodel.sweeps.points import SweepPoint
+from hwmodel.sweeps.settings import SweepError
 from hwmodel.sweeps.tickets import TicketSource
 
 
@@ -116,8 +118,10 @@ class MaskStore:
         return self._place(point)
 
     def _read_part(self, point: SweepPoint, place: int) -> PackedMask:
-        [layer] = open_ticket(self.part(point, place)).layers
-        mask, schedules = layer.read_mask(), layer.read_schedules()
+        path = self.part(point, place)
+        with naming(path), malformed(SweepError, "holds no layer alone; remove it"):
+            [layer] = open_ticket(path).layers
+            mask, schedules = layer.read_mask(), layer.read_schedules()
         natural = Schedule.natural(mask.shape)
         own = next((one for one in schedules if not one.is_natural), natural)
         return PackedMask(layer.name, mask.shape, np.packbits(mask).tobytes(), own)

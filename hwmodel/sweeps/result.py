@@ -7,10 +7,11 @@ import io
 import itertools
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from balancer.errors import shortened
@@ -26,6 +27,7 @@ LAST = ("error", "key")
 # What a finished run has, None where it is not known; the latter not always.
 NUMBERS = ("cycles", "energy", "kept_share", "utilization")
 PERHAPS = ("accuracy", "cycles_drawn")
+TEXTS = ("empty", "energy_unit", "note", "basis", "memory_bound", "not_run", "status")
 
 
 class SweepRows(ABC):
@@ -182,6 +184,11 @@ class SweepResult(SweepRows):
         ``failed`` or ``missing``, and ``error`` says why.
         """
         rows = []
+        asked = {point.key for point in self.plan.points}
+        refuse_other_rows(
+            [row for key, row in self.journal.items() if key in asked],
+            self.folder / "rows.jsonl",
+        )
         for point in self.plan.points:
             known = dict(self.journal.get(point.key, {"state": "missing"}))
             rows.append(point.columns() | known | {"key": point.key})
@@ -210,12 +217,7 @@ class SweepOnDisk(SweepRows):
         """A row for each run that ended, in the order of their ends."""
         path = self.folder / "rows.jsonl"
         rows = list(RowJournal(path).read().values())
-        if wrong := [row["key"] for row in rows if not _is_row(row)]:
-            raise SweepError(
-                f"{shortened(str(wrong[0]), 40)!r} is no row of a sweep; run the sweep "
-                "again in another folder (--out), or delete its lines",
-                about=path,
-            )
+        refuse_other_rows(rows, path)
         return with_fronts(rows)
 
     @property
@@ -231,14 +233,34 @@ class SweepOnDisk(SweepRows):
         )
 
 
+def refuse_other_rows(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
+    """Refuse rows that lack what is asked of them.
+
+    Raises
+    ------
+    SweepError
+        The first of them.
+    """
+    if wrong := [row["key"] for row in rows if not _is_row(row)]:
+        raise SweepError(
+            f"{shortened(str(wrong[0]), 40)!r} is no row of a sweep; run the sweep "
+            "again in another folder (--out), or delete its lines",
+            about=path,
+        )
+
+
 def _is_row(row: Mapping[str, Any]) -> bool:
     """Whether a row has what is asked of it, whoever wrote it."""
+    if any(type(one) is int and abs(one) >= 2**63 for one in row.values()):
+        return False  # no table holds it
     if row.get("state") != "done":
         return row.get("state") == "failed" and isinstance(row.get("error"), str)
     numbers = [row.get(name, "missing") for name in NUMBERS]
     numbers += [row.get(name) for name in PERHAPS]
-    return {"empty", "energy_unit"} <= set(row) and all(
-        one is None or type(one) in (int, float) for one in numbers
+    return (
+        {"empty", "energy_unit"} <= set(row)
+        and all(one is None or type(one) in (int, float) for one in numbers)
+        and all(isinstance(row.get(name), (str, NoneType)) for name in TEXTS)
     )
 
 

@@ -11,7 +11,12 @@ from balancer.valid_json import to_json
 from hwmodel.report import rows_to_csv
 from snn.lottery.comparison_error import ComparisonError
 from snn.lottery.config import LotteryConfig
-from snn.lottery.results import RoundOutcome, least_utilization, smallest_layer
+from snn.lottery.results import (
+    RoundOutcome,
+    least_utilization,
+    smallest_layer,
+    texts_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +158,9 @@ class MethodComparison:
     @classmethod
     def from_dict(cls, known: Mapping[str, Any]) -> Self:
         """Read what `to_dict` returned."""
-        return cls(
+        found = cls(
             config=LotteryConfig.of(known["config"]),
-            methods=tuple(known["methods"]),
+            methods=tuple(texts_of("methods", known["methods"])),
             seeds=tuple(known["seeds"]),
             runs=tuple(
                 Run(run["method"], run["seed"], _outcomes(run["rounds"]))
@@ -163,6 +168,21 @@ class MethodComparison:
             ),
             failures=tuple(Failure(**failure) for failure in known["failures"]),
         )
+        found._refuse_strangers()
+        return found
+
+    def _refuse_strangers(self) -> None:
+        """Refuse runs of other methods and seeds, and rounds that are not asked for."""
+        if not self.methods or any(type(seed) is not int for seed in self.seeds):
+            raise ValueError("it needs a method, and seeds that are whole numbers")
+        named = [(one.method, one.seed) for one in self.runs]
+        named += [(one.method, one.seed) for one in self.failures]
+        for method, seed in named:
+            if method not in self.methods or seed not in self.seeds:
+                raise ValueError(f"{method}, seed {seed} does not take part")
+        if any(len(run.outcomes) != len(self.rounds) for run in self.runs):
+            raise ValueError(f"its runs need {len(self.rounds)} rounds")
+        texts_of("errors", [failure.error for failure in self.failures])
 
     def to_json(self) -> str:
         """Write `to_dict` as JSON."""

@@ -67,13 +67,15 @@ class LotteryConfig(TrainingConfig):
         description="conv3, vgg5, vgg9, vgg11, vgg16, resnet19, or layers as "
         "32c3-64c3-mp2-fc10",
     )
-    timesteps: int = Field(4, ge=1, description="time steps of the network")
+    timesteps: int = Field(4, ge=1, le=2**20, description="time steps of the network")
     method: str = Field(
         "optimal-order",
         description="how to prune: lth, lth-sorted, u-ticket, u-ticket-code, "
         "topk-per-pe, optimal, optimal-order or latency",
     )
-    rounds: int = Field(14, ge=0, description="rounds of pruning and training again")
+    rounds: int = Field(
+        14, ge=0, le=10_000, description="rounds of pruning and training again"
+    )
     prune_rate: float = Field(
         0.25, gt=0, lt=1, description="fraction of the weights left that a round prunes"
     )
@@ -138,7 +140,7 @@ class LotteryConfig(TrainingConfig):
     record_images: int = Field(
         0, ge=0, description="test images whose spikes are recorded at the end"
     )
-    seed: int = Field(0, ge=0, description="seed of everything random")
+    seed: int = Field(0, ge=0, lt=2**63, description="seed of everything random")
 
     @model_validator(mode="before")
     @classmethod

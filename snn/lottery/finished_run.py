@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
-from balancer.errors import BalancerError, malformed
+from balancer.errors import BalancerError, malformed, naming
 from balancer.text_files import read_text_file
 from snn.lottery.config import LotteryConfig
-from snn.lottery.results import RoundOutcome
+from snn.lottery.results import RoundOutcome, reported_notes, reported_outcomes
 
 
 class FinishedRounds(Protocol):
@@ -56,10 +56,6 @@ class RunOnDisk:
                 f"{folder}: this run is not finished; go on with lottery --resume"
             )
         known = read_text_file("JSON", path, BalancerError)
-        with malformed(BalancerError, "is no report of a run", about=path):
-            return cls(
-                LotteryConfig.of(known["config"]),
-                folder,
-                tuple(RoundOutcome.of(one) for one in known["rounds"]),
-                tuple(known.get("notes", ())),
-            )
+        with naming(path), malformed(BalancerError, "is no report of a run"):
+            config = LotteryConfig.of(known["config"])
+            return cls(config, folder, reported_outcomes(known), reported_notes(known))

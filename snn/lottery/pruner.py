@@ -26,7 +26,13 @@ from snn.lottery.methods import (
     validated_method,
 )
 from snn.lottery.neighbours import neighbours
-from snn.lottery.pruning import Pruned, Pruning, check_room, natural_schedules
+from snn.lottery.pruning import (
+    Pruned,
+    Pruning,
+    check_pruned,
+    check_room,
+    natural_schedules,
+)
 from snn.lottery.round_tickets import RoundTicket
 from snn.networks.layers import layer_notes, prunable_layers
 
@@ -161,6 +167,16 @@ class Pruner:
         )
         early = sparsities[number] < self.config.balance_from
         return (get_method("lth") if early else self._method)(pruning)
+
+    def check(self, pruned: Pruned) -> None:
+        """Refuse masks and schedules that are not of the network's layers.
+
+        Raises
+        ------
+        BalancerError
+            As `check_pruned` does.
+        """
+        check_pruned(pruned, self._last_pruning())
 
     def _last_pruning(self) -> Pruning:
         """Ask for the last sparsity at once, of weights that are all alike."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
+from balancer.errors import shortened
+
 
 @dataclass(frozen=True, slots=True)
 class LayerOutcome:
@@ -133,7 +135,52 @@ class RoundOutcome:
         names = {one.name for one in fields(cls)}
         values = {name: value for name, value in known.items() if name in names}
         values["layers"] = tuple(LayerOutcome(**layer) for layer in known["layers"])
-        return cls(**values)
+        found = cls(**values)
+        _refuse_other_kinds(found)
+        for layer in found.layers:
+            _refuse_other_kinds(layer)
+        return found
+
+
+def _refuse_other_kinds(outcome: RoundOutcome | LayerOutcome) -> None:
+    """Refuse values of another kind than the fields have, whoever wrote them."""
+    for field in fields(outcome):
+        value, kind = getattr(outcome, field.name), str(field.type)
+        if field.name == "layers" or (value is None and kind.endswith("None")):
+            continue
+        accepted = {"i": (int,), "f": (int, float), "s": (str,)}[kind[0]]
+        if type(value) not in accepted:
+            raise TypeError(f"`{field.name}` is {shortened(repr(value), 40)}")
+        if str not in accepted:
+            float(value)  # or it is too large for any
+
+
+def reported_outcomes(report: Mapping[str, Any]) -> tuple[RoundOutcome, ...]:
+    """Read the rounds of a ``report.json``; raises one of `MALFORMED` on others."""
+    found = tuple(RoundOutcome.of(known) for known in report["rounds"])
+    if not found:
+        raise ValueError("it has no round")
+    return found
+
+
+def reported_notes(report: Mapping[str, Any]) -> tuple[str, ...]:
+    """Read the notes of a ``report.json``; raises as `reported_outcomes` does."""
+    return tuple(texts_of("notes", report.get("notes", ())))
+
+
+def texts_of(name: str, given: Any) -> list[str]:
+    """Take a list of texts, and nothing else.
+
+    Raises
+    ------
+    TypeError
+        Something else.
+    """
+    if not isinstance(given, (list, tuple)) or not all(
+        isinstance(one, str) for one in given
+    ):
+        raise TypeError(f"`{name}` is no list of texts")
+    return list(given)
 
 
 def smallest_layer(layers: Sequence[LayerOutcome]) -> int:

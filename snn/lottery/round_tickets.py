@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from balancer import Schedule, __version__
-from balancer.errors import TicketError, malformed
+from balancer.errors import MALFORMED, TicketError, malformed
 from balancer.files.array_files import open_arrays, save_arrays
 from balancer.files.atomic import replacing
 from balancer.files.layer_roles import ORDER_ROLES
@@ -190,9 +190,13 @@ def load_state(network: nn.Module, state: Mapping[str, npt.NDArray[Any]]) -> Non
     TicketError
         Names or shapes that are not those of the network.
     """
-    tensors = {name: torch.from_numpy(array.copy()) for name, array in state.items()}
+    put_state(network, {k: torch.from_numpy(v.copy()) for k, v in state.items()})
+
+
+def put_state(network: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
+    """Put tensors into a network; raises as `load_state` does."""
     try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
+        network.load_state_dict(state)
+    except (RuntimeError, *MALFORMED) as error:
         said = " ".join(str(error).split())
         raise TicketError(f"weights of another network: {said}") from error

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from balancer.errors import naming
 from snn.lottery.pruning import Pruned
 from snn.lottery.store import Checkpoint, RunFolder
 from snn.training.journal import Journal
@@ -72,7 +73,8 @@ class RoundTraining:
         """
         start = first
         if checkpoint is not None:
-            self.trainer.restore(checkpoint.trainer)
+            with naming(self.folder.path / "checkpoint.pt"):
+                self.trainer.restore(checkpoint.trainer)
             start = checkpoint.trainer["epoch"]
         written = time.monotonic()
         if self.journal is not None:

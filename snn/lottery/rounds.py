@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from balancer.errors import naming
 from hwmodel import save_spikes
 from snn.array_types import Masks, Scores
 from snn.data.image_data import ImageData
@@ -20,7 +21,7 @@ from snn.lottery.methods import Method
 from snn.lottery.pruner import Pruner, round_seed
 from snn.lottery.pruning import Pruned
 from snn.lottery.results import RoundOutcome
-from snn.lottery.round_tickets import RoundTicket, load_state, state_of
+from snn.lottery.round_tickets import RoundTicket, load_state, put_state, state_of
 from snn.lottery.round_training import RoundTraining
 from snn.lottery.saliency import (
     Rates,
@@ -153,6 +154,8 @@ class Rounds:
                 self.watcher.round(outcome)
             if done:  # of the weights, only the last round's are needed
                 last = self.folder.load_round(done - 1)
+                with naming(self.folder.ticket_path(done - 1)):
+                    self.pruner.check(last.pruned)
         return self.processes.broadcast((last, outcomes))
 
     def _round(
@@ -246,7 +249,8 @@ class Rounds:
         rewind_epoch = self.config.rewind_epoch
         if checkpoint is None:
             if number > 0:
-                self.network.load_state_dict(self._rewound())
+                with naming(self.folder.path / "rewind.pt"):
+                    put_state(self.network, self._rewound())
             elif rewind_epoch == 0:
                 self._keep_for_rewinding()
 
@@ -276,6 +280,9 @@ class Rounds:
             checkpoint = self.folder.load_checkpoint()
             if checkpoint is not None and checkpoint.round != number:
                 checkpoint = None
+            if checkpoint is not None:
+                with naming(self.folder.path / "checkpoint.pt"):
+                    self.pruner.check(checkpoint.pruned)
         return self.processes.broadcast(checkpoint)
 
     def _keep_for_rewinding(self) -> None:

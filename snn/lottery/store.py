@@ -21,7 +21,7 @@ import numpy.typing as npt
 import torch
 
 from balancer import Schedule
-from balancer.errors import MALFORMED, BalancerError, TicketError, malformed
+from balancer.errors import MALFORMED, BalancerError, TicketError
 from balancer.files.atomic import replacing
 from balancer.files.write_errors import writing
 from balancer.text_files import read_text_file
@@ -30,14 +30,14 @@ from snn.lottery.checksums import damage_of_archive
 from snn.lottery.config import LotteryConfig
 from snn.lottery.identity import StandIns
 from snn.lottery.pruning import Pruned
-from snn.lottery.results import RoundOutcome
+from snn.lottery.results import RoundOutcome, reported_notes, reported_outcomes
 from snn.lottery.round_tickets import (
     RoundTicket,
     load_outcome,
     load_ticket,
     save_ticket,
 )
-from snn.torch_files import save_torch
+from snn.torch_files import load_torch, save_torch
 
 try:
     import fcntl
@@ -294,11 +294,18 @@ class RunFolder:
         if values is None:
             return None
         path = self.path / "checkpoint.pt"
-        with malformed(StoreError, "is damaged; begin again with --restart", path):
+        try:
             return self._checkpoint(values)
+        except (RuntimeError, *MALFORMED) as error:
+            said = " ".join(str(error).split())
+            raise StoreError(
+                f"{path} is damaged ({said}); begin again with --restart"
+            ) from error
 
     @staticmethod
     def _checkpoint(values: Mapping[str, Any]) -> Checkpoint:
+        if type(values["round"]) is not int:
+            raise TypeError("`round` is no number")
         masks, carried, orders = (
             {name: tensor.numpy() for name, tensor in values[part].items()}
             for part in ("masks", "carried", "orders")
@@ -334,9 +341,7 @@ class RunFolder:
         damage = damage_of_archive(path)  # torch looks at no checksum
         if damage is None:
             try:
-                loaded: dict[str, Any] = torch.load(
-                    path, map_location="cpu", weights_only=True
-                )
+                loaded: dict[str, Any] = load_torch(path)
             except Exception as error:  # as many ways as there are in pickles
                 damage = str(error) or type(error).__name__
             else:
@@ -368,13 +373,11 @@ class RunFolder:
         StoreError
             A damaged report.
         """
-        return self._reported(
-            lambda report: [RoundOutcome.of(known) for known in report["rounds"]]
-        )
+        return self._reported(lambda report: list(reported_outcomes(report)))
 
     def notes(self) -> tuple[str, ...]:
         """Read the notes on a finished run; raises as `finished` does."""
-        return self._reported(lambda report: tuple(report.get("notes", ()))) or ()
+        return self._reported(reported_notes) or ()
 
     def _reported(self, read: Callable[[Any], T]) -> T | None:
         path = self.path / "report.json"

@@ -11,7 +11,7 @@ from typing import Any, Self
 import torch
 from torch import nn
 
-from balancer.errors import TicketError, naming
+from balancer.errors import MALFORMED, TicketError, malformed, naming
 from balancer.files.array_files import open_arrays
 from snn.lottery.round_tickets import load_state, load_ticket
 from snn.networks.models import build_network
@@ -51,8 +51,11 @@ class Standardization:
         """
         try:
             known = about["preprocessing"]
-            return cls(torch.tensor(known["mean"]), torch.tensor(known["std"]))
-        except (KeyError, TypeError, ValueError) as error:
+            mean, std = (torch.tensor(known[name]).float() for name in ("mean", "std"))
+            if mean.ndim != 1 or mean.shape != std.shape:
+                raise ValueError("a number of each channel is needed")
+            return cls(mean, std)
+        except (RuntimeError, *MALFORMED) as error:
             raise TicketError(
                 "its metadata have no `preprocessing` with `mean` and `std`; take "
                 "those of the training images (`ImageData.mean` and `.std`)"
@@ -110,12 +113,13 @@ def load_network(
         about = open_arrays(path).metadata()
         if network is None:
             refuse_unknown_network(about)
-            network = build_network(
-                about["architecture"],
-                tuple(about["input_shape"]),
-                len(stored.state["classifier.weight"]),
-                about["timesteps"],
-            )
+            with malformed(TicketError, "it does not say what its network is"):
+                network = build_network(
+                    about["architecture"],
+                    tuple(about["input_shape"]),
+                    len(stored.state["classifier.weight"]),
+                    about["timesteps"],
+                )
         load_state(network, stored.state)
     return network
 
@@ -128,8 +132,9 @@ def refuse_unknown_network(about: Mapping[str, Any]) -> None:
     TicketError
         Its architecture is not that of its configuration.
     """
-    if about["architecture"] != about["config"].get("network"):
+    known = about.get("architecture")
+    if known is None or known != about["config"].get("network"):
         raise TicketError(
-            f"its network, {about['architecture']}, was given to the run, and its code "
+            f"its network, {known}, was given to the run, and its code "
             "is in no file; give it as `network`"
         )

@@ -30,6 +30,8 @@ ARCHITECTURES = (*CHAINS, RESNET19)
 # about a tenth of all steps before training.
 _FIRST_RATE = 0.1
 
+MOST_WEIGHTS = 2**31  # of a network in words; 8 GiB of float32
+
 
 class ModelError(BalancerError):
     """A network that cannot be built, or an input that it cannot take."""
@@ -155,7 +157,8 @@ def build_network(
     Raises
     ------
     ModelError
-        An unknown name or text, or images too small for it.
+        An unknown name or text, images too small for it, or more weights than the
+        memory has room for, or than `MOST_WEIGHTS`.
 
     Examples
     --------
@@ -173,9 +176,10 @@ def build_network(
     else:
         try:
             features, width = _features(_steps(architecture, classes), shape)
-        except ArchitectureError as error:
+        except (ArchitectureError, RuntimeError) as error:  # torch has no MemoryError
+            said = str(error).partition("\n")[0]
             raise ModelError(
-                f"architecture {architecture!r} with images of {shape}: {error}"
+                f"architecture {architecture!r} with images of {shape}: {said}"
             ) from None
     classifier = layer.Linear(width, classes, bias=False)
     network = SpikingNetwork(features, classifier, architecture, timesteps)
@@ -210,8 +214,12 @@ def _steps(architecture: str, classes: int) -> list[Step]:
 
 def _features(steps: list[Step], shape: tuple[int, ...]) -> tuple[list[nn.Module], int]:
     modules: list[nn.Module] = []
+    weights = 0
     for step in steps:
         made = output_shape(step, shape)
+        weights += _weights(step, shape)
+        if weights > MOST_WEIGHTS:
+            raise ArchitectureError(f"it has more than {MOST_WEIGHTS:,} weights")
         if isinstance(step, FullyConnected) and len(shape) == 3:
             modules.append(layer.Flatten())
         modules += _modules(step, shape)
@@ -219,6 +227,14 @@ def _features(steps: list[Step], shape: tuple[int, ...]) -> tuple[list[nn.Module
     if len(shape) == 3:
         modules.append(layer.Flatten())
     return modules, math.prod(shape)
+
+
+def _weights(step: Step, shape: tuple[int, ...]) -> int:
+    if isinstance(step, Pooling):
+        return 0
+    if isinstance(step, FullyConnected):
+        return math.prod(shape) * step.outputs
+    return shape[0] * step.channels * step.kernel**2
 
 
 def _modules(step: Step, shape: tuple[int, ...]) -> list[nn.Module]:

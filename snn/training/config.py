@@ -17,7 +17,10 @@ class TrainingConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: int = Field(
-        12, ge=1, description="epochs of a whole training, which the schedule spans"
+        12,
+        ge=1,
+        le=10**6,
+        description="epochs of a whole training, which the schedule spans",
     )
     batch_size: int = Field(
         64, ge=1, description="images of an optimizer step, over all processes"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 
@@ -26,6 +27,31 @@ def build_optimizer(
     kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
     betas = (config.momentum, 0.999)
     return kind(parameters, lr=rate, betas=betas, weight_decay=decay)
+
+
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, state: Mapping[str, Any]
+) -> None:
+    """Give a fresh optimizer the state of one that was made alike.
+
+    Raises
+    ------
+    ValueError
+        One of other settings or other parameters; what torch raises on what is none.
+    """
+    fresh = optimizer.state_dict()["param_groups"]
+    for mine, theirs in zip(fresh, state["param_groups"], strict=True):
+        for name in mine.keys() - {"lr", "initial_lr"}:
+            if mine[name] != theirs[name]:
+                raise ValueError(f"{name} is {theirs[name]}, and not {mine[name]}")
+    optimizer.load_state_dict(dict(state))
+    for parameter, known in optimizer.state.items():
+        for name, value in known.items():
+            if value is not None and (
+                value.layout != torch.strided
+                or value.shape not in (parameter.shape, torch.Size())
+            ):
+                raise ValueError(f"{name} is not of the shape of its weights")
 
 
 def learning_rate(config: TrainingConfig, done: float) -> float:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from balancer.errors import MALFORMED
 from snn.array_types import Masks
 from snn.data.batch_split import BatchSplit
 from snn.data.image_data import ImageData, Split
@@ -24,7 +25,7 @@ from snn.training.epoch_random import epoch_random
 from snn.training.evaluation import Evaluation, Evaluator, TrainingError, score
 from snn.training.global_norm import global_norm
 from snn.training.masking import keep_masks
-from snn.training.schedule import build_optimizer, learning_rate
+from snn.training.schedule import build_optimizer, learning_rate, restore_optimizer
 
 __all__ = ["EpochReport", "Evaluation", "Trainer", "TrainingError"]
 
@@ -237,14 +238,28 @@ class Trainer:
         }
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
-        """Go back to a checkpoint; `fit` then goes on from its ``epoch``."""
-        self.network.load_state_dict(checkpoint["network"])
-        self._optimizer = build_optimizer(self.config, self.network.parameters())
-        self._optimizer.load_state_dict(checkpoint["optimizer"])
-        self._epoch = checkpoint["epoch"]
-        best = checkpoint["best"]
-        self._best = None if best is None else (best[0], best[1])
-        self._restored = True
+        """Go back to a checkpoint; `fit` then goes on from its ``epoch``.
+
+        Raises
+        ------
+        TrainingError
+            A checkpoint of another network, optimizer or schedule.
+        """
+        optimizer = build_optimizer(self.config, self.network.parameters())
+        try:
+            self.network.load_state_dict(checkpoint["network"])
+            restore_optimizer(optimizer, checkpoint["optimizer"])
+            epoch, best = checkpoint["epoch"], checkpoint["best"]
+            if type(epoch) is not int or not 0 <= epoch <= self.config.epochs:
+                raise ValueError(f"epoch {epoch} of {self.config.epochs}")
+            self._best = None if best is None else (float(best[0]), int(best[1]))
+        except (RuntimeError, *MALFORMED) as error:
+            said = " ".join(str(error).split())
+            raise TrainingError(
+                f"a checkpoint of another training ({said}); begin again from the last "
+                "round (remove it), or from the first (--restart)"
+            ) from error
+        self._optimizer, self._epoch, self._restored = optimizer, epoch, True
 
     def _begin(self, start: int) -> None:
         if not self._restored:

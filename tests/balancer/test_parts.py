@@ -1,5 +1,6 @@
 """What is not whole has a place of its own, which goes with its process."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,8 +8,9 @@ import time
 
 import pytest
 
+from balancer.errors import TicketError
 from balancer.files.atomic import replacing
-from balancer.files.folders import describe, replacing_folder
+from balancer.files.folders import DESCRIPTION, describe, replacing_folder
 from balancer.files.parts import FORMER, part_folder, sweep_parts
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="locks of POSIX")
@@ -109,3 +111,15 @@ def test_times_of_files_play_no_part(tmp_path):
         os.utime(part, (time.time() + age,) * 2)
         sweep_parts(tmp_path)
         assert not part.exists()
+
+
+@pytest.mark.parametrize("files", [5, [[1]], None])
+def test_a_folder_whose_description_names_no_files_is_not_replaced(tmp_path, files):
+    """What is no earlier export stays, whatever its description says."""
+    folder = tmp_path / "export"
+    exported(folder, "first")
+    known = json.loads((folder / DESCRIPTION).read_text())
+    (folder / DESCRIPTION).write_text(json.dumps(known | {"files": files}))
+    with pytest.raises(TicketError, match="is no earlier export alone"):
+        exported(folder, "second")
+    assert (folder / "text").read_text() == "first"

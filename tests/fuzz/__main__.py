@@ -20,21 +20,39 @@ from random import Random
 from typing import Any
 
 from . import __doc__ as about
+from .targets import TARGETS
 from .worker import ROOT, seed_of
 
-CHUNK = 2000  # inputs of one process
+CHUNK = 4000  # inputs of one process, which takes seconds to load what it reads with
 STUCK = 120  # seconds without another input, after which a process is killed
-# How many of a hundred inputs a reader gets: slow ones get fewer.
-SHARES = {
-    **{"safetensors": 12, "npz": 10, "shards": 6, "torch": 4, "onnx": 2, "balance": 4},
-    **{"scores": 4, "spikes": 5, "images": 4, "masks": 3, "streams": 4, "log": 8},
-    **{"accelerator": 2, "geometry": 3, "map": 2, "config": 3, "sweep": 3, "rows": 9},
-    **{"comparison": 6, "run": 4, "command": 2},
-}
-
+Chunk = tuple[str, int, int]  # a reader, its first input, how many
+Found = list[tuple[str, Any]]  # what came of a process, and of those behind it
 
 _stopping = threading.Event()
 _running: set[subprocess.Popen[str]] = set()  # to be ended with this process
+
+
+@dataclass(frozen=True)
+class ChunkJournal:
+    """Chunks that are done, a line each: the same command goes on behind them."""
+
+    path: Path | None
+
+    def read(self) -> dict[Chunk, Found]:
+        """Return what came of each; a line that was cut off counts as none."""
+        if self.path is None or not self.path.exists():
+            return {}
+        whole = self.path.read_text()
+        whole = whole[: whole.rfind("\n") + 1]
+        self.path.write_text(whole)
+        lines = map(json.loads, whole.splitlines())
+        return {tuple(line["chunk"]): line["found"] for line in lines}
+
+    def add(self, chunk: Chunk, found: Found) -> None:
+        """Write a line."""
+        if self.path is not None:
+            with self.path.open("a") as file:
+                file.write(json.dumps({"chunk": chunk, "found": found}) + "\n")
 
 
 @dataclass
@@ -63,7 +81,7 @@ class Tally:
                 self.peak_kib = max(self.peak_kib, line["peak_kib"])
                 self.seconds += line["seconds"]
 
-    def take(self, results: list[tuple[str, Any]]) -> None:
+    def take(self, results: Found) -> None:
         """Add what came of a process and of those that went on behind it."""
         for kind, what in results:
             self.add(what) if kind == "lines" else self.killed(*what)
@@ -75,9 +93,9 @@ class Tally:
         self.examples.setdefault(how, (number, f"{how}: the process was ended"))
 
 
-def run_chunk(target: str, first: int, count: int) -> list[tuple[str, Any]]:
+def run_chunk(target: str, first: int, count: int) -> Found:
     """Read some inputs in a process of their own; go on behind one that ends it."""
-    found: list[tuple[str, Any]] = []
+    found: Found = []
     while count > 0 and not _stopping.is_set():
         folder = Path(tempfile.mkdtemp(prefix="fuzz-", dir=_memory_folder()))
         try:
@@ -144,19 +162,17 @@ def _memory_folder() -> str | None:
 
 def store(target: str, number: int, folder: Path) -> Path:
     """Write an input that a reader failed on, to look at."""
-    from .readers import TARGETS
-
     place = folder / f"{target}-{number}"
     place.mkdir(parents=True, exist_ok=True)
     return TARGETS[target].write(Random(seed_of(target, number)), place)
 
 
-def chunks(inputs: int, seed: int, targets: list[str]) -> list[tuple[str, int, int]]:
-    """Share inputs out among the readers."""
-    whole = sum(SHARES[target] for target in targets)
+def chunks(inputs: int, seed: int, targets: list[str]) -> list[Chunk]:
+    """Share inputs out among all readers, and return those of some."""
+    whole = sum(target.share for target in TARGETS.values())
     found = []
     for target in targets:
-        left, first = max(1, inputs * SHARES[target] // whole), seed
+        left, first = -(-inputs * TARGETS[target].share // whole), seed
         while left > 0:
             found.append((target, first, min(CHUNK, left)))
             first, left = first + CHUNK, left - CHUNK
@@ -166,39 +182,55 @@ def chunks(inputs: int, seed: int, targets: list[str]) -> list[tuple[str, int, i
 def main() -> int:
     """Read as many inputs as asked; exit with 1 if a reader failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=about)
-    parser.add_argument("--inputs", type=int, default=10_000)
+    parser.add_argument("--inputs", type=int, default=10_000, help="of all readers")
     parser.add_argument("--seed", type=int, default=0, help="number of the first input")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--readers", nargs="+", choices=SHARES, default=[*SHARES])
+    parser.add_argument(
+        "--readers",
+        nargs="+",
+        choices=TARGETS,
+        default=[*TARGETS],
+        metavar="READER",
+        help=f"read the inputs of these alone: {', '.join(TARGETS)}",
+    )
     parser.add_argument(
         "--keep", type=Path, default=Path("fuzz-failures"), help="where failures go"
     )
+    parser.add_argument(
+        "--journal", type=Path, help="what is done; the same command goes on with it"
+    )
     asked = parser.parse_args()
     tallies = {target: Tally() for target in asked.readers}
-    begun = time.perf_counter()
+    journal = ChunkJournal(asked.journal)
+    known, todo = journal.read(), chunks(asked.inputs, asked.seed, asked.readers)
+    for chunk in todo:
+        tallies[chunk[0]].take(known.get(chunk, []))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with concurrent.futures.ThreadPoolExecutor(asked.jobs) as pool:
         running = {
-            pool.submit(run_chunk, *chunk): chunk[0]
-            for chunk in chunks(asked.inputs, asked.seed, asked.readers)
+            pool.submit(run_chunk, *chunk): chunk
+            for chunk in todo
+            if chunk not in known
         }
         try:
             for one in concurrent.futures.as_completed(running):
-                tallies[running[one]].take(one.result())
+                chunk, found = running[one], one.result()
+                journal.add(chunk, found)
+                tallies[chunk[0]].take(found)
+                del running[one]
         except KeyboardInterrupt:
             print("stopped; what follows is of the inputs read so far")
             _stopping.set()
             pool.shutdown(wait=False, cancel_futures=True)
             for process in [*_running]:
                 process.terminate()
-            tallies = {target: Tally() for target in asked.readers}
-            for one, target in running.items():
+            for one, (target, _, _) in running.items():
                 if not one.cancelled():
                     tallies[target].take(one.result())
-    return _print(tallies, asked.keep, time.perf_counter() - begun)
+    return _print(tallies, asked.keep)
 
 
-def _print(tallies: dict[str, Tally], keep: Path, seconds: float) -> int:
+def _print(tallies: dict[str, Tally], keep: Path) -> int:
     header = (
         "reader",
         "inputs",
@@ -217,7 +249,11 @@ def _print(tallies: dict[str, Tally], keep: Path, seconds: float) -> int:
         cells += [f"{counts['failed']:,}", f"{tally.slowest:.2f} s"]
         cells += [f"{tally.peak_kib / 1024:,.0f} MiB"]
         print(f"{target:<12}" + "".join(f"{cell:>13}" for cell in cells))
-    print(f"{total.total():,} inputs in {seconds:,.0f} s, {total['failed']:,} failures")
+    seconds = sum(tally.seconds for tally in tallies.values())
+    print(
+        f"{total.total():,} inputs in {seconds:,.0f} s of processor time, "
+        f"{total['failed']:,} failures"
+    )
     for target, tally in tallies.items():
         for place, times in tally.told.most_common():
             number, wrong = tally.examples[place]

@@ -27,7 +27,20 @@ SAFE_KINDS = {
     **{"C64": 8, "F4": 1, "F6_E2M3": 1, "X": 1, "": 1},
 }
 NUMPY_KINDS = (
-    *("<f4", "<f8", "<f2", "|b1", "<i8", "|u1", ">f4", "<i4", "<u8", "<c8", "<f16"),
+    *(
+        "<f4",
+        "<f8",
+        "<f2",
+        "|b1",
+        "<i8",
+        "|u1",
+        "|i1",
+        ">f4",
+        "<i4",
+        "<u8",
+        "<c8",
+        "<f16",
+    ),
     *("|V4", "|V1", "|S5", "<U3", "|O", "<M8[s]", "<m8", "V0", "xx", "<f3", "|S0"),
 )
 SHAPES: tuple[Any, ...] = (
@@ -53,6 +66,8 @@ def arrays(rng: Random) -> dict[str, tuple[list[int], bytes]]:
     )
     for name, shape in zip(layer_names(rng), [*shapes, [4, 4]], strict=False):
         numbers = np.random.default_rng(rng.getrandbits(32)).standard_normal(shape)
+        if g.chance(rng, 0.05):
+            numbers[:] = rng.choice([0, 1, 1e38, 1e-45, math.nan])
         found[f"{name}.weight"] = (shape, numbers.astype("<f4").tobytes())
         for role in rng.sample(ROLES[1:], rng.choice([0, 0, 1, 2])):
             of_role = shape
@@ -84,13 +99,17 @@ def metadata_text(rng: Random, found: dict[str, Any]) -> str:
     return json.dumps(made)
 
 
-def safetensors(rng: Random) -> bytes:
+def safetensors(
+    rng: Random, given: dict[str, tuple[Any, bytes]] | None = None
+) -> bytes:
     """Write a .safetensors file that is wrong in its header, its data, or nowhere."""
-    found, header, data = arrays(rng), {}, b""
+    found: dict[str, Any] = arrays(rng) if given is None else given
+    header: Any = {}
+    data = b""
     wrong = g.chance(rng, 0.25)
     for key, (shape, numbers) in found.items():
         kind: str = "F32"
-        if g.chance(rng, 0.3):
+        if g.chance(rng, 0.3 if given is None else 0.1):
             kind = rng.choice([*SAFE_KINDS])
             if g.chance(rng, 0.8):
                 count = math.prod(shape) * SAFE_KINDS[kind]
@@ -157,7 +176,7 @@ def npz(rng: Random, given: dict[str, tuple[Any, bytes]] | None = None) -> bytes
                 claimed = rng.choice(SHAPES)
             if wrong and g.chance(rng, 0.1):
                 numbers = numbers[: rng.randint(0, len(numbers))]
-            name = key.replace("\x00", "") + (".npy" if g.chance(rng, 0.97) else "")
+            name = key.replace("\x00", "") + (".npy" if g.chance(rng, 0.97) else "x")
             archive.writestr(
                 name.encode("utf-8", "replace").decode()[:60_000],
                 npy(rng, claimed, kind, numbers),
@@ -198,18 +217,13 @@ def spikes(rng: Random) -> bytes:
         shape = {"a": [1, 2, 4, 2, 2], "b": [4, 2, 32]}.get(name, [2, 3])
         if g.chance(rng, 0.1):
             shape = g.mutated(rng, shape)
-        try:
-            count = math.prod(shape)
-        except (TypeError, OverflowError):
-            count = 9
+        sizes: list[Any] = shape if isinstance(shape, list) else [shape]
+        whole = all(type(size) is int for size in sizes)  # a text times 10^9 is long
+        count = math.prod(sizes) if whole else 9
         bits = rng.randbytes(-(-_small(count) // 8))
         if g.chance(rng, 0.5):
             found[f"{name}.bits"] = ([len(bits)], bits)
-            sizes = (
-                [s if type(s) is int and abs(s) < 2**63 else 7 for s in shape]
-                if (isinstance(shape, list))
-                else [3]
-            )
+            sizes = [s if type(s) is int and abs(s) < 2**63 else 7 for s in sizes]
             stored = np.array(sizes, np.int64)
             if g.chance(rng, 0.9):
                 found[f"{name}.shape"] = ([len(sizes)], stored.tobytes())
@@ -242,16 +256,41 @@ def _npz_of_kinds(rng: Random, found: dict[str, tuple[Any, bytes]]) -> bytes:
     return g.maybe_damaged(rng, packed.getvalue(), 0.1)
 
 
+def write_scores(rng: Random, folder: Path) -> Path:
+    """Write scores of the layers of `seeds.good`, in either format; most are good."""
+    found: dict[str, tuple[Any, bytes]] = {}
+    for name, shape in (("a", [8, 4, 3, 3]), ("b", [10, 32])):
+        numbers = np.random.default_rng(rng.getrandbits(32)).random(shape)
+        if g.chance(rng, 0.2):
+            worst = rng.choice([math.nan, math.inf, -1, 1e300, 1e-320, -0.0])
+            numbers.flat[rng.randrange(numbers.size)] = worst
+        if g.chance(rng, 0.1):
+            numbers[...] = rng.choice([0, 1, 1e38, 1e-45])
+        if g.chance(rng, 0.1):
+            shape = rng.choice([shape[::-1], [numbers.size], [1, *shape], [8, 8]])
+        key = rng.choice([f"{name}.score", name, f"{name}.weight", g.text(rng)])
+        if g.chance(rng, 0.8):
+            key = rng.choice([f"{name}.score", name])
+        with np.errstate(over="ignore"):
+            found[key] = (shape, numbers.astype("<f4").tobytes())
+    if g.chance(rng, 0.2):
+        found[g.text(rng)] = ([4], bytes(16))
+    suffix, made = rng.choice([(".npz", npz), (".safetensors", safetensors)])
+    path = folder / f"scores{suffix}"
+    path.write_bytes(made(rng, found))
+    return path
+
+
 def images(rng: Random) -> bytes:
     """Write an .npz of images and labels."""
     found: dict[str, tuple[Any, bytes]] = {}
     for key in ("x_train", "y_train", "x_test", "y_test"):
         if g.chance(rng, 0.95):
             shape: Any = [6, 4, 4] if key.startswith("x") else [6]
-            if g.chance(rng, 0.2):
+            if g.chance(rng, 0.05):
                 shape = rng.choice(SHAPES)
             labels = [0, 1, 2, 0, 1, 2]
-            if g.chance(rng, 0.2):
+            if g.chance(rng, 0.1):
                 labels[0] = rng.choice([-1, 7, 10**6, 10**12, 2**63 - 1, -(2**63)])
             data = np.array(labels).tobytes() if key[0] == "y" else bytes(384)
             found[key] = (shape, data)

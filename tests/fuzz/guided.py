@@ -18,7 +18,7 @@ from .worker import emptied, time_limit
 
 OURS = ["balancer", "hwmodel", "snn"]
 with atheris.instrument_imports(include=OURS):
-    from .readers import TARGETS
+    from .targets import TARGETS
 
 SECONDS = 20
 

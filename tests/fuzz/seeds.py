@@ -8,6 +8,7 @@ import struct
 import tempfile
 import warnings
 import zipfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -45,15 +46,23 @@ OUTCOME = {
     "energy": 2.0,
     "energy_unit": "pJ",
     "epochs": 1,
-    "layers": [_LAYER],
+    "layers": [_LAYER | {"effective": 30, "calls": 1}, _LAYER | {"name": "b"}],
+    "effective": 60,
 }
+OUTCOMES = [
+    OUTCOME | {"round": number, "accuracy": accuracy, "sparsity": 0.3 * number}
+    for number, accuracy in enumerate((0.9, 0.8, 0.7))
+]
 CONFIG = {"rounds": 2, "prune_rate": 0.5, "epochs": 2, "network": "8c3-fc10", "seed": 1}
-REPORT = {"config": CONFIG, "rounds": [OUTCOME], "tickets": ["x"], "notes": ["n"]}
+REPORT = {"config": CONFIG, "rounds": OUTCOMES, "tickets": ["x"], "notes": ["n"]}
 COMPARISON = {
     "config": CONFIG,
     "methods": ["lth", "optimal"],
     "seeds": [0, 1],
-    "runs": [{"method": "lth", "seed": 0, "rounds": [OUTCOME]}],
+    "runs": [
+        {"method": method, "seed": seed, "rounds": OUTCOMES}
+        for method, seed in (("lth", 0), ("lth", 1), ("optimal", 0))
+    ],
     "failures": [{"method": "optimal", "seed": 1, "error": "e"}],
 }
 LOG = [
@@ -65,6 +74,44 @@ ROWS = [
     {"key": "a", "state": "done", "cycles": 3, "settings": {"pes": 4}},
     {"key": "b", "state": "failed", "error": "e"},
 ]
+_DESIGN = {
+    "ticket": None,
+    "map": "output_channel",
+    "pes": 4,
+    "sparsity": 0.9,
+    "accelerator": "u-ticket",
+    "state": "done",
+    "nonzeros": 1024,
+    "kept_fraction": 0.99,
+    "kept_share": 0.4,
+    "utilization": 1.0,
+    "status": "optimal",
+    "cycles": 1204,
+    "cycles_drawn": None,
+    "energy": 1733.9,
+    "basis": "expectation",
+    "memory_bound": "",
+    "empty": "",
+    "not_run": "",
+    "energy_unit": "E_d",
+    "note": None,
+    "seconds": 0.1,
+    "tries": 1,
+    "key": "a",
+}
+DESIGNS = [
+    _DESIGN,
+    _DESIGN | {"pes": 8, "cycles": 700, "kept_share": 0.3, "key": "b"},
+    _DESIGN | {"pes": 16, "accelerator": "loas", "energy_unit": "pJ", "key": "c"},
+    {"ticket": None, "pes": 2, "state": "failed", "error": "e", "key": "d"},
+]
+DESCRIPTION = {
+    "exported_by": "balanced-sparsity 0.1.0",
+    "format": "mem",
+    "layers": [{"name": "a"}],
+    "files": ["a.mem", "export.json"],
+}
+BALANCED = {"layers": [_LAYER], "network": {"kept": 1.0}, "settings": {"pes": 4}}
 CONFIGS = [
     CONFIG,
     {"method": "optimal-order", "map": "output_channel", "pes": 8, "sparsities": [0.5]},
@@ -161,6 +208,9 @@ def command(rng: Random) -> bytes:
         if good is not None:
             bad = str(g.number(rng)) if g.chance(rng, 0.7) else g.text(rng)
             options.append(bad if g.chance(rng, 0.7) else rng.choice(good))
+    if "eie" in options and "--timesteps" in options:
+        # Queues are followed activation by activation: many steps are work, no hang.
+        options[options.index("--timesteps") + 1] = "4"
     return json.dumps([name, *options]).encode()
 
 
@@ -214,6 +264,31 @@ def masks() -> bytes:
 
 
 @cache
+def mask_file() -> bytes:
+    """Return a mask file of `balance` in the other format."""
+    from balancer import open_ticket, save_masks
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "m.safetensors"
+        masks = {one.name: one.read_mask() for one in open_ticket(_good(path)).layers}
+        known = {"map": "output_channel", "pes": 4, "version": "0.1.0"}
+        save_masks(path, masks, known)
+        return path.read_bytes()
+
+
+@cache
+def one_mask() -> bytes:
+    """Return the mask of one layer, with its schedule."""
+    from balancer import Schedule, save_masks
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "m.npz"
+        order = {"a": Schedule(0, np.arange(8)[::-1])}
+        save_masks(path, {"a": np.eye(8, dtype=bool)}, {"pes": 4}, order)
+        return path.read_bytes()
+
+
+@cache
 def streams() -> bytes:
     """Return exported streams."""
     from balancer import export_streams
@@ -254,7 +329,7 @@ def good() -> bytes:
 
 
 def _good(folder: Path) -> Path:
-    path = folder / "good.npz"
+    path = (folder if folder.is_dir() else folder.parent) / "good.npz"
     path.write_bytes(good())
     return path
 
@@ -285,6 +360,16 @@ def _changed_metadata(rng: Random, data: bytes) -> bytes:
     except (ValueError, UnicodeError):
         return data
     return packed.getvalue()
+
+
+def with_metadata(good: bytes, change: Callable[[dict[str, Any]], Any]) -> bytes:
+    """Change what a .safetensors file says of its network."""
+    length = int.from_bytes(good[:8], "little")
+    header = json.loads(good[8 : 8 + length])
+    known = json.loads(header["__metadata__"]["ticket"])
+    header["__metadata__"]["ticket"] = json.dumps(change(known))
+    text = json.dumps(header).encode("utf-8", "replace")
+    return struct.pack("<Q", len(text)) + text + good[8 + length :]
 
 
 def mutated_safetensors(rng: Random, good: bytes) -> bytes:

@@ -106,6 +106,51 @@ def torch_file(rng: Random) -> bytes:
     return g.maybe_damaged(rng, whole, 0.2)
 
 
+def changed_file(rng: Random, good: bytes) -> bytes:
+    """Change what a checkpoint holds, its checksums being right, or damage it."""
+    import torch
+
+    if g.chance(rng, 0.25):
+        return g.damaged(rng, good) if g.chance(rng, 0.5) else _repacked(rng, good)
+    known = torch.load(io.BytesIO(good), weights_only=True)
+    for _ in range(rng.choice([1, 1, 2])):
+        known = _changed(rng, known)
+    packed = io.BytesIO()
+    try:
+        torch.save(known, packed)
+    except Exception:  # what torch cannot write is no input
+        return g.damaged(rng, good)
+    return packed.getvalue()
+
+
+def _changed(rng: Random, known: Any) -> Any:
+    """Replace, drop or add one part, at any depth."""
+    import torch
+
+    if isinstance(known, dict) and known and g.chance(rng, 0.95):
+        key = rng.choice([*known])
+        action = rng.randint(0, 9)
+        if action == 0:
+            return {k: v for k, v in known.items() if k != key}
+        if action == 1:
+            return {**known, g.text(rng): tensor(rng)}
+        return {**known, key: _changed(rng, known[key])}
+    if isinstance(known, torch.Tensor) and known.numel() and g.chance(rng, 0.5):
+        floating = known.is_floating_point()
+        number = rng.choice([0, 1, *([-1, 1e38, float("nan")] if floating else [])])
+        return rng.choice(
+            [
+                lambda: known.flatten()[:-1],
+                lambda: known[None],
+                lambda: torch.zeros_like(known),
+                lambda: torch.full_like(known, number),
+                lambda: known.double(),
+                lambda: known.to(torch.int64),
+            ]
+        )()
+    return rng.choice([tensor, g.number, g.value, state])(rng)
+
+
 def _repacked(rng: Random, whole: bytes) -> bytes:
     """Damage one member of the archive, its checksum being right."""
     packed = io.BytesIO()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
+import importlib.metadata
 import json
 import mmap
 import os
@@ -146,9 +148,13 @@ def main() -> int:
     """Read the inputs of one reader: TARGET FIRST COUNT FOLDER."""
     target, folder = sys.argv[1], Path(sys.argv[4])
     first, count = int(sys.argv[2]), int(sys.argv[3])
-    from .readers import TARGETS
+    # A file of torch is read by an entry point; those of a process do not change.
+    importlib.metadata.entry_points = functools.cache(importlib.metadata.entry_points)
+    from .targets import TARGETS
 
     check = TARGETS[target].check
+    for name in TARGETS[target].needs:
+        importlib.import_module(name)
     inputs = folder / "inputs"
     inputs.mkdir()
     os.chdir(inputs)
@@ -163,7 +169,7 @@ def main() -> int:
     progress = mmap.mmap(os.open(folder / "progress", os.O_RDWR), 8)
     told: Counter[str] = Counter()
     counts: Counter[str] = Counter()
-    slowest, begun = 0.0, time.perf_counter()
+    slowest = 0.0
     stopped: list[int] = []  # by the process that began this one
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
     for number in range(first, first + count):
@@ -181,7 +187,7 @@ def main() -> int:
                 print(json.dumps({"number": number, "wrong": wrong}), flush=True)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     report = {"counts": counts, "told": told, "slowest": slowest, "peak_kib": grown}
-    print(json.dumps(report | {"seconds": time.perf_counter() - begun}), flush=True)
+    print(json.dumps(report | {"seconds": time.process_time()}), flush=True)
     return 0
 
 

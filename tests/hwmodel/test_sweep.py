@@ -18,6 +18,7 @@ from balancer import (
     balance_ticket,
     open_ticket,
     register_solver,
+    save_masks,
     shipped_ticket,
 )
 from hwmodel import (
@@ -31,6 +32,8 @@ from hwmodel import (
     sweep,
 )
 from hwmodel.sweeps.journal import RowJournal
+from hwmodel.sweeps.mask_store import MaskStore
+from hwmodel.sweeps.result import SweepOnDisk
 
 SMALL = {"pes": [8, 16], "sparsity": 0.9, "accelerator": ["u-ticket", "loas"]}
 
@@ -437,6 +440,58 @@ def test_layers_that_are_done_are_not_balanced_again(tmp_path):
     assert again.to_csv() == first.to_csv()
     assert journal.path.read_bytes().startswith(b"".join(kept))
     assert len(journal.path.read_bytes().splitlines()) == len(kept) + 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"state": "over"},
+        {"cycles": "few"},
+        {"kept_share": [1]},
+        {"energy": 10**400},
+        {"tries": 2**63},
+        {"note": ["n"]},
+        {"energy_unit": {}},
+        {"state": "failed", "error": None},
+    ],
+)
+def test_rows_that_something_else_wrote_are_refused(tmp_path, change):
+    """A row with a key of the plan counts only if it has what is asked of it."""
+    plan = SweepPlan.of({"sparsity": 0.9, "layers": ["classifier"]})
+    [row] = sweep(plan, out=tmp_path, workers=0).rows
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(row | change) + "\n")
+    with pytest.raises(SweepError, match=r"rows\.jsonl: .* is no row of a sweep"):
+        SweepOnDisk(tmp_path).axes  # noqa: B018
+    if "state" not in change:  # what is not done would be tried again
+        with pytest.raises(SweepError, match=r"rows\.jsonl: .* is no row of a sweep"):
+            sweep(plan, out=tmp_path, workers=0)
+
+
+def test_layers_that_something_else_wrote_are_named(tmp_path):
+    """What a layer's row or mask lacks is one line with the file's name."""
+    fields = {"sparsity": 0.9, "layers": ["classifier"], "masks": True}
+    plan = SweepPlan.of({**fields, "by_layer": True})
+    sweep(plan, out=tmp_path, workers=0)
+    rows, layers = tmp_path / "rows.jsonl", tmp_path / "layers.jsonl"
+    known = json.loads(layers.read_text())
+    changes = ({"measure": {}}, {"seconds": "long"}, {"note": ["n"]}, {"tries": 2**63})
+    for change in changes:
+        rows.unlink()
+        layers.write_text(json.dumps(known | change) + "\n")
+        with pytest.raises(SweepError, match=r"layers\.jsonl: "):
+            sweep(plan, out=tmp_path, workers=0)
+    rows.unlink()
+    layers.write_text(json.dumps(known) + "\n")
+    [point] = plan.points
+    store = MaskStore(tmp_path / "masks")
+    store.path(point).unlink()
+    part = store.part(point, 0)
+    part.parent.mkdir()
+    two = {name: np.eye(4, dtype=bool) for name in "ab"}
+    save_masks(part, two, {})
+    with pytest.raises(SweepError, match=r"00000\.npz: holds no layer alone"):
+        sweep(plan, out=tmp_path, workers=0)
 
 
 def test_memory_and_empty_layers_are_flagged(tmp_path):

@@ -347,6 +347,43 @@ def test_damaged_files_are_named(stopped, tmp_path, name, content):
     assert "\n" not in str(error.value)
 
 
+CHECKPOINTS = {
+    "epoch": lambda known: known["trainer"].update(epoch=91),
+    "network": lambda known: known["trainer"].update(network=torch.ones(2)),
+    "weights": lambda known: known["trainer"]["network"].popitem(),
+    "optimizer": lambda known: known["trainer"]["optimizer"]["param_groups"][0].update(
+        momentum="much"
+    ),
+    "state": lambda known: known["trainer"]["optimizer"]["state"][0].update(
+        momentum_buffer=torch.ones(7)
+    ),
+    "best": lambda known: known["trainer"].update(best=[[]]),
+    "layers": lambda known: [known[part].popitem() for part in _OF_LAYERS],
+}
+_OF_LAYERS = ("masks", "carried", "orders", "axes")
+
+
+@pytest.mark.parametrize("change", CHECKPOINTS)
+def test_a_checkpoint_of_another_training_is_named(stopped, tmp_path, change):
+    """Whoever wrote it, what does not fit the run ends in one line with its name."""
+    path = stopped.path / "checkpoint.pt"
+    known = torch.load(path, weights_only=True)
+    CHECKPOINTS[change](known)
+    torch.save(known, path)
+    with pytest.raises(BalancerError, match=r"checkpoint\.pt: ") as error:
+        run_lottery(config(), root=tmp_path, resume=True)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("state", [torch.ones(2), {}, {"x": 1}])
+def test_weights_to_rewind_to_of_another_network_are_named(stopped, tmp_path, state):
+    """What is no state of the network is one line with the file's name."""
+    torch.save(state, stopped.path / "rewind.pt")
+    (stopped.path / "checkpoint.pt").unlink()
+    with pytest.raises(BalancerError, match=r"rewind\.pt: weights of another network"):
+        run_lottery(config(), root=tmp_path, resume=True)
+
+
 def flipped(path):
     """Change one bit in the middle of a file."""
     content = bytearray(path.read_bytes())

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from balancer import (  # noqa: E402
     save_masks,
 )
 from snn.lottery.config import LotteryConfig  # noqa: E402
+from snn.lottery.finished_run import RunOnDisk  # noqa: E402
 from snn.lottery.pruning import Pruned  # noqa: E402
 from snn.lottery.results import (  # noqa: E402
     LayerOutcome,
@@ -188,6 +189,65 @@ def test_a_changed_bit_is_no_other_ticket(tmp_path_factory, bit):
         assert read.state["a.weight"].tobytes() == written.state["a.weight"].tobytes()
         assert (read.pruned.masks["a"] == written.pruned.masks["a"]).all()
         assert read.pruned.schedules == written.pruned.schedules
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"round": torch.ones(2)},
+        {"axes": {"a": 1.5}},
+        {"masks": {"a": torch.eye(2).to_sparse()}},
+        {"orders": {}},
+        {"carried": 3},
+    ],
+)
+def test_a_checkpoint_that_holds_something_else_is_damaged(folder, change):
+    """What the archive's checksums cannot tell is one line with the file's name."""
+    folder.save_checkpoint(Checkpoint(1, ticket().pruned, {}))
+    path = folder.path / "checkpoint.pt"
+    torch.save(torch.load(path, weights_only=True) | change, path)
+    with pytest.raises(StoreError, match=r"checkpoint\.pt is damaged .*--restart"):
+        folder.load_checkpoint()
+
+
+REPORT = {"config": {}, "rounds": [OUTCOME.to_dict()], "notes": ["n"]}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"rounds": []}, {"notes": "none"}, {"notes": [1]}),
+        *(
+            {"rounds": [OUTCOME.to_dict() | one]}
+            for one in (
+                *({"accuracy": "high"}, {"round": 0.5}, {"nonzeros": None}),
+                *({"energy_unit": 3}, {"cycles": 10**400}, {"loss": [1.5]}),
+                {"layers": [asdict(LAYER) | {"name": None}]},
+            )
+        ),
+    ],
+)
+def test_a_report_of_other_kinds_is_damaged(folder, change):
+    """Numbers that are texts, and rounds that are none, are never shown."""
+    path = folder.path / "report.json"
+    path.write_text(json.dumps(REPORT))
+    read = RunOnDisk.read(folder.path)
+    assert read.outcomes == tuple(folder.finished())
+    assert read.notes == folder.notes() == ("n",)
+    path.write_text(json.dumps(REPORT | change))
+    with pytest.raises(BalancerError, match=r"report\.json: is no report of a run"):
+        RunOnDisk.read(folder.path)
+    reads = folder.notes if "notes" in change else folder.finished
+    with pytest.raises(StoreError, match=r"report\.json is damaged"):
+        reads()
+
+
+def test_a_report_of_another_configuration_is_named(folder):
+    """A field that no configuration has is told with the report that has it."""
+    said = json.dumps(REPORT | {"config": {"speed": 1}})
+    (folder.path / "report.json").write_text(said)
+    with pytest.raises(BalancerError, match=r"report\.json: no field is named 'speed'"):
+        RunOnDisk.read(folder.path)
 
 
 def test_nothing_is_half_written(folder):

@@ -140,6 +140,33 @@ def test_other_files_are_named(tmp_path, text):
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"methods": []},
+        {"methods": [["lth"], "optimal"]},
+        {"seeds": ["0"]},
+        {"failures": [{"method": "lth", "seed": 0, "error": 3}]},
+        {"failures": [{"method": "unknown", "seed": 0, "error": "e"}]},
+        {"runs": [{"method": "lth", "seed": 0, "rounds": []}]},
+        {"runs": [{"method": "lth", "seed": 99, "rounds": []}]},
+    ],
+)
+def test_runs_that_do_not_take_part_are_no_comparison(whole, tmp_path, change):
+    """Other methods and seeds, and rounds that are missing, are one line."""
+    file = tmp_path / "comparison.json"
+    file.write_text(json.dumps(whole.to_dict()))
+    assert read_comparison(file) == whole
+    file.write_text(json.dumps(whole.to_dict() | change))
+    with pytest.raises(ComparisonError, match=r"comparison\.json: is no comparison"):
+        read_comparison(file)
+
+
+def test_a_comparison_of_failures_alone_has_an_empty_table(whole):
+    """Nothing that ended well is no row, and no error."""
+    assert replace(whole, runs=()).to_csv() == ""
+
+
 # --- The command -----------------------------------------------------------------
 
 

@@ -252,6 +252,8 @@ def test_a_text_gives_a_network_that_runs_or_says_why_not(steps, timesteps, size
         ("fc9-4c3-fc10", (1, 8, 8), r"4c3 needs an image.*in front of all linear"),
         ("vgg16", (1, 28, 28), r"mp2 needs an image of 2 x 2 .*it is 1 x 1"),
         ("conv3", (64,), r"needed: \(channels, height, width\)"),
+        ("1048576c3-1048576c3-fc10", (1, 8, 8), r"more than 2,147,483,648 weights"),
+        ("8c3-fc1048576-fc1048576-fc10", (1, 8, 8), r"more than 2,147,483,648 weights"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_built_is_refused(architecture, shape, said):

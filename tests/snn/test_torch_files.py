@@ -140,6 +140,16 @@ def test_tensors_without_numbers_are_named(tmp_path):
         saved(tmp_path, torch.nested.nested_tensor(parts))
 
 
+def test_sparse_tensors_that_point_outside_are_refused(tmp_path):
+    """Indices beyond the shape are one line: written densely, they break memory."""
+    path = tmp_path / "w.pt"
+    with torch.sparse.check_sparse_tensor_invariants(enable=False):
+        beyond = torch.sparse_coo_tensor([[10**9], [0]], [1.0], (4, 4))
+    torch.save({"a.weight": beyond}, path)
+    with pytest.raises(TicketError, match=r"w\.pt: no readable torch file .*indices"):
+        open_ticket(path)
+
+
 @pytest.mark.skipif(
     not hasattr(torch, "float4_e2m1fn_x2"), reason="a newer torch has this format"
 )
