@@ -20,7 +20,7 @@ from balancer.array_types import AnyArray
 from balancer.metrics import fraction, top_k_sum
 from balancer.program.rounding import total_score
 from hwmodel.bench.bench_case import BenchCase, sort_rows
-from hwmodel.bench.methods import BenchMethod, Call, BenchMask
+from hwmodel.bench.methods import BenchMask, BenchMethod, Call
 
 SLOW = 0.25  # seconds; a longer call is timed once
 ENOUGH = 0.1  # seconds of one method: short calls are repeated for as long

@@ -380,11 +380,11 @@ def test_ctrl_c_shows_what_was_measured(capsys, monkeypatch, tmp_path):
     status, out, err = bench(capsys, *TINY, "--save-reference", path)
     assert status == 130
     assert "lth" in out
-    assert "cancelled: 1 rows were measured" in err
+    assert "cancelled: 1 calls were measured" in err
     assert len(read_reference(path)) == 1
 
 
-def test_ctrl_c_in_a_search_ends_the_benchmark(monkeypatch):
+def test_ctrl_c_in_a_search_ends_the_benchmark(monkeypatch, capsys):
     """A search that Ctrl-C ends by itself is not the end of it alone."""
     from balancer.solvers.cp_sat import CpSatSolver
 
@@ -395,6 +395,10 @@ def test_ctrl_c_in_a_search_ends_the_benchmark(monkeypatch):
     result = run_bench(BenchSettings([1000], ["banked"], methods=["cp-sat"]))
     assert result.cancelled
     assert list(result.rows) == []
+    options = ("--sizes", "1e3", "--maps", "banked", "--methods", "cp-sat")
+    status, out, err = bench(capsys, *options)
+    assert (status, out) == (130, "")
+    assert err.endswith("cancelled: nothing was measured\n")
 
 
 def test_the_figure_repeats_exactly(tmp_path, everything):
