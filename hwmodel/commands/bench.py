@@ -224,8 +224,8 @@ class Bench(Command[BenchOutcome]):
         else:
             if result.rows:
                 show(bench_table(result))
-            for note in bench_notes(result):
-                remark(note)
+                for note in bench_notes(result):
+                    remark(note)
             if args.reference is not None:
                 for line in comparison_notes(
                     regressions, compared, args.reference, args.tolerance
@@ -234,8 +234,9 @@ class Bench(Command[BenchOutcome]):
             for file in files:
                 say(f"written: {file}")
         if result.cancelled:
+            said = f"{len(result.rows)} calls were measured, and are shown above"
             raise CancelledError(
-                f"cancelled: {len(result.rows)} rows were measured, and are shown above"
+                f"cancelled: {said if result.rows else 'nothing was measured'}"
             )
         if args.reference is not None and not compared:
             raise WorkFailedError(

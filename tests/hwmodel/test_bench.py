@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from hwmodel.bench.methods import METHODS, chosen_methods, missing_methods
 from hwmodel.bench.reference import compare, read_reference, save_reference
 from hwmodel.bench.settings import MAPS, SIZES
 
+ROOT = Path(cli.__file__).parent
 SMALL = BenchSettings([1000], methods=["topk-per-pe", "cp-sat"], repeats=1)
 
 
@@ -380,11 +382,11 @@ def test_ctrl_c_shows_what_was_measured(capsys, monkeypatch, tmp_path):
     status, out, err = bench(capsys, *TINY, "--save-reference", path)
     assert status == 130
     assert "lth" in out
-    assert "cancelled: 1 rows were measured" in err
+    assert "cancelled: 1 calls were measured" in err
     assert len(read_reference(path)) == 1
 
 
-def test_ctrl_c_in_a_search_ends_the_benchmark(monkeypatch):
+def test_ctrl_c_in_a_search_ends_the_benchmark(monkeypatch, capsys):
     """A search that Ctrl-C ends by itself is not the end of it alone."""
     from balancer.solvers.cp_sat import CpSatSolver
 
@@ -395,6 +397,10 @@ def test_ctrl_c_in_a_search_ends_the_benchmark(monkeypatch):
     result = run_bench(BenchSettings([1000], ["banked"], methods=["cp-sat"]))
     assert result.cancelled
     assert list(result.rows) == []
+    options = ("--sizes", "1e3", "--maps", "banked", "--methods", "cp-sat")
+    status, out, err = bench(capsys, *options)
+    assert (status, out) == (130, "")
+    assert err.endswith("cancelled: nothing was measured\n")
 
 
 def test_the_figure_repeats_exactly(tmp_path, everything):
@@ -418,3 +424,11 @@ def test_progress_ends_at_the_whole():
     shares = [one.done / one.total for one in seen]
     assert shares == sorted(shares)
     assert (shares[0], shares[-1]) == (0.0, 1.0)
+
+
+def test_the_stored_reference_is_one_that_can_be_compared_with():
+    """It holds methods and maps that there are, of the default sparsity and PEs."""
+    known = read_reference(ROOT / "benchmarks" / "reference.json")
+    assert {method for *_, method in known} <= METHODS.keys()
+    assert {text for _, text, *_ in known} == {None, *MAPS}
+    assert {pes for _, _, pes, *_ in known} <= {None, *BenchSettings().pes}
