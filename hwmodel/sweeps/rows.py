@@ -37,7 +37,7 @@ def done_row(
     """
     found = sum_up(layers)
     if found["not_run"]:
-        refused = next(one.refused for one in layers if one.refused)
+        refused = next(one.refused for one in layers if one.refused is not None)
         note = "; ".join(filter(None, (note, refused)))
     there = point.array.has_hardware
     cycles = found["cycles"]

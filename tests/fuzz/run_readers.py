@@ -101,9 +101,14 @@ def read_finished(path: Path) -> None:
 def resume_run(path: Path) -> None:
     """Go on with a run of which a file was damaged."""
     from snn import run_lottery
+    from snn.training.trainer import TrainingError
 
     config, data = tiny_run()
-    run_lottery(config, root=path.parent.parent, resume=True, data=data)
+    try:
+        run_lottery(config, root=path.parent.parent, resume=True, data=data)
+    except TrainingError as error:  # of weights that are no numbers: training says it
+        with about(path):
+            raise error
 
 
 def read_recorded(path: Path) -> None:

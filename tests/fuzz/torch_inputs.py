@@ -113,12 +113,12 @@ def changed_file(rng: Random, good: bytes) -> bytes:
     if g.chance(rng, 0.25):
         return g.damaged(rng, good) if g.chance(rng, 0.5) else _repacked(rng, good)
     known = torch.load(io.BytesIO(good), weights_only=True)
-    for _ in range(rng.choice([1, 1, 2])):
-        known = _changed(rng, known)
     packed = io.BytesIO()
     try:
+        for _ in range(rng.choice([1, 1, 2])):
+            known = _changed(rng, known)
         torch.save(known, packed)
-    except Exception:  # what torch cannot write is no input
+    except Exception:  # what torch cannot change or write is no input
         return g.damaged(rng, good)
     return packed.getvalue()
 

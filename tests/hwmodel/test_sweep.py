@@ -475,6 +475,10 @@ def test_layers_that_something_else_wrote_are_named(tmp_path):
     sweep(plan, out=tmp_path, workers=0)
     rows, layers = tmp_path / "rows.jsonl", tmp_path / "layers.jsonl"
     known = json.loads(layers.read_text())
+    refused = {"measure": known["measure"] | {"refused": ""}}  # which is no reason
+    layers.write_text(json.dumps(known | refused) + "\n")
+    rows.unlink()
+    assert len(sweep(plan, out=tmp_path, workers=0).done) == 1
     changes = ({"measure": {}}, {"seconds": "long"}, {"note": ["n"]}, {"tries": 2**63})
     for change in changes:
         rows.unlink()
