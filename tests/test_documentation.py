@@ -43,7 +43,7 @@ from snn.lottery.variants import variant_configs
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("balancer", "hwmodel", "snn", "rtl")
 # What the extra `snn` brings; everything else is always there.
-EXTRA = {"torch", "spikingjelly", "sklearn", "scipy", "matplotlib", "torchvision"}
+EXTRA = {"torch", "spikingjelly", "sklearn", "matplotlib", "torchvision"}
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 HAS_SANAFE = importlib.util.find_spec("sanafe") is not None  # has no wheels elsewhere
 NETWORKS = ({"retrain"}, {"--evaluate"}, {"export", "torch"}, {"export", "nir"})

@@ -166,7 +166,6 @@ def test_a_file_without_its_network_is_refused(options, capfd):
     ("package", "options", "said"),
     [
         ("nir", "nir", "[export]"),
-        ("scipy.sparse", "scipy", "[export]"),
         ("sanafe", "sanafe --run", "[validate]"),
     ],
 )

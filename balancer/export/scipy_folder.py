@@ -7,7 +7,6 @@ import os
 from balancer.errors import naming
 from balancer.export.export_source import ExportSource, TicketLike
 from balancer.export.mem_folder import folder_name
-from balancer.export.optional_packages import optional_package
 from balancer.export.sparse_matrices import SparseLayer, sparse_layer
 from balancer.files.folders import describe, replacing_folder
 
@@ -40,7 +39,7 @@ def export_scipy(
     Raises
     ------
     ExportError
-        SciPy is not installed, or a layer without weights.
+        A layer without weights.
     TicketError
         A file that cannot be read or written.
 
@@ -51,7 +50,8 @@ def export_scipy(
     >>> layers["features.3"].whole.shape, layers["features.3"].pes[0].nnz
     ((64, 288), 6)
     """
-    sparse = optional_package("scipy.sparse", "export")
+    from scipy import sparse  # takes a while to load
+
     source = ticket
     if not isinstance(source, ExportSource):
         source = ExportSource.of(source, masks, pe_map=pe_map, pes=pes)

@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from balancer.array_types import BoolArray
 from balancer.errors import BalancerError
-from balancer.export.optional_packages import optional_package
 from balancer.maps.layer_cells import LayerCells
 from balancer.maps.schedule import Schedule
 
@@ -51,8 +50,6 @@ def sparse_layer(
 
     Raises
     ------
-    ExportError
-        SciPy is not installed.
     BalancerError
         Shapes that do not fit each other.
 
@@ -66,7 +63,8 @@ def sparse_layer(
     array([[0., 0., 0., 0.],
            [0., 2., 0., 0.]])
     """
-    sparse = optional_package("scipy.sparse", "export")
+    from scipy import sparse  # takes a while to load
+
     given = np.asarray(weights)
     if given.shape != pe_map.shape:
         raise BalancerError(

@@ -15,7 +15,6 @@ later ones into larger sets, each time at random.
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from balancer.array_types import IntArray
 from balancer.order.blocks import LEAST_GAIN, Blocks, alike
@@ -86,6 +85,8 @@ class BlockStages:
 
     def _stage(self, numbers: IntArray) -> None:
         """Take a channel out of each of some blocks, and assign them anew."""
+        from scipy.optimize import linear_sum_assignment  # takes a while to load
+
         blocks = self.blocks
         sizes = np.array([len(blocks.members[b]) for b in numbers])
         places = self._rng.integers(0, sizes)

@@ -262,9 +262,7 @@ METHODS: dict[str, BenchMethod] = {
         _solver("binary"),
         traced=False,
     ),
-    "milp": BenchMethod(
-        "the same in SciPy's milp (HiGHS)", _milp, packages=("scipy",), traced=False
-    ),
+    "milp": BenchMethod("the same in SciPy's milp (HiGHS)", _milp, traced=False),
 }
 
 

@@ -171,17 +171,19 @@ def build_network(
     for name, number in (("classes", classes), ("timesteps", timesteps)):
         if number < 1:
             raise ModelError(f"`{name}` is {number}; a whole number from 1 is needed")
-    if architecture == RESNET19:
-        features, width = resnet19_features(shape[0])
-    else:
-        try:
+    try:
+        if architecture == RESNET19:
+            features, width = resnet19_features(shape[0])
+        else:
             features, width = _features(_steps(architecture, classes), shape)
-        except (ArchitectureError, RuntimeError) as error:  # torch has no MemoryError
-            said = str(error).partition("\n")[0]
-            raise ModelError(
-                f"architecture {architecture!r} with images of {shape}: {said}"
-            ) from None
-    classifier = layer.Linear(width, classes, bias=False)
+        _check_weights(width * classes)
+        classifier = layer.Linear(width, classes, bias=False)
+    except (ArchitectureError, RuntimeError) as error:  # torch has no MemoryError
+        said = str(error).partition("\n")[0]
+        raise ModelError(
+            f"architecture {architecture!r} with images of {shape} and {classes} "
+            f"classes: {said}"
+        ) from None
     network = SpikingNetwork(features, classifier, architecture, timesteps)
     _initialize(network)
     return network
@@ -212,14 +214,18 @@ def _steps(architecture: str, classes: int) -> list[Step]:
     return steps
 
 
+def _check_weights(number: int) -> None:
+    if number > MOST_WEIGHTS:
+        raise ArchitectureError(f"it has more than {MOST_WEIGHTS:,} weights")
+
+
 def _features(steps: list[Step], shape: tuple[int, ...]) -> tuple[list[nn.Module], int]:
     modules: list[nn.Module] = []
     weights = 0
     for step in steps:
         made = output_shape(step, shape)
         weights += _weights(step, shape)
-        if weights > MOST_WEIGHTS:
-            raise ArchitectureError(f"it has more than {MOST_WEIGHTS:,} weights")
+        _check_weights(weights)
         if isinstance(step, FullyConnected) and len(shape) == 3:
             modules.append(layer.Flatten())
         modules += _modules(step, shape)

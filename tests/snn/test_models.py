@@ -262,6 +262,12 @@ def test_what_cannot_be_built_is_refused(architecture, shape, said):
         build_network(architecture, shape, 10, 4)
 
 
+def test_more_classes_than_there_is_room_for_are_refused():
+    """The classifier counts, too; nothing is allocated to find out."""
+    with pytest.raises(ModelError, match="2147483648 classes: it has more than"):
+        build_network("conv3", (1, 8, 8), 2**31, 4)
+
+
 def test_inputs_that_do_not_fit_are_refused():
     """Vectors and events of other lengths are named, with what is needed."""
     network = build(timesteps=2)
