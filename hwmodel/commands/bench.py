@@ -79,7 +79,7 @@ class Bench(Command[BenchOutcome]):
         what = parser.add_argument_group("what is measured (lists have commas)")
         what.add_argument(
             "--sizes",
-            type=_list_of(_whole),
+            type=_list_of(_whole, "whole numbers, as 1e4,1e6"),
             default=SIZES,
             metavar="N,…",
             help="weights of the layers, about: 1e4,1e6 (default: "
@@ -95,14 +95,14 @@ class Bench(Command[BenchOutcome]):
         offer(maps, map_texts)
         what.add_argument(
             "--pes",
-            type=_list_of(_whole),
+            type=_list_of(_whole, "whole numbers, as 1e4,1e6"),
             default=default.pes,
             metavar="P,…",
             help="PEs, for maps that do not say how many there are (default: 16)",
         )
         what.add_argument(
             "--sparsity",
-            type=_list_of(float),
+            type=_list_of(float, "numbers, as 0.5,0.9"),
             default=default.sparsity,
             metavar="S,…",
             help="shares of the weights to prune (default: 0.98)",
@@ -261,13 +261,17 @@ def _listed(methods: Mapping[str, str]) -> str:
     return f"{listed} (default: all that can run here)".replace("%", "%%")
 
 
-def _list_of(kind: Callable[[str], object]) -> Callable[[str], tuple[object, ...]]:
+def _list_of(
+    kind: Callable[[str], object], what: str = "names"
+) -> Callable[[str], tuple[object, ...]]:
     """Make a reader of lists with commas."""
 
     def read(text: str) -> tuple[object, ...]:
-        return tuple(kind(part.strip()) for part in text.split(",") if part.strip())
+        try:
+            return tuple(kind(part.strip()) for part in text.split(",") if part.strip())
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is no list of {what}") from None
 
-    read.__name__ = f"list of {getattr(kind, '__name__', 'values').strip('_')}s"
     return read
 
 

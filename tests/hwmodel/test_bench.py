@@ -330,7 +330,7 @@ def test_the_command_fails_where_something_became_slower(capsys, tmp_path, monke
     ("options", "said"),
     [
         (("--sizes", "10"), "sizes: 10 is out of range"),
-        (("--sizes", "1.5"), "--sizes"),
+        (("--sizes", "1.5"), "'1.5' is no list of whole numbers, as 1e4,1e6"),
         (("--sizes", ","), "sizes: none"),
         (("--sizes", "1e3,1e3"), "twice"),
         (("--sizes", ",".join(str(n) for n in range(1000, 1013))), "at most 12"),
