@@ -147,8 +147,11 @@ class ArrayStream:
             file.write(rows.reshape(-1).view(np.uint8).data)
 
     def array(self, name: str) -> npt.NDArray[Any]:
-        """Return an array as the file has it: it takes no memory until it is read."""
+        """Return an array as the file has it: it takes no memory until it is read.
+
+        Whoever changes it changes a copy, never the file.
+        """
         place = self.places[name]
         if not place.size:
             return np.zeros(place.shape, place.dtype)
-        return np.memmap(self.path, place.dtype, "r", place.first, place.shape)
+        return np.memmap(self.path, place.dtype, "c", place.first, place.shape)

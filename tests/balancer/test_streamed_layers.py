@@ -302,6 +302,16 @@ def test_two_processes_do_not_work_in_one_place(tmp_path):
     assert folder.exists()
 
 
+def test_masks_that_are_changed_leave_the_file_as_it_is(tmp_path):
+    """A report's masks are the caller's own, as arrays in memory are."""
+    np.savez(tmp_path / "net.npz", a=np.random.default_rng(0).normal(size=(16, 8)))
+    out = tmp_path / "masks.safetensors"
+    report = balance_ticket(tmp_path / "net.npz", sparsity=0.5, pes=4, out=out)
+    before = out.read_bytes()
+    report.solution.masks["a"][:] = True
+    assert out.read_bytes() == before
+
+
 def test_an_input_is_not_written_over(tmp_path):
     """The place of the masks may not be that of the weights."""
     path = write_network(tmp_path, drawn(1))
