@@ -321,7 +321,8 @@ class LayerWorkload:
 
     def _pair(self, field: PairField, least: int) -> Pair:
         value, line = getattr(self, field), self.mask.ndim == 3
-        pair = (least, value) if line and np.ndim(value) == 0 else self.pairs(field)
+        alone = not isinstance(value, (list, tuple)) and np.ndim(value) == 0
+        pair = (least, value) if line and alone else self.pairs(field)
         if line and pair[0] != least:
             raise self._error(
                 f"`{field}` is {pair}, of an input with one row; needed: one number, "

@@ -451,3 +451,9 @@ def test_inputs_follow_the_order_of_the_input_channels(preset, known):
             changed = operations(*schedules)
             assert changed.sops == pytest.approx(natural.sops)
             assert changed.spikes == pytest.approx(natural.spikes)
+
+
+def test_a_list_of_lists_is_no_stride_along_a_line():
+    """It is named, as it is for images, and not taken apart by NumPy."""
+    with pytest.raises(WorkloadError, match=r"layer 'a': `stride` is"):
+        LayerWorkload("a", np.ones((4, 3, 3), bool), (3, 1, 8), stride=[1, [2]])
