@@ -163,10 +163,9 @@ def _keys(problem: RetentionProblem) -> AnyArray:
     Where the mask prunes what is zero and nothing else, as of most tickets, the scores
     rank all that may be kept before the others: they need no copy with marks.
     """
-    mask = problem.previous_mask
-    if mask is None or problem.must_keep is not None:
-        return problem.keys()
-    return problem.scores if problem.prunes_zeros else problem.keys()
+    if problem.must_keep is None and problem.prunes_zeros:
+        return problem.scores
+    return problem.keys()
 
 
 def settle(
