@@ -11,12 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from balancer.errors import BalancerError
+from balancer.files.locks import take_lock
 from balancer.files.write_errors import writing
-
-try:
-    import fcntl
-except ImportError:  # no such locks on Windows
-    fcntl = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)
@@ -69,11 +65,8 @@ class LineJournal:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             file = self.path.open("ab")
         with file:
-            if fcntl is not None:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError as error:
-                    raise busy from error
+            if take_lock(file) is False:
+                raise busy
             data = self.path.read_bytes()
             os.truncate(self.path, data.rfind(b"\n") + 1)
             yield

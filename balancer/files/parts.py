@@ -10,12 +10,8 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
+from balancer.files.locks import HAS_LOCKS, take_lock
 from balancer.files.write_errors import PREFIX
-
-try:
-    import fcntl
-except ImportError:  # not on Windows, where nothing is swept
-    fcntl = None  # type: ignore[assignment]
 
 FORMER = "former"  # in such a folder: what had the final name until now
 _LOCK = ".lock"
@@ -62,7 +58,7 @@ def sweep_parts(folder: Path) -> None:
     What such a process had moved aside to put something new in its place, and did not,
     goes back there.
     """
-    if fcntl is None:
+    if not HAS_LOCKS:  # so nobody knows what is dead
         return
     with suppress(OSError):  # a folder that cannot be listed or changed is no obstacle
         for made in folder.glob(f"{PREFIX}*"):
@@ -83,21 +79,9 @@ def _locked_folder(folder: Path) -> tuple[Path, int]:
             with suppress(OSError):
                 made.rmdir()
             raise
-        if _is_ours(lock) and (made / _LOCK).exists():
+        if take_lock(lock) is not False and (made / _LOCK).exists():
             return made, lock
         os.close(lock)
-
-
-def _is_ours(lock: int) -> bool:
-    """Take a lock; where there are none, nobody sweeps either."""
-    try:
-        if fcntl is not None:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _sweep(made: Path) -> None:
@@ -110,10 +94,8 @@ def _sweep(made: Path) -> None:
     except NotADirectoryError:  # somebody's file
         return
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # its process lives, or nobody knows
-        return
-    else:
+        if not take_lock(lock):  # its process lives, or nobody knows
+            return
         for kept in (made / FORMER).glob("*"):
             if not (made.parent / kept.name).exists():
                 kept.rename(made.parent / kept.name)

@@ -23,6 +23,7 @@ import torch
 from balancer import Schedule
 from balancer.errors import MALFORMED, BalancerError, TicketError
 from balancer.files.atomic import replacing
+from balancer.files.locks import take_lock
 from balancer.files.write_errors import writing
 from balancer.text_files import read_text_file
 from balancer.valid_json import to_json
@@ -38,11 +39,6 @@ from snn.lottery.round_tickets import (
     save_ticket,
 )
 from snn.torch_files import load_torch, save_torch
-
-try:
-    import fcntl
-except ImportError:  # not on Windows, where nobody is kept from a second run
-    fcntl = None  # type: ignore[assignment]
 
 # What a run makes, beside its lock and what TensorBoard reads; the report goes first:
 # without it, a run of which only a part was removed is an unfinished one.
@@ -170,15 +166,11 @@ class RunFolder:
             return True
 
     def _take(self, lock: TextIO) -> None:
-        if fcntl is None:
-            return
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        if take_lock(lock) is False:
             raise RunInUseError(
                 f"{self.path}: another process works on this run; wait for it, or "
                 "change the seed or the output folder"
-            ) from error
+            )
 
     def former(self, resume: bool, restart: bool) -> list[RoundOutcome] | None:
         """Outcomes of a run that is finished and not wanted again.

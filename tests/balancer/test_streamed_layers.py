@@ -26,6 +26,7 @@ from balancer.errors import TicketError
 from balancer.files.array_files import save_npz
 from balancer.files.array_stream import ArrayStream
 from balancer.files.line_journal import LineJournal
+from balancer.files.locks import HAS_LOCKS
 from balancer.files.safetensors_files import INDEX
 from balancer.network.tasks import Room
 from balancer.report import balance_ticket as module
@@ -289,6 +290,7 @@ def test_a_run_that_fails_before_its_first_layer_leaves_nothing(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.skipif(not HAS_LOCKS, reason="a system without locks")
 def test_two_processes_do_not_work_in_one_place(tmp_path):
     """The second is refused in one line that names the folder."""
     pytest.importorskip("fcntl")
