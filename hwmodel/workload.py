@@ -323,13 +323,13 @@ class LayerWorkload:
         value, line = getattr(self, field), self.mask.ndim == 3
         alone = not isinstance(value, (list, tuple)) and np.ndim(value) == 0
         pair = (least, value) if line and alone else self.pairs(field)
+        if len(pair) != 2:
+            raise self._error(f"`{field}` is {pair}; needed: one or two whole numbers")
         if line and pair[0] != least:
             raise self._error(
                 f"`{field}` is {pair}, of an input with one row; needed: one number, "
                 f"or {least} along the rows"
             )
-        if len(pair) != 2:
-            raise self._error(f"`{field}` is {pair}; needed: one or two whole numbers")
         for size in pair:
             self._whole(field, size, least)
         return pair

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import prod
+from math import gcd, prod
 from typing import TypeAlias
 
 import numpy as np
@@ -155,12 +155,15 @@ def pieces(size: int) -> Iterator[slice]:
 def count_rows(rows: BoolArray) -> AnyArray:
     """Count the True entries along the last axis."""
     # Sums of a narrow type keep the reduction in the processor's vector units, and
-    # counting the bits of eight entries at once leaves an eighth to sum.
+    # counting the bits of up to eight entries at once leaves an eighth to sum.
     width = rows.shape[-1]
     narrow = np.uint16 if width < 2**16 else np.uint64
-    entries = rows.view(np.uint8)
-    if width % 8 == 0 and rows.strides[-1] == 1:
-        entries = np.bitwise_count(rows.view(np.uint64))
+    entries: AnyArray = rows.view(np.uint8)
+    at_once = gcd(width, 8)
+    if at_once > 1 and rows.strides[-1] == 1:
+        entries = np.bitwise_count(rows.view(f"u{at_once}"))
+        if width == at_once:
+            return entries[..., 0]
     counts: AnyArray = np.add.reduce(entries, axis=-1, dtype=narrow)
     return counts
 

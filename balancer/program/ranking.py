@@ -13,6 +13,11 @@ from balancer.maps.cell_arrays import CellMatrix, count_rows
 from balancer.maps.pe_map import PEMap
 
 
+# NumPy takes longer to begin a row of so few entries than to work on them; these are
+# worked on column by column. Rows of N:M patterns are such.
+NARROW = 8
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Tier:
     """Cells of one matrix that are ranked to the same depth.
@@ -54,12 +59,33 @@ class Tier:
     @property
     def cells(self) -> IntArray:
         """Numbers of the cells in the PE map, [rows]."""
-        return self.first + self.rows
+        return self.first + self.rows if self.first else self.rows
 
     @property
     def complete(self) -> bool:
         """Whether all weights of the cells are ranked."""
         return bool(self.best.shape[1] == self.matrix.width)
+
+    def edges(self, loads: IntArray) -> AnyArray:
+        """Return the least of the best `loads` keys of each cell; NaN of none, [rows]."""
+        if _are_equal(loads) and loads[0]:
+            return self.best[:, loads[0] - 1]
+        edges = np.full(len(loads), np.nan, dtype=self.best.dtype)
+        some = np.flatnonzero(loads)
+        edges[some] = self.best[some, loads[some] - 1]
+        return edges
+
+    def finite_sum(self, loads: IntArray) -> float:
+        """Total of the finite ones among the best `loads` keys of each cell."""
+        if _are_equal(loads) and loads[0] <= NARROW:
+            columns = self.best.T[: loads[0]]
+            with np.errstate(invalid="ignore"):  # +inf and -inf
+                total = sum(float(column.sum(dtype=np.float64)) for column in columns)
+            if np.isfinite(total):
+                return total
+        asked = np.arange(self.best.shape[1]) < loads[:, None]
+        asked &= np.isfinite(self.best)
+        return float(self.best[asked].sum(dtype=np.float64))
 
     def sums(self, pe_map: PEMap) -> tuple[IntArray, npt.NDArray[np.float64]]:
         """Sum the j-th best keys over the cells of each group that are here.
@@ -170,10 +196,7 @@ class Ranking:
         """Total of the finite ones among the best ``loads[g]`` keys of each cell."""
         total = 0.0
         for tier in self._tiers:
-            load = loads[self.pe_map.cell_group[tier.cells]]
-            asked = np.arange(tier.best.shape[1]) < load[:, None]
-            asked &= np.isfinite(tier.best)
-            total += float(tier.best[asked].sum(dtype=np.float64))
+            total += tier.finite_sum(loads[self.pe_map.cell_group[tier.cells]])
         return total
 
     def finite(self) -> Ranking:
@@ -200,12 +223,9 @@ class Ranking:
         ndarray of bool
             In the shape of the weights.
         """
-        # The least key to keep; no key reaches NaN.
-        least = np.full(self.pe_map.n_cells, np.nan, dtype=keys.dtype)
+        least = np.empty(self.pe_map.n_cells, dtype=keys.dtype)
         for tier in self._tiers:
-            load = cell_loads[tier.cells]
-            some = np.flatnonzero(load)
-            least[tier.cells[some]] = tier.best[some, load[some] - 1]
+            least[tier.cells] = tier.edges(cell_loads[tier.cells])
         flat, mask = keys.reshape(-1), np.zeros(self.pe_map.weights, dtype=bool)
         for cells, matrix in self.pe_map.numbered_matrices():
             edges, loads = least[cells], cell_loads[cells]
@@ -221,15 +241,31 @@ def top_per_cell(keys: AnyArray, pe_map: PEMap, cell_loads: IntArray) -> BoolArr
     return Ranking(keys, pe_map, deepest).mask(keys, cell_loads)
 
 
+def _are_equal(loads: IntArray) -> bool:
+    return bool(len(loads) and (loads == loads[0]).all())
+
+
 def _best(weights: AnyArray, depth: int) -> AnyArray:
     """Return the `depth` largest entries of each row, in descending order."""
     if depth == 0:
         return weights[:, :0]
+    if weights.shape[1] <= NARROW:
+        return _sorted_by_columns(weights)[:, :depth]
     rest = weights.shape[1] - depth
     if rest > depth:
         weights = np.partition(weights, rest, axis=1)[:, rest:]
         rest = 0
     return np.sort(weights, axis=1)[:, rest:][:, ::-1]
+
+
+def _sorted_by_columns(rows: AnyArray) -> AnyArray:
+    """Sort each row in descending order, by odd-even transposition of the columns."""
+    columns = rows.T.copy()
+    for turn in range(len(columns)):
+        for left in range(turn % 2, len(columns) - 1, 2):
+            pair = columns[left], columns[left + 1]
+            columns[left], columns[left + 1] = np.maximum(*pair), np.minimum(*pair)
+    return columns.T
 
 
 def _sum_runs(rows: AnyArray, first: IntArray) -> npt.NDArray[np.float64]:
@@ -238,7 +274,11 @@ def _sum_runs(rows: AnyArray, first: IntArray) -> npt.NDArray[np.float64]:
         of_run = len(rows) // len(first)
         if (first == np.arange(0, len(rows), of_run)).all():  # three times as fast
             runs = rows.reshape(len(first), of_run, -1)
-            of_runs: npt.NDArray[np.float64] = runs.sum(axis=1, dtype=np.float64)
+            if runs.shape[2] > NARROW:
+                return np.asarray(runs.sum(axis=1, dtype=np.float64))
+            of_runs = np.empty((len(first), runs.shape[2]))
+            for column in range(runs.shape[2]):
+                of_runs[:, column] = runs[..., column].sum(axis=1, dtype=np.float64)
             return of_runs
     sums: npt.NDArray[np.float64] = np.add.reduceat(
         rows, first, axis=0, dtype=np.float64
@@ -248,7 +288,12 @@ def _sum_runs(rows: AnyArray, first: IntArray) -> npt.NDArray[np.float64]:
 
 def _mark_best(weights: AnyArray, least: AnyArray, loads: IntArray) -> BoolArray:
     """Mark what reaches `least` in each row, but only the first of equal entries."""
-    marked: BoolArray = weights >= least[:, None]
+    marked = np.empty(weights.shape, dtype=bool)
+    if weights.shape[1] <= NARROW:
+        for column in range(weights.shape[1]):
+            np.greater_equal(weights[:, column], least, out=marked[:, column])
+    else:
+        np.greater_equal(weights, least[:, None], out=marked)
     tied = count_rows(marked) > loads
     if tied.any():
         rows, edge = weights[tied], least[tied, None]

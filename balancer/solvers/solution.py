@@ -30,6 +30,11 @@ from balancer.program.rounding import (
 )
 
 
+# Masks are looked at in pieces of about so many weights: positions of what a large one
+# keeps would take more memory than the layer.
+PIECE_WEIGHTS = 2**22
+
+
 class Status(StrEnum):
     """How good a solution is proven to be."""
 
@@ -260,13 +265,25 @@ class MaskCheck:
                 f"{natural.axis}"
             )
         self.loads = pe_map.loads(schedule.apply(mask))
-        positions = true_positions(mask)
-        self.nonzeros = len(positions)
-        self.kept = total_at(problem.scores, positions)
-        fan_in = pe_map.weights // pe_map.channels if pe_map.channels else 0
-        first = np.arange(pe_map.channels + 1) * fan_in  # weight of each channel
-        self.per_channel = np.diff(np.searchsorted(positions, first))
+        self.kept, self.per_channel = self._kept()
+        self.nonzeros = int(self.per_channel.sum())
         self.dead_channels = int(np.count_nonzero(self.per_channel == 0))
+
+    def _kept(self) -> tuple[float, IntArray]:
+        """Total score, and how many weights of each output channel, are kept."""
+        channels = self.problem.pe_map.channels
+        fan_in = self.mask.size // max(1, channels)
+        scores, mask = self.problem.scores.reshape(-1), self.mask.reshape(-1)
+        kept, per_channel = 0.0, np.zeros(channels, dtype=np.int64)
+        step = max(1, PIECE_WEIGHTS // max(1, fan_in))
+        for first in range(0, channels, step):
+            counts = per_channel[first : first + step]
+            piece = slice(first * fan_in, (first + len(counts)) * fan_in)
+            positions = true_positions(mask[piece])
+            kept += total_at(scores[piece], positions)
+            starts = np.arange(len(counts) + 1) * fan_in
+            counts[:] = np.diff(np.searchsorted(positions, starts))
+        return kept, per_channel
 
     def constraints(self) -> None:
         """Raise `VerificationError` at the first constraint that is broken."""

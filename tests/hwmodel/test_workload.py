@@ -453,7 +453,11 @@ def test_inputs_follow_the_order_of_the_input_channels(preset, known):
             assert changed.spikes == pytest.approx(natural.spikes)
 
 
-def test_a_list_of_lists_is_no_stride_along_a_line():
-    """It is named, as it is for images, and not taken apart by NumPy."""
-    with pytest.raises(WorkloadError, match=r"layer 'a': `stride` is"):
-        LayerWorkload("a", np.ones((4, 3, 3), bool), (3, 1, 8), stride=[1, [2]])
+@pytest.mark.parametrize("stride", [[1, [2]], [], (), [[]], (1, 1, 1)])
+@pytest.mark.parametrize(
+    "mask", [np.ones((4, 3, 3), bool), np.ones((4, 3, 3, 3), bool)]
+)
+def test_a_stride_of_other_than_numbers_is_named(stride, mask):
+    """Be it along a line or over images, it is not taken apart by NumPy."""
+    with pytest.raises(WorkloadError, match=r"layer 'a': `stride` "):
+        LayerWorkload("a", mask, (3, 1, 8), stride=stride)
