@@ -157,6 +157,13 @@ def read_designs(path: Path) -> None:
         found.report(path.with_name("page.html"))
 
 
+def read_bench(path: Path) -> None:
+    """Read ratios that `bench` compares with."""
+    from hwmodel.bench.reference import read_reference
+
+    read_reference(path)
+
+
 @cache
 def sweep_plan(by_layer: bool) -> SweepPlan:
     """Plan two runs of the shipped ticket's last layer."""

@@ -105,6 +105,15 @@ DESIGNS = [
     _DESIGN | {"pes": 16, "accelerator": "loas", "energy_unit": "pJ", "key": "c"},
     {"ticket": None, "pes": 2, "state": "failed", "error": "e", "key": "d"},
 ]
+_RATIO = {"size": 1000, "map": None, "pes": 8, "sparsity": 0.98, "method": "lth"}
+REFERENCE = {
+    "kind": "balanced-sparsity bench",
+    "version": "0.2.0",
+    "rows": [
+        _RATIO | {"seconds": 1e-3, "ratio": 16.2, "peak_bytes": 16064},
+        _RATIO | {"size": 10000, "seconds": 2e-3, "ratio": 4.7, "peak_bytes": 80064},
+    ],
+}
 DESCRIPTION = {
     "exported_by": "balanced-sparsity 0.1.0",
     "format": "mem",

@@ -88,6 +88,9 @@ _FOLDERS = {
         *(50, file("rows.jsonl", _lines(seeds.DESIGNS)), readers.read_designs),
         PAGES,
     ),
+    "reference": Target(
+        *(20, file("reference.json", _json(seeds.REFERENCE)), readers.read_bench)
+    ),
     "parts": Target(10, folders.mask_part, readers.read_parts),
     "resweep": Target(10, folders.sweep_folder, readers.resume_sweep),
     "former": Target(40, folders.former_output, readers.replace_former),
