@@ -26,6 +26,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/balancer/test_ranking.py",
         "tests/balancer/test_slice_program.py",
         "tests/balancer/test_layer_slices.py",
+        "tests/balancer/test_slice_window.py",
         "tests/balancer/test_solution.py",
         "tests/balancer/test_solvers.py",
         "tests/balancer/test_budgets.py",
@@ -125,11 +126,16 @@ TUNING = {
     "MOST_STEPS",
     "MOST_WEIGHTS",
     "MOVES",
+    "NARROW",
     "PATIENCE",
+    "PIECE_WEIGHTS",
     "POLL_SECONDS",
+    "SAMPLE",
     "SLICES_WORTH_RANKING",
     "SWEEPS",
     "TEMPERATURE",
+    "WIDENING",
+    "WORTH_A_WINDOW",
 }
 
 # Imported once, before the processes of the mutants are forked.
