@@ -12,7 +12,6 @@ from balancer.array_types import AnyArray, BoolArray, IntArray
 from balancer.maps.cell_arrays import CellMatrix, count_rows
 from balancer.maps.pe_map import PEMap
 
-
 # NumPy takes longer to begin a row of so few entries than to work on them; these are
 # worked on column by column. Rows of N:M patterns are such.
 NARROW = 8
@@ -67,7 +66,7 @@ class Tier:
         return bool(self.best.shape[1] == self.matrix.width)
 
     def edges(self, loads: IntArray) -> AnyArray:
-        """Return the least of the best `loads` keys of each cell; NaN of none, [rows]."""
+        """Return the least of the best `loads` keys of each row; NaN of none."""
         if _are_equal(loads) and loads[0]:
             return self.best[:, loads[0] - 1]
         edges = np.full(len(loads), np.nan, dtype=self.best.dtype)

@@ -29,7 +29,6 @@ from balancer.program.rounding import (
     total_at,
 )
 
-
 # Masks are looked at in pieces of about so many weights: positions of what a large one
 # keeps would take more memory than the layer.
 PIECE_WEIGHTS = 2**22

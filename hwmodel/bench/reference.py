@@ -6,6 +6,7 @@ takes depends much less on it, and is what a reference holds.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,8 +86,9 @@ def read_reference(path: Path) -> dict[tuple[Any, ...], float]:
         plain = all(isinstance(x, (str, int, float, type(None))) for x in key)
         if isinstance(ratio, bool) or not isinstance(ratio, (int, float)) or not plain:
             raise BenchError(f"holds a row without a ratio; {wanted}", about=path)
-        if not ratio > 0:
-            raise BenchError(f"holds a ratio of {ratio}; above 0 is needed", about=path)
+        if not 0 < ratio <= sys.float_info.max:
+            said = "holds a ratio that is not above 0, or not finite"
+            raise BenchError(f"{said}; {wanted}", about=path)
         ratios[key] = float(ratio)
     return ratios
 

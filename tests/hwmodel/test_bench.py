@@ -280,6 +280,8 @@ def test_a_reference_is_read_as_it_was_written(tmp_path):
         '{"kind": "balanced-sparsity bench", "rows": [{"ratio": true}]}',
         '{"kind": "balanced-sparsity bench", "rows": [{"ratio": 1, "map": []}]}',
         '{"kind": "balanced-sparsity bench", "rows": [{"ratio": NaN}]}',
+        '{"kind": "balanced-sparsity bench", "rows": [{"ratio": 1e999}]}',
+        '{"kind": "balanced-sparsity bench", "rows": [{"ratio": 1%s}]}' % ("0" * 400),
     ],
 )
 def test_what_is_no_reference_is_named(tmp_path, text):
