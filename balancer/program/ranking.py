@@ -27,38 +27,46 @@ class Tier:
         The matrix.
     first : int
         Number, in the PE map, of the matrix's first cell; the others follow it.
-    rows : ndarray of int64 [rows]
-        Rows of the matrix, ascending.
+    rows : ndarray of int64 [rows] or None
+        Rows of the matrix, ascending; None are all.
     best : ndarray of float [rows, depth]
         Their largest keys in descending order.
     """
 
     matrix: CellMatrix
     first: int
-    rows: IntArray
+    rows: IntArray | None
     best: AnyArray
 
     @classmethod
     def of(
-        cls, keys: AnyArray, matrix: CellMatrix, first: int, rows: IntArray, depth: int
+        cls,
+        keys: AnyArray,
+        matrix: CellMatrix,
+        first: int,
+        rows: IntArray | None,
+        depth: int,
     ) -> Tier:
         """Rank some rows of a matrix to a depth, or to the bottom if that is less."""
         depth = min(depth, matrix.width)
-        best = np.empty((len(rows), depth), keys.dtype)
+        n_rows = matrix.n_cells if rows is None else len(rows)
+        best = np.empty((n_rows, depth), keys.dtype)
         for chunk_rows, chunk in matrix.chunks():
-            mine = slice(*np.searchsorted(rows, (chunk_rows.start, chunk_rows.stop)))
-            if mine.start == mine.stop:
+            if rows is None:
+                best[chunk_rows] = _best(chunk.read(keys), depth)
                 continue
-            weights = chunk.read(keys)
-            if mine.stop - mine.start < len(weights):
-                weights = weights[rows[mine] - chunk_rows.start]
-            best[mine] = _best(weights, depth)
+            mine = slice(*np.searchsorted(rows, (chunk_rows.start, chunk_rows.stop)))
+            if mine.start < mine.stop:
+                weights = chunk.read(keys)[rows[mine] - chunk_rows.start]
+                best[mine] = _best(weights, depth)
         return cls(matrix, first, rows, best)
 
     @property
-    def cells(self) -> IntArray:
+    def cells(self) -> IntArray | slice:
         """Numbers of the cells in the PE map, [rows]."""
-        return self.first + self.rows if self.first else self.rows
+        if self.rows is None:
+            return slice(self.first, self.first + len(self.best))
+        return self.first + self.rows
 
     @property
     def complete(self) -> bool:
@@ -86,6 +94,10 @@ class Tier:
         asked &= np.isfinite(self.best)
         return float(self.best[asked].sum(dtype=np.float64))
 
+    def marked(self, rows: BoolArray) -> IntArray:
+        """Numbers, in the matrix, of the marked ones of these rows."""
+        return np.flatnonzero(rows) if self.rows is None else self.rows[rows]
+
     def sums(self, pe_map: PEMap) -> tuple[IntArray, npt.NDArray[np.float64]]:
         """Sum the j-th best keys over the cells of each group that are here.
 
@@ -95,12 +107,15 @@ class Tier:
             Ascending.
         sums : ndarray of float64 [groups here, depth]
         """
-        cell_group = pe_map.cell_group[self.cells].astype(np.int64)
-        first = np.flatnonzero(np.diff(cell_group, prepend=-1))  # of each group
+        cell_group = pe_map.cell_group[self.cells]
+        begins = np.ones(len(cell_group), dtype=bool)
+        np.not_equal(cell_group[1:], cell_group[:-1], out=begins[1:])
+        first = np.flatnonzero(begins)  # cell of each group
         # A sum of +inf (must be kept) and -inf (must not be) is not a number, and not
         # asked for: upper bounds end before any cell's -inf.
         with np.errstate(invalid="ignore"):
-            return cell_group[first], _sum_runs(self.best, first)
+            sums = _sum_runs(self.best, first)
+        return cell_group[first].astype(np.int64), sums
 
 
 class Ranking:
@@ -126,7 +141,7 @@ class Ranking:
         self.depth = np.full(pe_map.groups, depth, dtype=np.int64)
         flat = keys.reshape(-1)
         self._tiers = [
-            Tier.of(flat, matrix, cells.start, np.arange(matrix.n_cells), depth)
+            Tier.of(flat, matrix, cells.start, None, depth)
             for cells, matrix in pe_map.numbered_matrices()
         ]
 
@@ -140,10 +155,10 @@ class Ranking:
             chosen = groups[group] & (not tier.complete)
             if not chosen.all():
                 stay = ~chosen
-                rows, best = tier.rows[stay], tier.best[stay]
+                rows, best = tier.marked(stay), tier.best[stay]
                 tiers.append(Tier(tier.matrix, tier.first, rows, best))
             for deeper in np.unique(depth[group[chosen]]).tolist():
-                rows = tier.rows[chosen & (depth[group] == deeper)]
+                rows = tier.marked(chosen & (depth[group] == deeper))
                 tiers.append(Tier.of(flat, tier.matrix, tier.first, rows, deeper))
         self._tiers = tiers
 
@@ -186,7 +201,7 @@ class Ranking:
         groups = self.pe_map.groups
         table = np.zeros((groups, int(self.depth.max(initial=0))))
         for tier in self._tiers:
-            parts = len(tier.rows) // groups
+            parts = len(tier.best) // groups
             for part in range(parts):  # faster than to sum over an axis of few
                 table += tier.best[part::parts]
         return table
