@@ -89,7 +89,9 @@ def draw_sweep(result: SweepRows) -> Figure:
 def panels_of(rows: Sequence[Mapping[str, Any]], value: str) -> list[SweepPanel]:
     """List the panels: cycles, energy in each unit, and utilization."""
     upwards = VALUES[value]
-    units = dict.fromkeys(row["energy_unit"] for row in rows)
+    units = dict.fromkeys(
+        row["energy_unit"] for row in rows if cost_of(row, "energy") is not None
+    )
     return [
         SweepPanel("cycles", value, "cycles of one inference", upwards, None, "cycles"),
         *(
@@ -109,7 +111,7 @@ def _draw(
 
     styles = line_styles(kinds)
     for name, rows in kinds.items():
-        shown = _of_unit(rows, panel)
+        shown = _shown(rows, panel)
         style = styles[name]
         axes.plot(
             _costs(shown, panel),
@@ -127,7 +129,7 @@ def _draw(
     costs = [
         cost
         for rows in kinds.values()
-        for cost in _costs(_of_unit(rows, panel), panel)
+        for cost in _costs(_shown(rows, panel), panel)
         if cost
     ]
     if costs and max(costs) >= NARROW * min(costs):
@@ -143,7 +145,7 @@ def _draw(
 def _draw_front(
     axes: Axes, panel: SweepPanel, front: Sequence[Mapping[str, Any]]
 ) -> None:
-    shown = _of_unit(front, panel)
+    shown = _shown(front, panel)
     axes.step(
         _costs(shown, panel),
         [100 * row[panel.y] for row in shown],
@@ -154,11 +156,16 @@ def _draw_front(
     )
 
 
-def _of_unit(
+def _shown(
     rows: Sequence[Mapping[str, Any]], panel: SweepPanel
 ) -> list[Mapping[str, Any]]:
     """Choose the rows that a panel can show: energies of others do not compare."""
-    return [row for row in rows if panel.unit in (None, row["energy_unit"])]
+    return [
+        row
+        for row in rows
+        if panel.unit in (None, row["energy_unit"])
+        and cost_of(row, panel.x) is not None
+    ]
 
 
 def _costs(rows: Sequence[Mapping[str, Any]], panel: SweepPanel) -> list[float]:

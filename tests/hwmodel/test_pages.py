@@ -288,6 +288,20 @@ def test_a_sweep_reads_back_from_its_folder(swept, tmp_path):
     assert told["Most kept"] == front[-1]["kept_share"]
 
 
+def test_a_sweep_is_drawn_without_what_its_rows_do_not_know(swept, tmp_path):
+    """A cost that is null in the journal leaves its row out of that panel alone."""
+    rows = [
+        json.loads(line)
+        for line in (swept.folder / "rows.jsonl").read_text().splitlines()
+    ]
+    rows[0]["energy"] = None
+    for row in rows[2:]:
+        row["cycles"] = row["cycles_drawn"] = None
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    page = sweep_page(SweepOnDisk(tmp_path)).render()
+    assert len(PageReader(page).csv["runs.csv"]) == len(rows)
+
+
 def test_a_table_knows_what_is_not_known():
     """Columns that no row knows are left out; None is a dash, and empty in the CSV."""
     columns = (
