@@ -51,8 +51,10 @@ class CellTable(NamedTuple):
         weights = np.empty(int(cell_sizes.sum()), np.int64)
         index = np.arange(pe_map.weights)
         for cells, matrix in pe_map.numbered_matrices():
-            held = np.sort(matrix.read(index), axis=1)
-            weights[starts[cells, None] + np.arange(held.shape[1])] = held
+            first = starts[cells]
+            for rows, piece in matrix.chunks():
+                held = np.sort(piece.read(index), axis=1)
+                weights[first[rows, None] + np.arange(held.shape[1])] = held
         pointers = np.zeros(pe_map.pes * pe_map.groups + 1, np.int64)
         np.add.at(pointers, stream + 1, cell_sizes)
         return cls(weights, np.cumsum(pointers))

@@ -114,6 +114,8 @@ class StoredLayer:
                 ),
                 bias=arrays.get("bias"),
             )
+        except TicketError:
+            raise
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise self._damaged(str(error)) from error
         self._check(streams, cells.sizes)
@@ -125,7 +127,12 @@ class StoredLayer:
             tables = (self.arrays["cells"], self.arrays["cell_pointers"])
             return CellTable(*(table.astype(np.int64) for table in tables))
         about = self.about
-        return CellTable.of(PEMap.parse(about["map"], about["shape"], about["pes"]))
+        pe_map = PEMap.parse(about["map"], about["shape"], about["pes"])
+        streams = len(self.arrays["pointers"]) - 1
+        if streams != pe_map.pes * pe_map.groups:  # before they take any memory
+            cells = pe_map.pes * pe_map.groups
+            raise self._damaged(f"{streams} streams of {cells} cells")
+        return CellTable.of(pe_map)
 
     def _positions(self, cells: CellTable, pointers: IntArray) -> IntArray:
         index, kind = self.arrays["index"], self.about["index"]["kind"]

@@ -1,6 +1,8 @@
 """Streams of the PEs: every map, every index, memory and files."""
 
 import json
+import re
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -349,6 +351,23 @@ def test_a_bitmap_has_a_word_for_each_group(tmp_path):
     bitmap.write_text("f")
     with pytest.raises(TicketError, match=r"pe0\.bitmap\.mem: it has 1 words for 2"):
         read_streams(tmp_path / "rtl")
+
+
+def test_a_layer_that_its_streams_do_not_reach_takes_no_memory(tmp_path):
+    """What describes a layer 250,000 times as large is refused beforehand."""
+    weights = np.ones((8, 32), np.float32)
+    pe_map = PEMap.output_channel(weights.shape, 4)
+    path = tmp_path / "rtl"
+    write_streams(path, {"fc": layer_streams(weights, weights > 0, pe_map)})
+    about = path / "export.json"
+    about.write_text(re.sub(r"\[\s*8,\s*32\s*\]", "[2000000, 32]", about.read_text()))
+    tracemalloc.start()
+    try:
+        with pytest.raises(TicketError, match=r"fc: .*8 streams of 2000000 cells"):
+            read_streams(path)
+        assert tracemalloc.get_traced_memory()[1] < 200e6  # 64 million weights
+    finally:
+        tracemalloc.stop()
 
 
 def test_other_files_hold_no_streams(tmp_path):
