@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -19,6 +21,8 @@ TextKind: TypeAlias = Literal["JSON", "TOML", "YAML"]
 
 MOST_BYTES: Mapping[TextKind, int] = {"JSON": 2**28, "TOML": 2**18, "YAML": 2**18}
 """How long a file may be: people write YAML and TOML, programs JSON."""
+PIECE = 2**18
+"""Bytes to read at once; Python takes as much memory as it is asked to read."""
 DEEPEST = 64
 """Lists and mappings inside each other; ours have six at most."""
 MOST_VALUES = 2**18
@@ -67,7 +71,8 @@ def text_of_file(
     most = MOST_BYTES[kind]
     try:
         with path.open("rb") as file:
-            data = file.read(most + 1)
+            pieces = iter(partial(file.read, PIECE), b"")
+            data = b"".join(islice(pieces, most // PIECE + 1))
     except (OSError, ValueError) as problem:  # ValueError: a name with a zero byte
         said = getattr(problem, "strerror", None) or str(problem)
         tail = f"; {wanted}" if wanted else ""
