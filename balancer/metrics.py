@@ -206,7 +206,7 @@ def top_k(scores: AnyArray, k: int, allowed: BoolArray | None = None) -> AnyArra
     Of all, or of the `allowed` ones, and all of these if they are no more than `k`.
     """
     flat = scores.reshape(-1)
-    mask = None if allowed is None else allowed.reshape(-1)
+    mask = None if allowed is None or allowed.all() else allowed.reshape(-1)
     found = _candidates(flat, k, mask)
     if found is None:
         found = flat if mask is None else flat[mask]

@@ -50,7 +50,11 @@ LIBRARY = f"""
 import sys
 from balancer import balance_ticket
 report = balance_ticket(
-    sys.argv[2], sparsity=0.98, workers=1, out=sys.argv[3], reorder=False
+    sys.argv[2],
+    sparsity=float(sys.argv[4]),
+    workers=1,
+    out=sys.argv[3],
+    reorder=False,
 )
 assert report.solution.status.value == "optimal"
 {PEAK}"""
@@ -140,8 +144,9 @@ def measured(code: str, out: Path, *arguments: str) -> Run:
 
 
 def command(path: Path, out: Path, *options: str) -> Run:
-    asked = ["balance", str(path), "--sparsity", "0.98", "--out", str(out), "--json"]
-    run = measured(COMMAND, out, *asked, *options)
+    run = measured(
+        *(COMMAND, out, "balance", str(path), "--out", str(out), "--json", *options)
+    )
     report = json.loads((out / "report.json").read_text())
     assert report["network"]["status"] == "optimal", "no proof"
     return run
@@ -153,23 +158,31 @@ def main() -> None:
     parser.add_argument("--weights", type=float, default=1e9)
     parser.add_argument("--copies", type=int, default=8, help="of VGG-16")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--sparsity", type=float, default=0.98)
     args = parser.parse_args()
     large = checkpoint(args.folder / f"{args.weights:.0e}", int(args.weights))
     small = vgg(args.folder, args.copies)
-    out, one, repeats = args.folder / "balanced", ("--jobs", "1"), range(args.repeats)
+    out, repeats, sparsity = (
+        args.folder / "balanced",
+        range(args.repeats),
+        args.sparsity,
+    )
+    one = ("--jobs", "1")
     sizes = {p: [prod(x.shape) for x in open_ticket(p).layers] for p in (large, small)}
     largest = 4 * max(sizes[large])
     print(
         f"{len(sizes[large])} layers, {sum(sizes[large]):,} weights, the largest of "
         f"{largest / 1e6:.0f} MB in float32; {args.copies} x VGG-16, "
-        f"{sum(sizes[small]):,} weights; 98 % sparse, 16 PEs, all proven optimal"
+        f"{sum(sizes[small]):,} weights; "
+        f"{sparsity:.0%} sparse, 16 PEs, all proven optimal"
     )
 
     def library(path: Path) -> Run:
-        return measured(LIBRARY, out, str(path), str(out))
+        return measured(LIBRARY, out, str(path), str(out), str(sparsity))
 
     def asked(*options: str) -> Callable[[Path], Run]:
-        return lambda path: command(path, out, *options)
+        pruned = ("--sparsity", str(sparsity), *options)
+        return lambda path: command(path, out, *pruned)
 
     ways = {
         "library, layer-wise": library,

@@ -59,11 +59,18 @@ class Layout(NamedTuple):
             pes,
             groups,
             tuple(part.cells for part in held),
-            np.concatenate([np.empty(0), *(p.group for p in held)]).astype(np.int32),
-            np.concatenate([np.empty(0), *(p.pe for p in held)]).astype(np.int32),
+            _joined([part.group for part in held]),
+            _joined([part.pe for part in held]),
             fixed_load,
             input_blocks,
         )
+
+
+def _joined(numbers: Sequence[AnyArray]) -> npt.NDArray[np.int32]:
+    narrow = [np.asarray(some, dtype=np.int32) for some in numbers]
+    if len(narrow) == 1:  # no second copy of what is large
+        return narrow[0]
+    return np.concatenate([np.empty(0, np.int32), *narrow])
 
 
 @dataclass(frozen=True, slots=True)

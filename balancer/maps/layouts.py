@@ -141,7 +141,7 @@ def n_of_m(layer: LayerShape, n: int, m: int) -> Layout:
         raise BalancerError(f"n:m pattern {n}:{m}: n must be at most m")
     blocks, rest = divmod(layer.inputs, m)
     rows = layer.outputs * layer.positions
-    row = np.arange(rows)
+    row = np.arange(rows, dtype=np.int32)
 
     def window(first: int, count: int, width: int) -> Window:
         return Window(
@@ -151,7 +151,7 @@ def n_of_m(layer: LayerShape, n: int, m: int) -> Layout:
             cell_axes=3,
         )
 
-    pe = np.tile(np.arange(blocks), rows)
+    pe = np.tile(np.arange(blocks, dtype=np.int32), rows)
     parts = [Part(window(0, blocks, m), np.repeat(row, blocks), pe)]
     loads = [np.full(rows, n if blocks else min(n, rest), dtype=np.int64)]
     if rest >= n or not blocks:

@@ -71,19 +71,23 @@ class LayerResult:
     ) -> LayerResult:
         """Measure a solution beside what was read, in the order that it had."""
         pe_map = problem.pe_map
+        # What needs a copy of the scores comes before what stays.
+        kept_unstructured = top_k_sum(
+            problem.scores, solution.nonzeros, problem.previous_mask
+        )
         balanced = solution.loads[pe_map.cell_group, pe_map.cell_pe]
+        after = LoadMetrics.of_loads(balanced, pe_map)
+        del balanced
         loads = pe_map.cell_loads(arrays.scheduled_mask())
         narrow = np.min_scalar_type(loads.max(initial=0))  # of every layer, all along
         return cls(
             name=name,
             shape=arrays.mask.shape,
             before=LoadMetrics.of_loads(loads, pe_map),
-            after=LoadMetrics.of_loads(balanced, pe_map),
+            after=after,
             loads_before=pe_map.by_pe(loads.astype(narrow)),
             revived=_revived(solution.mask.reshape(-1), arrays.mask.reshape(-1)),
-            kept_unstructured=top_k_sum(
-                problem.scores, solution.nonzeros, problem.previous_mask
-            ),
+            kept_unstructured=kept_unstructured,
             solution=solution,
         )
 

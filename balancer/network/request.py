@@ -212,8 +212,13 @@ class BalanceRequest:
         for field in ("budget", "channel_floor", "min_load"):
             check_names(field, getattr(self, field), names)
 
-    def own_budget(self, name: str, arrays: LayerArrays) -> int | None:
-        """Budget of one layer by itself; None if its map implies it."""
+    def own_budget(
+        self, name: str, arrays: LayerArrays, pe_map: PEMap | None = None
+    ) -> int | None:
+        """Budget of one layer by itself; None if its map implies it.
+
+        `pe_map` is that of `make_map`, where it is made already.
+        """
         if isinstance(self.budget, Mapping):
             if name in self.budget:
                 return self.budget[name]
@@ -221,7 +226,8 @@ class BalanceRequest:
             return self.budget
         if self.sparsity is not None:
             return budget_of_sparsity(self.sparsity, arrays.scores.size)
-        if self.make_map(arrays.scores.shape).fixed_load is not None:
+        pe_map = pe_map or self.make_map(arrays.scores.shape)
+        if pe_map.fixed_load is not None:
             return None
         return int(np.count_nonzero(arrays.mask))
 
@@ -269,7 +275,7 @@ class BalanceRequest:
             return False  # which weights they need is for the program to say
         if order == "optimized" and pe_map.order_kind == "blocks":
             return False  # such an order takes no previous mask
-        budget = self.own_budget(name, arrays)
+        budget = self.own_budget(name, arrays, pe_map)
         return keeps_budget(arrays, pe_map, budget, order)
 
 

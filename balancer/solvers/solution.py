@@ -19,6 +19,7 @@ import numpy.typing as npt
 from balancer.array_types import BoolArray, IntArray
 from balancer.errors import VerificationError
 from balancer.maps.cell_arrays import true_positions
+from balancer.maps.pe_map import PEMap
 from balancer.maps.schedule import Schedule
 from balancer.program.problem import RetentionProblem
 from balancer.program.rounding import (
@@ -145,7 +146,7 @@ class Solution(ProvenSolution):
     ----------
     mask : ndarray of bool
         Weights to keep, in the shape of the weights.
-    loads : ndarray of int64 [groups, pes]
+    loads : ndarray of int64 [groups, pes], read-only
         Non-zeros of each PE in each group of the schedule; 0 where a PE holds no
         weights.
     schedule : Schedule
@@ -233,7 +234,7 @@ def conclude(
     check.constraints()
     return Solution(
         mask=answer.mask,
-        loads=check.loads,
+        loads=_once_a_group(check.loads, problem.pe_map),
         schedule=schedule,
         kept=check.kept,
         bound=rounded_bound(answer.bound, check.kept),
@@ -244,6 +245,14 @@ def conclude(
         remainder=problem.budget - check.nonzeros,
         dead_channels=check.dead_channels,
     )
+
+
+def _once_a_group(loads: IntArray, pe_map: PEMap) -> IntArray:
+    """Store equal loads once, as under n:m they take more memory than the mask."""
+    if pe_map.copies * pe_map.n_cells == loads.size:  # every PE holds weights
+        loads = np.broadcast_to(loads[:, :1].copy(), loads.shape)
+    loads.flags.writeable = False
+    return loads
 
 
 class MaskCheck:

@@ -61,6 +61,7 @@ def test_a_proof_has_the_bound_and_the_values():
     outcome = or_tools.maximize(model, search_of(), float)
     assert outcome.termination is Termination.PROVED
     assert outcome.bound == 9
+    assert outcome.work >= 0
     assert outcome.values(taken) == [False, True, True]
 
 

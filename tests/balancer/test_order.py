@@ -27,6 +27,7 @@ from balancer import (
 )
 from balancer.order import optimize, tile_bound, tile_program
 from balancer.order.clock import SearchClock
+from balancer.order.optimize import start_schedule
 
 PERMUTING = ("output_channel", "input_channel", "grid", "n_m")
 
@@ -75,6 +76,23 @@ def with_order(problem: RetentionProblem, order: str) -> RetentionProblem:
         previous_mask=problem.previous_mask,
         channel_floor=problem.channel_floor,
         order=order,
+    )
+
+
+@given(ordered_problems("sorted"))
+def test_what_may_not_be_kept_sorts_no_channel(problem):
+    """The sorted order is that of scores in which the previous mask left zeros."""
+    allowed = np.ones(problem.scores.shape, dtype=bool)
+    if problem.previous_mask is not None:
+        allowed = problem.previous_mask
+    zeroed = RetentionProblem(
+        np.where(allowed, problem.scores, 0),
+        problem.pe_map,
+        problem.budget,
+        order="sorted",
+    )
+    np.testing.assert_array_equal(
+        start_schedule(problem).order, start_schedule(zeroed).order
     )
 
 

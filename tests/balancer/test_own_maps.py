@@ -145,6 +145,8 @@ def test_the_load_counts_on_every_copy(copies, data):
         ({"pe": "out" + " + 1" * 200}, "longer than 500 letters"),
         ({"pe": "(" * 60 + "out" + ")" * 60 + "+1" * 60}, "nested deeper"),
         ({"pe": "out * 2147483647 * 2147483647 * 2147483647"}, "beyond 2"),
+        ({"pe": "out * 2000000000 * (in * 2000000000)"}, "beyond 2"),
+        ({"pe": "(0 - out) * 2000000000 * (in * 2000000000)"}, "beyond 2"),
         ({"pe": "out % 2147483648"}, "too large"),
         ({"pe": ""}, "it is empty"),
         ({"pe": ["out"]}, "list is no formula"),
@@ -155,6 +157,8 @@ def test_the_load_counts_on_every_copy(copies, data):
         ({"copies": 2, "pe": "out % 4 + 0 * copy"}, "no weight in common"),
         ({"load": "out"}, "one number for each group"),
         ({"load": "1000"}, "weights of its smallest PE"),
+        ({"load": "out // 8 * 1000"}, "weights of its smallest PE"),
+        ({"pe": "out" + " + 0" * 41}, "nested deeper"),
         ({"pes": 0}, "a whole number from 1"),
         ({"size": 3}, "the field 'size'"),
         ({"group": None}, "NoneType is no formula"),
@@ -166,6 +170,21 @@ def test_wrong_formulas_are_refused_in_one_line(fields, said):
     with pytest.raises(BalancerError, match=said) as caught:
         OwnMap.of(mine).kind().cut(LayerShape.of(SHAPE))
     assert "\n" not in str(caught.value)
+
+
+def test_formulas_may_be_nested_as_deep_as_they_say():
+    """Forty operators on each other are accepted, and change nothing here."""
+    mine = {"group": "out // 8", "pe": "out % 8" + " + 0" * 39, "pes": 8}
+    layout = OwnMap.of(mine).kind().cut(LayerShape.of(SHAPE))
+    assert layout.cell_pe.max() == 7
+
+
+def test_loads_of_cells_of_unequal_size():
+    """A group of fewer weights has the load that the formula gives it."""
+    mine = {"group": "out", "pe": "in // 2", "pes": 2, "load": "1 + out % 2"}
+    layout = OwnMap.of(mine).kind().cut(LayerShape.of((4, 3, 2, 2)))
+    assert len(layout.matrices) == 2  # of 8 and of 4 weights
+    assert layout.fixed_load.tolist() == [1, 2, 1, 2]
 
 
 @pytest.mark.parametrize(

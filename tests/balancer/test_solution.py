@@ -1,12 +1,16 @@
 """Verification finds every defect of a mask or of what is said about it."""
 
 from dataclasses import replace
+from unittest import mock
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from balancer import PEMap, RetentionProblem, VerificationError, register_solver, solve
-from balancer.solvers.solution import Answer, Termination
+from balancer.solvers import solution as solutions
+from balancer.solvers.solution import Answer, MaskCheck, Termination
 
 SHAPE = (4, 6)
 SCORES = np.arange(24.0).reshape(SHAPE)
@@ -107,3 +111,21 @@ def test_without_an_order_the_schedule_is_natural(spec):
     solution = solve(RetentionProblem(values, pe_map, 60))
     assert solution.schedule.is_natural
     assert solution.schedule.apply(solution.mask) is solution.mask
+
+
+@given(
+    st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    st.integers(1, 40),
+    st.integers(0, 2**32 - 1),
+)
+def test_pieces_of_any_size_measure_a_mask_alike(shape, piece, seed):
+    """Kept weights are counted and added up channel by channel, wherever it is cut."""
+    rng = np.random.default_rng(seed)
+    scores, mask = rng.random(shape), rng.random(shape) < rng.random()
+    problem = RetentionProblem(scores, PEMap.output_channel(shape, 2), scores.size)
+    with mock.patch.object(solutions, "PIECE_WEIGHTS", piece):
+        check = MaskCheck(mask, problem, problem.pe_map.schedule())
+    assert check.per_channel.tolist() == mask.sum(axis=1).tolist()
+    assert check.nonzeros == mask.sum()
+    assert check.dead_channels == (~mask.any(axis=1)).sum()
+    assert check.kept == pytest.approx(scores[mask].sum(), rel=1e-12)

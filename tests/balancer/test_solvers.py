@@ -265,6 +265,17 @@ def test_a_work_limit_repeats_exactly():
     assert runs[0].bound == runs[1].bound
 
 
+@pytest.mark.parametrize("work", [0.002, 0.02, 0.2])
+def test_cut_short_the_literal_program_claims_no_less_than_the_optimum(work):
+    """Its own bound, and not only that of what answers instead, is above it."""
+    problem = hard_problem()
+    solution, best = solve(problem, "binary", work_limit=work), solve(problem)
+    assert best.gap == 0
+    assert solution.bound >= best.kept * (1 - 1e-12)
+    if solution.kept < best.kept:
+        assert solution.gap > 0
+
+
 def ragged_problem() -> RetentionProblem:
     """A knapsack: groups of 4, 4 and 3 PEs whose slices do not fill the budget."""
     values = np.random.default_rng(7).random((11, 40))

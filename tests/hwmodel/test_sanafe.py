@@ -177,7 +177,10 @@ def test_links_hold_as_many_messages_as_asked(tmp_path):
     layer = LayerWorkload("fc", np.eye(3, dtype=bool), spikes=np.ones((1, 1, 3)))
     folder = export_sanafe(tmp_path / "out", [layer], link_buffer=7)["fc"]
     mesh = yaml.safe_load((folder / "architecture.yaml").read_text())["architecture"]
-    assert mesh["attributes"]["link_buffer_size"] == 7
+    attributes, places = mesh["attributes"], len(mesh["tile"])
+    assert attributes["link_buffer_size"] == 7
+    assert attributes["width"] * attributes["height"] >= places
+    assert attributes["height"] == 1
     with pytest.raises(ExportError, match=r"`link_buffer` is 0; .* at least$"):
         export_sanafe(tmp_path / "none", [layer], link_buffer=0)
     assert not (tmp_path / "none").exists()
