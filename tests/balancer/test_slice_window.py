@@ -3,11 +3,13 @@
 from unittest import mock
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from balancer import balance_network
 from balancer.program import window
+from balancer.program.slice_program import SliceAllocator, SliceProgram
 
 
 @st.composite
@@ -48,3 +50,27 @@ def test_a_window_changes_no_answer(layers, pes, sparsity, solver, narrow):
     np.testing.assert_allclose(found.kept, whole.kept, rtol=1e-12)
     np.testing.assert_allclose(found.bound, whole.bound, rtol=1e-12)
     assert found.status is whole.status
+
+
+@pytest.mark.parametrize(("surest", "holds"), [(11.7, False), (11.9, True)])
+def test_what_is_above_the_window_must_be_worth_more_than_the_gap(surest, holds):
+    """Else a better answer may be one without it: greedy is not optimal here.
+
+    Of a budget of 4 it takes the slice of 9 for 3, and its bound adds what is left at a
+    price of 2.95; both slices of 2 together are worth 11.7.
+    """
+    program = SliceProgram(
+        values=np.array([9.0, 5.9, 5.8]),
+        counts=np.array([1, 2]),
+        cost=np.array([[3], [2]]),
+        lower=np.array([1, 0]),  # what is above the window
+        complete=np.array([True, True]),
+        budget=np.array([7]),
+        base=surest,
+    )
+    allocator = SliceAllocator(program)
+    assert allocator.greedy.bound - allocator.greedy.kept == pytest.approx(2.95)
+    kept = window.SliceWindow(
+        (program,), np.array([surest, np.inf]), np.array([False, False])
+    )
+    assert kept.holds(allocator) == holds
