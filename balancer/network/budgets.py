@@ -181,7 +181,7 @@ class NetworkProgram:
             The message says the least possible, and which layer needs most of it.
         """
         least = self.least(resource)
-        if limit >= least:
+        if is_reached(limit, least):
             return
         of_layers = self._least_of_layers(resource)
         worst = int(np.argmax(of_layers))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from exactness import check, false_claim, kept_exactly
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from balancer import (
@@ -129,6 +129,7 @@ def test_false_claims_are_found_out():
     st.integers(0, 40),
     st.integers(0, 2**32),
 )
+@example([1.0, 1.0, 1.0], [1.0, 171.0, 1.0], 9, 1)  # the floors need all of it
 def test_a_fraction_of_one_allows_the_layer_wise_solution(slices, each, budget, seed):
     """Whatever numbers the costs are, as much is kept within all of its cycles."""
     rng = np.random.default_rng(seed)
