@@ -179,6 +179,14 @@ def test_formulas_may_be_nested_as_deep_as_they_say():
     assert layout.cell_pe.max() == 7
 
 
+def test_positions_have_a_row_and_a_column():
+    """Kernels of 2 x 3: the PE is that of the column, the group that of the row."""
+    mine = {"group": "row", "pe": "col", "pes": 3}
+    layout = OwnMap.of(mine).kind().cut(LayerShape.of((4, 5, 2, 3)))
+    assert layout.cell_group.tolist() == [0, 0, 0, 1, 1, 1]
+    assert layout.cell_pe.tolist() == [0, 1, 2, 0, 1, 2]
+
+
 def test_loads_of_cells_of_unequal_size():
     """A group of fewer weights has the load that the formula gives it."""
     mine = {"group": "out", "pe": "in // 2", "pes": 2, "load": "1 + out % 2"}

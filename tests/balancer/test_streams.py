@@ -26,6 +26,7 @@ from balancer import (
     shipped_ticket,
     write_streams,
 )
+from balancer.export.export_source import WeightedLayer
 
 INDEXES = ("positions", "runs", "bitmap")
 
@@ -192,6 +193,18 @@ def test_weights_are_zero_where_masks_prune_them(tmp_path):
     assert np.array_equal(folded.layers[0].weights, 2 * mask)
     with pytest.raises(ExportError, match=r"layer fc: weights of shape \(2, 2\)"):
         source.with_weights({"fc": (np.ones((2, 2)), None)})
+
+
+def test_words_are_plain_text_whatever_a_layer_is_called(tmp_path):
+    """Tools for hardware read ASCII: letters beyond it are replaced in comments."""
+    weights = np.array([[1, 2], [3, 4]], np.float32)
+    layer = WeightedLayer("Schicht-ä", weights, weights > 0)
+    source = ExportSource((layer,), "output_channel", 2, "net")
+    export_streams(tmp_path / "rtl", source)
+    for file in (tmp_path / "rtl").rglob("*.mem"):
+        file.read_bytes().decode("ascii")
+    [streams] = read_streams(tmp_path / "rtl").values()
+    assert np.array_equal(streams.weights(), weights)
 
 
 def test_the_description_tells_how_layers_run(tmp_path):

@@ -168,8 +168,9 @@ def test_without_sanafe_the_files_are_written(tmp_path, monkeypatch):
     with pytest.raises(TicketError, match="no description of an export"):
         run_sanafe(tmp_path)
     export_sparseloop(tmp_path / "other", [layer])
-    with pytest.raises(TicketError, match="no export to SANA-FE"):
-        run_sanafe(tmp_path / "other")
+    for place in (tmp_path / "other", str(tmp_path / "other")):
+        with pytest.raises(TicketError, match="no export to SANA-FE"):
+            run_sanafe(place)
 
 
 def test_links_hold_as_many_messages_as_asked(tmp_path):
@@ -181,6 +182,7 @@ def test_links_hold_as_many_messages_as_asked(tmp_path):
     assert attributes["link_buffer_size"] == 7
     assert attributes["width"] * attributes["height"] >= places
     assert attributes["height"] == 1
+    assert attributes["sync_model"] == "fixed"
     with pytest.raises(ExportError, match=r"`link_buffer` is 0; .* at least$"):
         export_sanafe(tmp_path / "none", [layer], link_buffer=0)
     assert not (tmp_path / "none").exists()

@@ -111,6 +111,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
 # another value the answers are as right, so such mutants would be equivalent.
 TUNING = {
     "BOUND_STEPS",
+    "CHECKED",
     "CHUNK",
     "CHUNK_ENTRIES",
     "DEEPENING",
