@@ -114,7 +114,7 @@ class StoredLayer:
                 ),
                 bias=arrays.get("bias"),
             )
-        except TicketError:
+        except TicketError:  # a `ValueError` that says it already
             raise
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise self._damaged(str(error)) from error

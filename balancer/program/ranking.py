@@ -74,7 +74,10 @@ class Tier:
         return bool(self.best.shape[1] == self.matrix.width)
 
     def edges(self, loads: IntArray) -> AnyArray:
-        """Return the least of the best `loads` keys of each row; NaN of none."""
+        """Return the least of the best `loads` keys of each row.
+
+        NaN, which no key reaches, where there are none.
+        """
         if _are_equal(loads) and loads[0]:
             return self.best[:, loads[0] - 1]
         edges = np.full(len(loads), np.nan, dtype=self.best.dtype)

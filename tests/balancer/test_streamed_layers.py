@@ -293,7 +293,6 @@ def test_a_run_that_fails_before_its_first_layer_leaves_nothing(tmp_path):
 @pytest.mark.skipif(not HAS_LOCKS, reason="a system without locks")
 def test_two_processes_do_not_work_in_one_place(tmp_path):
     """The second is refused in one line that names the folder."""
-    pytest.importorskip("fcntl")
     folder = tmp_path / "out" / f"{UNFINISHED}masks.safetensors"
     journal = LineJournal(folder / "layers.jsonl")
     with (
